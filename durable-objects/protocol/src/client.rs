@@ -1,0 +1,358 @@
+//! Client ⇄ session: HTTP bodies and WebSocket frames of browser, extension, Slack and the API.
+//!
+//! A client signs in, asks for a ticket (`POST /api/sessions/{id}/ticket`), opens `GET /api/sessions/{id}/socket` with the
+//! sub-protocols [`SOCKET_PROTOCOL`] and `ticket.<ticket>`, and sends [`ClientMessage::Subscribe`]. It sends the text `ping` every
+//! 25 s and gets `pong` without waking the object.
+
+use crate::error::ErrorBody;
+use crate::id::{PromptId, RepositoryId, SessionId, TurnId, UserId};
+use crate::time::Timestamp;
+use crate::timeline::{
+    Artifact, Item, Participant, Prompt, PromptOrigin, SandboxStatus, Seq, SessionEvent, Turn, Usage, User,
+};
+use serde::{Deserialize, Serialize};
+
+/// The WebSocket sub-protocol of this version.
+pub const SOCKET_PROTOCOL: &str = "farhand.v1";
+/// What stands before the ticket in the second offered sub-protocol.
+pub const TICKET_PROTOCOL_PREFIX: &str = "ticket.";
+
+/// WebSocket close codes of ours.
+pub mod close_code {
+    /// The ticket is wrong, used or too old: get a new one and come back.
+    pub const TICKET_INVALID: u16 = 4001;
+    /// The session is gone: stop.
+    pub const SESSION_GONE: u16 = 4004;
+    /// A frame over the limit, or not understood at all.
+    pub const FRAME_REFUSED: u16 = 4008;
+}
+
+/// `POST /api/sessions`: starts a session, with its first prompt where there is one already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateSessionRequest {
+    /// `owner/name` at the code host.
+    pub repository: RepositoryId,
+    /// The first prompt.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub prompt: Option<PromptRequest>,
+    /// `provider/name`; the deployment's default where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub model: Option<String>,
+}
+
+/// Answer to [`CreateSessionRequest`], 201.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct CreateSessionResponse {
+    /// The new session.
+    pub session_id: SessionId,
+}
+
+/// `POST /api/sessions/{id}/message`, and the first prompt of a new session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PromptRequest {
+    /// Chosen by the client (`prm_` and 26 characters): sending it again is safe.
+    pub id: PromptId,
+    /// At most [`crate::limit::PROMPT_BYTES_MAX`] bytes, not only white space.
+    pub text: String,
+    /// `provider/name`; the session's own where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub model: Option<String>,
+    /// Where it was written.
+    pub origin: PromptOrigin,
+}
+
+/// The session has the prompt; answer 202 to [`PromptRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct PromptAccepted {
+    /// The request's.
+    pub prompt_id: PromptId,
+    /// Of the event that recorded it.
+    pub seq: Seq,
+}
+
+/// `GET /api/sessions/{id}/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct SessionStatus {
+    /// What it is about.
+    pub session: SessionInfo,
+    /// Number of the newest event.
+    pub seq: Seq,
+    /// Of the session as a whole.
+    pub activity: Activity,
+    /// Waiting prompts.
+    pub queued_prompts: u32,
+    /// The session's sandbox.
+    pub sandbox: SandboxStatus,
+    /// Branch, diff without hunks, pull request.
+    pub artifacts: Vec<Artifact>,
+    /// Sum over all turns.
+    pub usage: Usage,
+}
+
+/// One row of `GET /api/sessions`, newest activity first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct SessionSummary {
+    /// Which.
+    pub session_id: SessionId,
+    /// Taken from its first prompt.
+    pub title: String,
+    /// About which repository.
+    pub repository: RepositoryId,
+    /// By whom.
+    pub created_by: UserId,
+    /// Name of that user.
+    pub created_by_name: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When something last happened.
+    pub updated_at: Timestamp,
+    /// Of the session as a whole.
+    pub activity: Activity,
+    /// Its pull request.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub pull_request_number: Option<u64>,
+    /// Added lines of its branch.
+    pub additions: u32,
+    /// Removed lines of its branch.
+    pub deletions: u32,
+}
+
+/// `GET /api/sessions?before=<updatedAt>&limit=<n ≤ 100>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct SessionList {
+    /// Newest activity first.
+    pub sessions: Vec<SessionSummary>,
+}
+
+/// What a session as a whole is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum Activity {
+    /// Nothing; the last turn completed, was stopped, or there was none.
+    Idle,
+    /// A turn runs or a prompt waits.
+    Running,
+    /// The last turn failed.
+    Failed,
+    /// One of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One row of `GET /api/repositories`: those this user may work on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct RepositorySummary {
+    /// `owner/name`.
+    pub id: RepositoryId,
+    /// As at the code host.
+    pub description: String,
+    /// Pull requests go here.
+    pub default_branch: String,
+}
+
+/// `GET /api/repositories`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryList {
+    /// By name.
+    pub repositories: Vec<RepositorySummary>,
+}
+
+/// `GET /api/configuration`: what a client needs before anybody is signed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Configuration {
+    /// Of the wires.
+    pub protocol_version: u32,
+    /// How to sign in.
+    pub sign_in: SignInMethod,
+    /// Models to choose from, the default first, `provider/name` each.
+    pub models: Vec<String>,
+}
+
+/// How people sign in to this deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum SignInMethod {
+    /// Development on loopback: pick one of these, no password.
+    Local {
+        /// Whom one can be.
+        users: Vec<User>,
+    },
+    /// Through GitHub.
+    Github,
+}
+
+/// `POST /api/sign-in` (local method only). Answer: [`User`], and the session cookie.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignInRequest {
+    /// One of the offered users' `login`.
+    pub login: String,
+}
+
+/// Answer to `POST /api/sessions/{id}/ticket`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct TicketResponse {
+    /// Good for one WebSocket of this user to this session.
+    pub ticket: String,
+    /// Not usable after this.
+    pub expires_at: Timestamp,
+}
+
+/// What a session is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct SessionInfo {
+    /// Which.
+    pub id: SessionId,
+    /// Taken from its first prompt.
+    pub title: String,
+    /// About which repository.
+    pub repository: RepositoryId,
+    /// Pull requests go here.
+    pub default_branch: String,
+    /// The session's own branch.
+    pub branch: String,
+    /// The model of prompts that name none, `provider/name`.
+    pub model: String,
+    /// By whom.
+    pub created_by: UserId,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// The whole present state of a session; later events apply to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct SessionSnapshot {
+    /// What it is about.
+    pub session: SessionInfo,
+    /// Everyone who was ever here.
+    pub participants: Vec<Participant>,
+    /// All of the shown turns and all waiting ones, in the order of submission.
+    pub prompts: Vec<Prompt>,
+    /// In order; the oldest may be left out.
+    pub turns: Vec<Turn>,
+    /// Of the shown turns, in order.
+    pub items: Vec<Item>,
+    /// Branch, diff, pull request.
+    pub artifacts: Vec<Artifact>,
+    /// The session's sandbox.
+    pub sandbox: SandboxStatus,
+    /// Sum over all turns.
+    pub usage: Usage,
+}
+
+/// Client → session, one JSON text frame each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum ClientMessage {
+    /// First frame. Answer: [`ServerMessage::Snapshot`], or exactly the missed [`ServerMessage::Event`]s when `since` is known.
+    Subscribe {
+        /// `seq` of the last event the client has applied.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        since: Option<Seq>,
+    },
+    /// Submits a prompt. Answer: [`ServerMessage::PromptAccepted`] or [`ServerMessage::Rejected`].
+    Prompt {
+        /// What is asked.
+        prompt: PromptRequest,
+    },
+    /// Takes a waiting prompt back.
+    CancelPrompt {
+        /// Which.
+        prompt_id: PromptId,
+    },
+    /// Ends the running turn.
+    Stop {
+        /// Which, so that a late click does not end the next one.
+        turn_id: TurnId,
+    },
+    /// Something of a newer client; answered with [`ServerMessage::Rejected`].
+    #[serde(other)]
+    Unknown,
+}
+
+/// Session → client, one JSON text frame each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum ServerMessage {
+    /// The whole state as of `seq`.
+    Snapshot {
+        /// Number of the newest event in it.
+        seq: Seq,
+        /// The state.
+        snapshot: SessionSnapshot,
+    },
+    /// One recorded fact; each `seq` is one more than the one before.
+    Event {
+        /// Its number.
+        seq: Seq,
+        /// When it was recorded.
+        at: Timestamp,
+        /// What happened.
+        event: SessionEvent,
+    },
+    /// The missed events were all sent: the client is up to date.
+    CaughtUp {
+        /// Number of the newest event.
+        seq: Seq,
+    },
+    /// Who is looking at the session now; not recorded.
+    Presence {
+        /// Each user once.
+        users: Vec<UserId>,
+    },
+    /// The prompt is safe. Sent again for a repeated submission.
+    PromptAccepted {
+        /// The client's id for it.
+        prompt_id: PromptId,
+        /// Of the event that recorded it.
+        seq: Seq,
+    },
+    /// A frame of this client was refused; nothing was stored.
+    Rejected {
+        /// Of the refused prompt.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        prompt_id: Option<PromptId>,
+        /// Why.
+        error: ErrorBody,
+    },
+    /// Something of a newer session; ignored.
+    #[serde(other)]
+    Unknown,
+}

@@ -1,0 +1,18 @@
+//! Every message that crosses a process in Farhand, and nothing else: no IO, no clock, no decisions.
+//!
+//! One module per conversation: [`client`] (browser, extension, Slack ⇄ session), [`bridge`] (edge ⇄ sandbox bridge),
+//! [`runner`] (process in the sandbox ⇄ bridge). [`timeline`] has what all three speak about; [`sign`] how edge and
+//! bridge prove themselves to each other. `typescript/` is generated from here, `vectors/` holds an example of each message.
+
+pub mod bridge;
+pub mod client;
+pub mod error;
+pub mod id;
+pub mod limit;
+pub mod runner;
+pub mod sign;
+pub mod time;
+pub mod timeline;
+
+/// Version of all wires. A peer that speaks another one is told so by [`error::ErrorCode::VersionUnsupported`].
+pub const PROTOCOL_VERSION: u32 = 1;

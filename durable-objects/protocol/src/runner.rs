@@ -1,0 +1,243 @@
+//! Runner ⇄ bridge: one WebSocket that the runner dials from inside its sandbox, `GET /runner` with the sandbox token as bearer.
+//!
+//! The runner numbers its events from 1 and keeps them in a spool until they are acknowledged; the session, not the bridge,
+//! decides how far it has them. Commands carry ids: a repeated one does nothing. What a runner says is untrusted, because the
+//! agent beside it could say the same.
+
+use crate::id::{CommandId, ItemId, RepositoryId, SandboxId, SessionId, TurnId};
+use crate::time::Timestamp;
+use crate::timeline::{Change, FileDiff, Item, Seq, TurnOutcome, Usage};
+use serde::{Deserialize, Serialize};
+
+/// Runner → bridge, one JSON text frame each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum RunnerMessage {
+    /// First frame.
+    Hello {
+        /// [`crate::PROTOCOL_VERSION`] of the runner.
+        protocol_version: u32,
+        /// Of the runner's build.
+        runner_version: String,
+        /// The sandbox it runs in.
+        sandbox_id: SandboxId,
+        /// The sandbox's generation.
+        generation: u64,
+        /// Number that the next new event will get.
+        next_seq: Seq,
+    },
+    /// Numbered events, in order, without gap within the frame.
+    Events {
+        /// At least one.
+        events: Vec<RunnerEventRecord>,
+    },
+    /// A command was carried out or refused; its visible effects come as events.
+    CommandDone {
+        /// Which.
+        command_id: CommandId,
+        /// Why not, for humans.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        error: Option<String>,
+    },
+    /// Something of a newer runner; ignored.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Bridge → runner, one JSON text frame each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum BridgeMessage {
+    /// Answer to `hello`: send events from here on.
+    Welcome {
+        /// The first event that the session does not have.
+        resume_from: Seq,
+        /// What the runner is to set up; the same in every welcome of one sandbox.
+        configuration: RunnerConfiguration,
+    },
+    /// The session has every event up to and including this one.
+    Ack {
+        /// Number of that event.
+        seq: Seq,
+    },
+    /// Do this once.
+    Command {
+        /// A repeat has the same.
+        command_id: CommandId,
+        /// What.
+        command: RunnerCommand,
+    },
+    /// The sandbox is no longer the session's: stop the agent and end.
+    Retired {
+        /// For the log.
+        reason: String,
+    },
+    /// Something of a newer bridge; ignored.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a runner sets up before it reports [`RunnerEvent::Ready`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct RunnerConfiguration {
+    /// Whose sandbox it is.
+    pub session_id: SessionId,
+    /// What to clone into the workspace, unless it is there already.
+    pub repository: RepositoryId,
+    /// The branch to start from and to compare with.
+    pub default_branch: String,
+    /// The session's branch: created from the default branch, or fetched when it exists at the code host.
+    pub branch: String,
+    /// Which agent.
+    pub agent: AgentKind,
+    /// Model of prompts that name none, `provider/name`.
+    pub model: String,
+    /// All models that prompts may name.
+    pub models: Vec<String>,
+}
+
+/// Which agent works in the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum AgentKind {
+    /// OpenCode.
+    Opencode,
+    /// Deterministic script in the prompt, for tests and measurements.
+    Scripted,
+}
+
+/// What a runner can be told to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum RunnerCommand {
+    /// Work on a prompt.
+    StartTurn {
+        /// What and for whom.
+        turn: TurnOrder,
+    },
+    /// End the turn; it is reported as stopped.
+    StopTurn {
+        /// Which; another one is left alone.
+        turn_id: TurnId,
+    },
+    /// Something of a newer bridge; answered with an error.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One prompt for the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct TurnOrder {
+    /// Which turn.
+    pub turn_id: TurnId,
+    /// 1 for the first try of its prompt.
+    pub attempt: u32,
+    /// What the participant wrote.
+    pub prompt: String,
+    /// Whose name the commits carry.
+    pub author: Author,
+    /// `provider/name`.
+    pub model: String,
+}
+
+/// Git identity of a prompt's author.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Author {
+    /// `user.name`.
+    pub name: String,
+    /// `user.email`.
+    pub email: String,
+}
+
+/// A runner's event with its number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct RunnerEventRecord {
+    /// From 1, gapless per sandbox.
+    pub seq: Seq,
+    /// On the runner's clock.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: RunnerEvent,
+}
+
+/// What happens in a sandbox, the same for every agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum RunnerEvent {
+    /// A step of the set-up began, such as "cloning acme/shop".
+    SetupStep {
+        /// For humans.
+        step: String,
+    },
+    /// The workspace is there and the agent answers.
+    Ready {
+        /// Name and version, such as `opencode 1.18.33`.
+        agent: String,
+    },
+    /// The set-up failed for good; the runner ends.
+    SetupFailed {
+        /// For humans, with the remedy.
+        reason: String,
+    },
+    /// The runner has the turn.
+    TurnReceived {
+        /// Which.
+        turn_id: TurnId,
+        /// Its attempt.
+        attempt: u32,
+    },
+    /// An item appeared, or is replaced as a whole.
+    ItemChanged {
+        /// Its whole state.
+        item: Item,
+    },
+    /// An item's text or output grew.
+    ItemAppended {
+        /// Which.
+        item_id: ItemId,
+        /// Where `text` begins, in UTF-16 code units from the item's start.
+        offset: u64,
+        /// What is new.
+        text: String,
+    },
+    /// The turn is over: everything is committed and pushed, or the outcome says why not.
+    TurnEnded {
+        /// Which.
+        turn_id: TurnId,
+        /// Its attempt.
+        attempt: u32,
+        /// How.
+        outcome: TurnOutcome,
+        /// What is on the session's branch now, when this turn changed it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        change: Option<Change>,
+        /// Diff of the branch, in path order; empty when `change` is absent.
+        files: Vec<FileDiff>,
+        /// Of this turn.
+        usage: Usage,
+        /// Turn received → first text or reasoning.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        first_token_ms: Option<u64>,
+    },
+    /// Sent every 10 s while a turn runs and nothing else was sent: the agent is alive.
+    Heartbeat,
+    /// Something of a newer runner; recorded as received, changes nothing.
+    #[serde(other)]
+    Unknown,
+}

@@ -1,0 +1,638 @@
+//! What a session is made of, as every client sees it: people, prompts, turns, items, artifacts, and the events that change them.
+//!
+//! Events are facts with a gapless `seq` per session. Applying them in order to a [`crate::client::SessionSnapshot`] gives the
+//! present state; Rust (`session::core`) and TypeScript (`workers/web`) do it alike.
+
+use crate::id::{ArtifactId, ItemId, PromptId, RepositoryId, SandboxId, SnapshotId, TurnId, UserId};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Position of an event in its session. The first event has 1; 0 means "nothing yet".
+pub type Seq = u64;
+
+/// A person with an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// Ours.
+    pub id: UserId,
+    /// Name at the code host.
+    pub login: String,
+    /// Full name, as in a commit.
+    pub name: String,
+    /// Address, as in a commit.
+    pub email: String,
+}
+
+/// A user in this session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Participant {
+    /// The account.
+    pub user_id: UserId,
+    /// Name at the code host.
+    pub login: String,
+    /// Full name.
+    pub name: String,
+    /// When this user was first here.
+    pub joined_at: Timestamp,
+}
+
+/// What a participant submitted. The text never changes; the state does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Prompt {
+    /// Chosen by the submitting client.
+    pub id: PromptId,
+    /// The participant who wrote it; commits and pull request carry this person.
+    pub author: UserId,
+    /// Where it was written.
+    pub origin: PromptOrigin,
+    /// As written.
+    pub text: String,
+    /// The model asked for, `provider/name`; the session's own where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub model: Option<String>,
+    /// When the session accepted it.
+    pub submitted_at: Timestamp,
+    /// Where it is on its way.
+    pub state: PromptState,
+}
+
+/// Where a prompt was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum PromptOrigin {
+    /// The web client.
+    Web,
+    /// The Chrome extension.
+    Extension,
+    /// A Slack thread.
+    Slack,
+    /// The HTTP API.
+    Api,
+    /// A newer kind.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Where a prompt is on its way. The last three are final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum PromptState {
+    /// Waits for its turn.
+    Queued,
+    /// Its turn is on.
+    Running,
+    /// Its turn ended, however it ended.
+    Done,
+    /// Taken back before it ran.
+    Cancelled,
+    /// Every attempt was lost, see the turn's outcome.
+    Failed,
+}
+
+/// The agent's work on one prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Turn {
+    /// Ours.
+    pub id: TurnId,
+    /// What it works on.
+    pub prompt_id: PromptId,
+    /// 1 for the first try of this prompt.
+    pub attempt: u32,
+    /// When it was ordered.
+    pub started_at: Timestamp,
+    /// Absent while it runs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub end: Option<TurnEnd>,
+}
+
+/// How a turn ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct TurnEnd {
+    /// When the session learned of it.
+    pub ended_at: Timestamp,
+    /// How.
+    pub outcome: TurnOutcome,
+    /// What the turn left in git; absent when nothing changed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub change: Option<Change>,
+    /// What the model was asked to do, in tokens.
+    pub usage: Usage,
+    /// Turn received by the runner → first text or reasoning of the agent, on the runner's clock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub first_token_ms: Option<u64>,
+}
+
+/// How a turn ended, by kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TurnOutcome {
+    /// The agent finished.
+    Completed,
+    /// A participant stopped it.
+    Stopped,
+    /// It failed.
+    Failed {
+        /// Why, for humans, with the remedy where there is one.
+        reason: String,
+    },
+}
+
+/// What a turn left on the session's branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// Pushed here.
+    pub branch: String,
+    /// The branch's newest commit, 40 hexadecimal digits.
+    pub commit: String,
+    /// Subject line of that commit.
+    pub subject: String,
+    /// Of the whole branch against the point where it left the default branch.
+    pub files_changed: u32,
+    /// Added lines, likewise.
+    pub additions: u32,
+    /// Removed lines, likewise.
+    pub deletions: u32,
+}
+
+/// Tokens and cost. All are sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase", default)]
+pub struct Usage {
+    /// Read by the model, cached ones included.
+    pub input_tokens: u64,
+    /// Written by the model, reasoning included.
+    pub output_tokens: u64,
+    /// Of the input, served from the provider's cache.
+    pub cached_tokens: u64,
+    /// As the agent reckons it; 0 where the price is unknown.
+    pub cost_usd: f64,
+}
+
+impl Usage {
+    /// Adds another sum to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.cost_usd += other.cost_usd;
+    }
+}
+
+/// One piece of a turn's output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    /// Chosen by the runner, unique in the session.
+    pub id: ItemId,
+    /// Where it belongs.
+    pub turn_id: TurnId,
+    /// When the runner first saw it.
+    pub started_at: Timestamp,
+    /// What it is.
+    pub content: ItemContent,
+}
+
+/// What an item is. `text` of prose and reasoning and `output` of a tool grow by [`SessionEvent::ItemAppended`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum ItemContent {
+    /// Prose of the agent, Markdown.
+    Text {
+        /// What has been written so far.
+        text: String,
+        /// Whether more may come.
+        done: bool,
+    },
+    /// The agent's reasoning, Markdown.
+    Reasoning {
+        /// What has been written so far.
+        text: String,
+        /// Whether more may come.
+        done: bool,
+    },
+    /// A call of a tool.
+    Tool {
+        /// The agent's name for it, such as `bash`, `edit`, `read`.
+        name: String,
+        /// One line for the row: a command, a path, a pattern.
+        title: String,
+        /// What it was called with, as the agent sent it, cut at a limit.
+        input: String,
+        /// How far it is.
+        state: ToolState,
+        /// Its output so far; plain text that may contain ANSI escapes.
+        output: String,
+        /// Bytes of output that were left out in the middle.
+        omitted_bytes: u64,
+    },
+    /// The agent's plan; the newest replaces the older ones of its turn.
+    Plan {
+        /// Its steps, in order.
+        steps: Vec<PlanStep>,
+    },
+    /// One line that is neither: a retry, a set-up step, a refusal of the sandbox.
+    Notice {
+        /// How loud.
+        level: NoticeLevel,
+        /// For humans.
+        text: String,
+    },
+    /// A kind of a newer runner; shown as "unsupported".
+    #[serde(other)]
+    Unknown,
+}
+
+/// How far a tool call is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum ToolState {
+    /// On its way.
+    Running,
+    /// It answered.
+    Completed {
+        /// How long it took.
+        duration_ms: u64,
+        /// Of a command.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        exit_code: Option<i32>,
+        /// Lines added and removed, of an edit.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        edit: Option<LineCount>,
+    },
+    /// It failed, or was cut by a stop or a lost sandbox.
+    Failed {
+        /// How long it took.
+        duration_ms: u64,
+        /// For humans.
+        message: String,
+    },
+}
+
+/// Lines added and removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct LineCount {
+    /// Added.
+    pub additions: u32,
+    /// Removed.
+    pub deletions: u32,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStep {
+    /// For humans.
+    pub text: String,
+    /// How far it is.
+    pub state: PlanStepState,
+}
+
+/// How far a step of a plan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum PlanStepState {
+    /// Not begun.
+    Pending,
+    /// Being worked on.
+    Running,
+    /// Done.
+    Done,
+    /// Given up.
+    Cancelled,
+    /// A state of a newer agent.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How loud a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeLevel {
+    /// For interest.
+    Info,
+    /// Something did not go as asked.
+    Warning,
+    /// Something failed.
+    Error,
+    /// A level of a newer peer.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One changed file of the session's branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct FileDiff {
+    /// From the repository's root, `/` between parts.
+    pub path: String,
+    /// Where a moved file was before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub previous_path: Option<String>,
+    /// What happened to it.
+    pub status: FileStatus,
+    /// Added lines.
+    pub additions: u32,
+    /// Removed lines.
+    pub deletions: u32,
+    /// Empty for a binary file and beyond [`crate::limit::DIFF_BYTES_MAX`].
+    pub hunks: Vec<Hunk>,
+    /// Whether hunks were left out because the diff is too large or the file is binary.
+    pub omitted: bool,
+}
+
+/// What happened to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum FileStatus {
+    /// New.
+    Added,
+    /// Changed in place.
+    Modified,
+    /// Gone.
+    Deleted,
+    /// Moved, possibly changed.
+    Renamed,
+    /// A status of a newer runner.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A run of changed lines with the context around it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Hunk {
+    /// First line before, counted from 1.
+    pub old_start: u32,
+    /// First line after, counted from 1.
+    pub new_start: u32,
+    /// What git shows behind `@@`: the enclosing function.
+    pub heading: String,
+    /// In order.
+    pub lines: Vec<DiffLine>,
+}
+
+/// One line of a hunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct DiffLine {
+    /// Which side it is on.
+    pub kind: DiffLineKind,
+    /// Without the mark and the line's end.
+    pub text: String,
+}
+
+/// Which side a line is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum DiffLineKind {
+    /// On both.
+    Context,
+    /// Only after.
+    Added,
+    /// Only before.
+    Removed,
+}
+
+/// A lasting result of the session. A newer one with the same id replaces the older.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Artifact {
+    /// One per thing: the session's diff keeps its id from turn to turn.
+    pub id: ArtifactId,
+    /// The turn that last changed it.
+    pub turn_id: TurnId,
+    /// When it last changed.
+    pub changed_at: Timestamp,
+    /// What it is.
+    pub content: ArtifactContent,
+}
+
+/// What an artifact is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum ArtifactContent {
+    /// The session's branch with its newest commit.
+    Branch {
+        /// What the turns left there.
+        change: Change,
+    },
+    /// The session's branch against the point where it left the default branch.
+    Diff {
+        /// In path order.
+        files: Vec<FileDiff>,
+    },
+    /// The pull request.
+    PullRequest {
+        /// At the code host.
+        number: u64,
+        /// To open it in a browser.
+        url: String,
+        /// As generated.
+        title: String,
+        /// The user whose token opened it.
+        author: UserId,
+        /// Into which branch.
+        base: String,
+    },
+    /// A kind of a newer peer.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The session's sandbox, as people see it: one state, not many flags.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "state", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum SandboxStatus {
+    /// None yet, or none any more.
+    None,
+    /// Ordered, not yet able to take a turn.
+    Starting {
+        /// Which.
+        sandbox_id: SandboxId,
+        /// What it is doing: creating, cloning, starting the agent.
+        step: String,
+    },
+    /// Able to take a turn.
+    Ready {
+        /// Which.
+        sandbox_id: SandboxId,
+        /// Where it runs and how strongly it is isolated.
+        description: SandboxDescription,
+    },
+    /// Stopped; the conversation goes on from the snapshot.
+    Stopped {
+        /// What the next sandbox starts from.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        snapshot_id: Option<SnapshotId>,
+    },
+    /// Could not be had, or died.
+    Failed {
+        /// For humans, with the remedy.
+        reason: String,
+    },
+}
+
+/// Where a sandbox runs and how strongly it is isolated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxDescription {
+    /// `local` or `modal`.
+    pub provider: String,
+    /// How strongly.
+    pub isolation: Isolation,
+    /// The agent and its version, such as `opencode 1.18.33`.
+    pub agent: String,
+}
+
+/// How strongly a sandbox is isolated from the machine it runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Own kernel or virtual machine.
+    Vm,
+    /// Own namespaces, own root, Landlock, seccomp, no network but the gateway.
+    Namespaces,
+    /// A plain process of the host: nothing keeps it from the host's files and network.
+    Weak,
+    /// A tier of a newer provider.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A recorded fact. Applied in the order of its `seq`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum SessionEvent {
+    /// The session exists.
+    SessionCreated {
+        /// About which repository.
+        repository: RepositoryId,
+        /// By whom.
+        created_by: UserId,
+    },
+    /// The session has another title.
+    TitleChanged {
+        /// The new one.
+        title: String,
+    },
+    /// A user is here for the first time.
+    ParticipantJoined {
+        /// Who.
+        participant: Participant,
+    },
+    /// A prompt was accepted. From here it is never lost.
+    PromptQueued {
+        /// With its author.
+        prompt: Prompt,
+    },
+    /// A waiting prompt was taken back.
+    PromptCancelled {
+        /// Which.
+        prompt_id: PromptId,
+        /// By whom.
+        by: UserId,
+    },
+    /// A prompt's turn began (or began again, with the next attempt).
+    TurnStarted {
+        /// With its prompt.
+        turn: Turn,
+    },
+    /// A participant asked for the end of the running turn.
+    StopRequested {
+        /// Which.
+        turn_id: TurnId,
+        /// By whom.
+        by: UserId,
+    },
+    /// An item appeared, or is replaced as a whole.
+    ItemChanged {
+        /// Its whole state.
+        item: Item,
+    },
+    /// An item's text or output grew.
+    ItemAppended {
+        /// Which.
+        item_id: ItemId,
+        /// Where `text` begins, in UTF-16 code units (JavaScript's `length`) from the item's start.
+        offset: u64,
+        /// What is new.
+        text: String,
+    },
+    /// A turn is over.
+    TurnEnded {
+        /// Which.
+        turn_id: TurnId,
+        /// How.
+        end: TurnEnd,
+        /// The state of its prompt now: done, failed, or queued again for another attempt.
+        prompt_state: PromptState,
+    },
+    /// The sandbox is in another state.
+    SandboxChanged {
+        /// The new one.
+        status: SandboxStatus,
+    },
+    /// The sandbox was saved.
+    SnapshotTaken {
+        /// Restores to it.
+        snapshot_id: SnapshotId,
+    },
+    /// There is a new artifact, or a new state of one.
+    ArtifactChanged {
+        /// Its whole state.
+        artifact: Artifact,
+    },
+    /// Something that reaches outside failed for good (such as opening the pull request).
+    EffectFailed {
+        /// For humans: what was tried.
+        what: String,
+        /// For humans, with the remedy.
+        reason: String,
+    },
+    /// A fact of a newer version; has its `seq`, changes nothing here.
+    #[serde(other)]
+    Unknown,
+}
