@@ -25,7 +25,9 @@ fn is_id(text: &str, prefix: &str) -> bool {
     text.len() <= limit::ID_BYTES_MAX
         && text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|rest| {
             !rest.is_empty()
-                && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+                && rest
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
         })
 }
 
@@ -138,7 +140,9 @@ impl RepositoryId {
                 && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         };
         match text.split_once('/') {
-            Some((owner, name)) if part(owner) && part(name) && !name.ends_with(".git") => Ok(Self(text.to_owned())),
+            Some((owner, name)) if part(owner) && part(name) && !name.ends_with(".git") => {
+                Ok(Self(text.to_owned()))
+            }
             Some(_) | None => Err(EXPECTED),
         }
     }
@@ -194,15 +198,21 @@ mod tests {
 
     #[test]
     fn foreign_text_is_not_an_id() {
-        for text in ["", "ses", "ses_", "trn_1", "ses_A", "ses_../x", "ses_a b", &format!("ses_{}", "a".repeat(100))] {
+        for text in
+            ["", "ses", "ses_", "trn_1", "ses_A", "ses_../x", "ses_a b", &format!("ses_{}", "a".repeat(100))]
+        {
             assert!(SessionId::parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn a_repository_is_owner_and_name() {
-        assert_eq!(RepositoryId::parse("acme/shop.js").map(|r| (r.owner().to_owned(), r.name().to_owned())), Ok(("acme".into(), "shop.js".into())));
-        for text in ["", "acme", "/", "acme/", "acme/-x", "acme/..", "acme/shop/x", "a b/c", "acme/shop.git"] {
+        assert_eq!(
+            RepositoryId::parse("acme/shop.js").map(|r| (r.owner().to_owned(), r.name().to_owned())),
+            Ok(("acme".into(), "shop.js".into()))
+        );
+        for text in ["", "acme", "/", "acme/", "acme/-x", "acme/..", "acme/shop/x", "a b/c", "acme/shop.git"]
+        {
             assert!(RepositoryId::parse(text).is_err(), "{text:?}");
         }
     }

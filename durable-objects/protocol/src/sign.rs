@@ -90,7 +90,13 @@ struct Envelope<T> {
 /// Signs `payload` for `audience`, valid from `now` until `expires_at`.
 ///
 /// Answers the empty text, which no receiver accepts, if the payload cannot be written as JSON.
-pub fn sign<T: Serialize>(key: &Key, audience: Audience, payload: T, now: Timestamp, expires_at: Timestamp) -> String {
+pub fn sign<T: Serialize>(
+    key: &Key,
+    audience: Audience,
+    payload: T,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> String {
     let claims = Claims::new(Envelope { aud: audience, issued_at: now, expires_at, payload });
     Hs256.token(&Header::empty(), &claims, &key.0).unwrap_or_default()
 }
@@ -103,13 +109,10 @@ pub fn verify<T: DeserializeOwned>(
     now: Timestamp,
 ) -> Result<T, SignatureError> {
     let untrusted = UntrustedToken::new(token).map_err(|_| SignatureError::Malformed)?;
-    let token = Hs256
-        .validator::<Envelope<T>>(&key.0)
-        .validate(&untrusted)
-        .map_err(|error| match error {
-            jwt_compact::ValidationError::MalformedClaims(_) => SignatureError::Malformed,
-            _ => SignatureError::Wrong,
-        })?;
+    let token = Hs256.validator::<Envelope<T>>(&key.0).validate(&untrusted).map_err(|error| match error {
+        jwt_compact::ValidationError::MalformedClaims(_) => SignatureError::Malformed,
+        _ => SignatureError::Wrong,
+    })?;
     let (_, claims) = token.into_parts();
     let envelope = claims.custom;
     if envelope.aud != audience {
@@ -136,8 +139,21 @@ pub struct RequestClaims {
 
 /// Value of the `authorization` header of a request between edge and bridge.
 #[must_use]
-pub fn sign_request(key: &Key, to: Audience, method: &str, path: &str, body: &[u8], nonce: [u8; 16], now: Timestamp) -> String {
-    let claims = RequestClaims { method: method.to_owned(), path: path.to_owned(), body: sha256_hex(body), nonce: hex(&nonce) };
+pub fn sign_request(
+    key: &Key,
+    to: Audience,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    nonce: [u8; 16],
+    now: Timestamp,
+) -> String {
+    let claims = RequestClaims {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        body: sha256_hex(body),
+        nonce: hex(&nonce),
+    };
     format!("Bearer {}", sign(key, to, claims, now, now.plus_ms(SIGNATURE_SKEW_MS_MAX)))
 }
 
@@ -151,7 +167,8 @@ pub fn verify_request(
     body: &[u8],
     now: Timestamp,
 ) -> Result<RequestClaims, SignatureError> {
-    let token = authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or(SignatureError::Malformed)?;
+    let token =
+        authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or(SignatureError::Malformed)?;
     let claims: RequestClaims = verify(key, me, token, now)?;
     if claims.method != method || claims.path != path || claims.body != sha256_hex(body) {
         return Err(SignatureError::Request);
@@ -190,7 +207,12 @@ mod tests {
         Key::new(&[byte; 32]).unwrap()
     }
 
-    fn check(change: impl Fn(&mut [String; 3]), verifier: &Key, me: Audience, at: Timestamp) -> Result<(), SignatureError> {
+    fn check(
+        change: impl Fn(&mut [String; 3]),
+        verifier: &Key,
+        me: Audience,
+        at: Timestamp,
+    ) -> Result<(), SignatureError> {
         let header = sign_request(&key(1), Audience::Bridge, "PUT", "/a?b=1", b"body", [7; 16], NOW);
         let mut seen = ["PUT".to_owned(), "/a?b=1".to_owned(), "body".to_owned()];
         change(&mut seen);
@@ -204,16 +226,26 @@ mod tests {
         assert_eq!(check(same, &key(2), Audience::Bridge, NOW), Err(SignatureError::Wrong));
         assert_eq!(check(same, &key(1), Audience::Edge, NOW), Err(SignatureError::Audience));
         assert_eq!(check(same, &key(1), Audience::Bridge, NOW.plus_ms(60_000)), Err(SignatureError::Expired));
-        assert_eq!(check(same, &key(1), Audience::Bridge, Timestamp(NOW.0 - 60_001)), Err(SignatureError::Expired));
+        assert_eq!(
+            check(same, &key(1), Audience::Bridge, Timestamp(NOW.0 - 60_001)),
+            Err(SignatureError::Expired)
+        );
         for part in 0..3 {
-            assert_eq!(check(|seen| seen[part].push('x'), &key(1), Audience::Bridge, NOW), Err(SignatureError::Request));
+            assert_eq!(
+                check(|seen| seen[part].push('x'), &key(1), Audience::Bridge, NOW),
+                Err(SignatureError::Request)
+            );
         }
     }
 
     #[test]
     fn what_is_no_token_is_refused() {
-        for header in [None, Some(""), Some("Bearer"), Some("Bearer "), Some("Basic x"), Some("Bearer a.b.c")] {
-            assert!(verify_request(&key(1), Audience::Bridge, header, "GET", "/", b"", NOW).is_err(), "{header:?}");
+        for header in [None, Some(""), Some("Bearer"), Some("Bearer "), Some("Basic x"), Some("Bearer a.b.c")]
+        {
+            assert!(
+                verify_request(&key(1), Audience::Bridge, header, "GET", "/", b"", NOW).is_err(),
+                "{header:?}"
+            );
         }
     }
 
@@ -222,7 +254,10 @@ mod tests {
         let header = sign_request(&key(1), Audience::Bridge, "GET", "/", b"", [0; 16], NOW);
         let payload = header.split('.').nth(1).unwrap().to_owned();
         // {"alg":"none"}
-        for forged in [format!("Bearer eyJhbGciOiJub25lIn0.{payload}."), format!("Bearer eyJhbGciOiJub25lIn0.{payload}.AA")] {
+        for forged in [
+            format!("Bearer eyJhbGciOiJub25lIn0.{payload}."),
+            format!("Bearer eyJhbGciOiJub25lIn0.{payload}.AA"),
+        ] {
             assert!(verify_request(&key(1), Audience::Bridge, Some(&forged), "GET", "/", b"", NOW).is_err());
         }
     }

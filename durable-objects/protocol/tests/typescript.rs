@@ -17,13 +17,28 @@ fn exported() -> BTreeMap<PathBuf, String> {
     let config = Config::new().with_out_dir(folder.path()).with_large_int("number");
     macro_rules! export { ($($message:ty),* $(,)?) => { $(<$message as TS>::export_all(&config).unwrap();)* } }
     export![
-        ClientMessage, Configuration, CreateSessionRequest, CreateSessionResponse, ErrorBody, PromptAccepted,
-        PromptRequest, RepositoryList, ServerMessage, SessionList, SessionStatus, SignInRequest, TicketResponse, User,
+        ClientMessage,
+        Configuration,
+        CreateSessionRequest,
+        CreateSessionResponse,
+        ErrorBody,
+        PromptAccepted,
+        PromptRequest,
+        RepositoryList,
+        ServerMessage,
+        SessionList,
+        SessionStatus,
+        SignInRequest,
+        TicketResponse,
+        User,
     ];
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let path = entry.unwrap().path();
-        files.insert(PathBuf::from("types").join(path.file_name().unwrap()), std::fs::read_to_string(&path).unwrap());
+        files.insert(
+            PathBuf::from("types").join(path.file_name().unwrap()),
+            std::fs::read_to_string(&path).unwrap(),
+        );
     }
     let index: String = files
         .keys()

@@ -1,0 +1,440 @@
+//! Golden vectors: one JSON example of every message, decoded alike by every version and language.
+//!
+//! A published vector is never edited: a changed format gets a new file. `UPDATE_GENERATED=1` writes missing ones, and
+//! `typescript/vectors.ts`, where the compiler checks the same examples against the generated types.
+
+use protocol::bridge::*;
+use protocol::client::*;
+use protocol::error::{ErrorBody, ErrorCode};
+use protocol::id::*;
+use protocol::runner::*;
+use protocol::time::Timestamp;
+use protocol::timeline::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+
+const AT: Timestamp = Timestamp(1_795_000_000_000);
+
+fn turn_id() -> TurnId {
+    TurnId::parse("trn_1").unwrap()
+}
+
+fn user_id() -> UserId {
+    UserId::parse("usr_ada").unwrap()
+}
+
+fn prompt_request() -> PromptRequest {
+    PromptRequest {
+        id: PromptId::parse("prm_1").unwrap(),
+        text: "Fix the total".into(),
+        model: Some("demo/demo-1".into()),
+        origin: PromptOrigin::Web,
+    }
+}
+
+fn prompt() -> Prompt {
+    Prompt {
+        id: PromptId::parse("prm_1").unwrap(),
+        author: user_id(),
+        origin: PromptOrigin::Slack,
+        text: "Fix the total".into(),
+        model: None,
+        submitted_at: AT,
+        state: PromptState::Queued,
+    }
+}
+
+fn change() -> Change {
+    Change {
+        branch: "farhand/ses_1".into(),
+        commit: "0123456789abcdef0123456789abcdef01234567".into(),
+        subject: "Fix the total".into(),
+        files_changed: 1,
+        additions: 2,
+        deletions: 1,
+    }
+}
+
+fn usage() -> Usage {
+    Usage { input_tokens: 1200, output_tokens: 80, cached_tokens: 1000, cost_usd: 0.25 }
+}
+
+fn turn_end() -> TurnEnd {
+    TurnEnd {
+        ended_at: AT,
+        outcome: TurnOutcome::Failed { reason: "The model refused the key.".into() },
+        change: Some(change()),
+        usage: usage(),
+        first_token_ms: Some(310),
+    }
+}
+
+fn item(content: ItemContent) -> Item {
+    Item { id: ItemId::parse("itm_1").unwrap(), turn_id: turn_id(), started_at: AT, content }
+}
+
+fn items() -> Vec<(&'static str, Item)> {
+    let tool = |state| ItemContent::Tool {
+        name: "bash".into(),
+        title: "sh test.sh".into(),
+        input: "{\"command\":\"sh test.sh\"}".into(),
+        state,
+        output: "ok\n".into(),
+        omitted_bytes: 0,
+    };
+    vec![
+        ("text", item(ItemContent::Text { text: "Done — see `cart`.".into(), done: true })),
+        ("reasoning", item(ItemContent::Reasoning { text: "Hm.".into(), done: false })),
+        ("tool_running", item(tool(ToolState::Running))),
+        (
+            "tool_completed",
+            item(tool(ToolState::Completed {
+                duration_ms: 12,
+                exit_code: Some(0),
+                edit: Some(LineCount { additions: 1, deletions: 0 }),
+            })),
+        ),
+        ("tool_failed", item(tool(ToolState::Failed { duration_ms: 12, message: "no such file".into() }))),
+        (
+            "plan",
+            item(ItemContent::Plan {
+                steps: vec![PlanStep { text: "Read".into(), state: PlanStepState::Running }],
+            }),
+        ),
+        ("notice", item(ItemContent::Notice { level: NoticeLevel::Warning, text: "Retrying in 2 s".into() })),
+    ]
+}
+
+fn files() -> Vec<FileDiff> {
+    vec![FileDiff {
+        path: "src/cart.sh".into(),
+        previous_path: Some("cart.sh".into()),
+        status: FileStatus::Renamed,
+        additions: 1,
+        deletions: 1,
+        hunks: vec![Hunk {
+            old_start: 1,
+            new_start: 1,
+            heading: "total()".into(),
+            lines: vec![
+                DiffLine { kind: DiffLineKind::Context, text: "a".into() },
+                DiffLine { kind: DiffLineKind::Removed, text: "b".into() },
+                DiffLine { kind: DiffLineKind::Added, text: "c".into() },
+            ],
+        }],
+        omitted: false,
+    }]
+}
+
+fn artifacts() -> Vec<Artifact> {
+    [
+        ArtifactContent::Branch { change: change() },
+        ArtifactContent::Diff { files: files() },
+        ArtifactContent::PullRequest {
+            number: 7,
+            url: "https://github.example/acme/shop/pull/7".into(),
+            title: "Fix the total".into(),
+            author: user_id(),
+            base: "main".into(),
+        },
+    ]
+    .into_iter()
+    .map(|content| Artifact {
+        id: ArtifactId::parse("art_1").unwrap(),
+        turn_id: turn_id(),
+        changed_at: AT,
+        content,
+    })
+    .collect()
+}
+
+fn description() -> SandboxDescription {
+    SandboxDescription {
+        provider: "local".into(),
+        isolation: Isolation::Namespaces,
+        agent: "opencode 1.18.33".into(),
+    }
+}
+
+fn sandbox_states() -> Vec<SandboxStatus> {
+    let sandbox_id = || SandboxId::parse("sbx_1").unwrap();
+    vec![
+        SandboxStatus::None,
+        SandboxStatus::Starting { sandbox_id: sandbox_id(), step: "cloning acme/shop".into() },
+        SandboxStatus::Ready { sandbox_id: sandbox_id(), description: description() },
+        SandboxStatus::Stopped { snapshot_id: Some(SnapshotId::parse("snp_1").unwrap()) },
+        SandboxStatus::Failed { reason: "No user namespaces.".into() },
+    ]
+}
+
+fn events() -> Vec<SessionEvent> {
+    let repository = RepositoryId::parse("acme/shop").unwrap();
+    let turn = Turn { id: turn_id(), prompt_id: prompt().id, attempt: 1, started_at: AT, end: None };
+    let participant =
+        Participant { user_id: user_id(), login: "ada".into(), name: "Ada Lovelace".into(), joined_at: AT };
+    let mut events = vec![
+        SessionEvent::SessionCreated { repository, created_by: user_id() },
+        SessionEvent::TitleChanged { title: "Fix the total".into() },
+        SessionEvent::ParticipantJoined { participant },
+        SessionEvent::PromptQueued { prompt: prompt() },
+        SessionEvent::PromptCancelled { prompt_id: prompt().id, by: user_id() },
+        SessionEvent::TurnStarted { turn },
+        SessionEvent::StopRequested { turn_id: turn_id(), by: user_id() },
+        SessionEvent::ItemAppended {
+            item_id: ItemId::parse("itm_1").unwrap(),
+            offset: 4,
+            text: "é🦀".into(),
+        },
+        SessionEvent::TurnEnded { turn_id: turn_id(), end: turn_end(), prompt_state: PromptState::Done },
+        SessionEvent::SnapshotTaken { snapshot_id: SnapshotId::parse("snp_1").unwrap() },
+        SessionEvent::EffectFailed { what: "open the pull request".into(), reason: "403".into() },
+    ];
+    events.extend(items().into_iter().map(|(_, item)| SessionEvent::ItemChanged { item }));
+    events.extend(sandbox_states().into_iter().map(|status| SessionEvent::SandboxChanged { status }));
+    events.extend(artifacts().into_iter().map(|artifact| SessionEvent::ArtifactChanged { artifact }));
+    events
+}
+
+fn snapshot() -> SessionSnapshot {
+    SessionSnapshot {
+        session: SessionInfo {
+            id: SessionId::parse("ses_1").unwrap(),
+            title: "Fix the total".into(),
+            repository: RepositoryId::parse("acme/shop").unwrap(),
+            default_branch: "main".into(),
+            branch: "farhand/ses_1".into(),
+            model: "demo/demo-1".into(),
+            created_by: user_id(),
+            created_at: AT,
+        },
+        participants: vec![],
+        prompts: vec![prompt()],
+        turns: vec![Turn {
+            id: turn_id(),
+            prompt_id: prompt().id,
+            attempt: 1,
+            started_at: AT,
+            end: Some(turn_end()),
+        }],
+        items: items().into_iter().map(|(_, item)| item).collect(),
+        artifacts: artifacts(),
+        sandbox: SandboxStatus::None,
+        usage: usage(),
+    }
+}
+
+fn client_messages() -> Vec<ClientMessage> {
+    vec![
+        ClientMessage::Subscribe { since: None },
+        ClientMessage::Subscribe { since: Some(41) },
+        ClientMessage::Prompt { prompt: prompt_request() },
+        ClientMessage::CancelPrompt { prompt_id: prompt().id },
+        ClientMessage::Stop { turn_id: turn_id() },
+    ]
+}
+
+fn server_messages() -> Vec<ServerMessage> {
+    let mut messages = vec![
+        ServerMessage::Snapshot { seq: 42, snapshot: snapshot() },
+        ServerMessage::CaughtUp { seq: 42 },
+        ServerMessage::Presence { users: vec![user_id()] },
+        ServerMessage::PromptAccepted { prompt_id: prompt().id, seq: 43 },
+        ServerMessage::Rejected {
+            prompt_id: Some(prompt().id),
+            error: ErrorBody::new(ErrorCode::QueueFull, "The queue has 100 prompts; wait or cancel one."),
+        },
+    ];
+    messages.extend(events().into_iter().enumerate().map(|(index, event)| ServerMessage::Event {
+        seq: index as u64 + 1,
+        at: AT,
+        event,
+    }));
+    messages
+}
+
+fn runner_messages() -> Vec<RunnerMessage> {
+    let appended = RunnerEvent::ItemAppended {
+        item_id: ItemId::parse("itm_1").unwrap(),
+        offset: 0,
+        text: "word ".into(),
+    };
+    let ended = RunnerEvent::TurnEnded {
+        turn_id: turn_id(),
+        attempt: 1,
+        outcome: TurnOutcome::Completed,
+        change: Some(change()),
+        files: files(),
+        usage: usage(),
+        first_token_ms: Some(310),
+    };
+    let events = [
+        RunnerEvent::SetupStep { step: "cloning acme/shop".into() },
+        RunnerEvent::Ready { agent: "opencode 1.18.33".into() },
+        RunnerEvent::SetupFailed { reason: "clone failed".into() },
+        RunnerEvent::TurnReceived { turn_id: turn_id(), attempt: 1 },
+        RunnerEvent::ItemChanged { item: item(ItemContent::Text { text: String::new(), done: false }) },
+        appended,
+        RunnerEvent::Heartbeat,
+        ended,
+    ];
+    let records = events.into_iter().enumerate();
+    vec![
+        RunnerMessage::Hello {
+            protocol_version: 1,
+            runner_version: "0.1.0".into(),
+            sandbox_id: SandboxId::parse("sbx_1").unwrap(),
+            generation: 1,
+            next_seq: 1,
+        },
+        RunnerMessage::Events {
+            events: records
+                .map(|(index, event)| RunnerEventRecord { seq: index as u64 + 1, at: AT, event })
+                .collect(),
+        },
+        RunnerMessage::CommandDone {
+            command_id: CommandId::parse("cmd_1").unwrap(),
+            error: Some("unknown command".into()),
+        },
+    ]
+}
+
+fn turn_order() -> TurnOrder {
+    TurnOrder {
+        turn_id: turn_id(),
+        attempt: 1,
+        prompt: "Fix the total".into(),
+        author: Author { name: "Ada Lovelace".into(), email: "ada@example.com".into() },
+        model: "demo/demo-1".into(),
+    }
+}
+
+fn bridge_messages() -> Vec<BridgeMessage> {
+    let configuration = RunnerConfiguration {
+        session_id: SessionId::parse("ses_1").unwrap(),
+        repository: RepositoryId::parse("acme/shop").unwrap(),
+        default_branch: "main".into(),
+        branch: "farhand/ses_1".into(),
+        agent: AgentKind::Opencode,
+        model: "demo/demo-1".into(),
+        models: vec!["demo/demo-1".into()],
+    };
+    let command =
+        |command| BridgeMessage::Command { command_id: CommandId::parse("cmd_1").unwrap(), command };
+    vec![
+        BridgeMessage::Welcome { resume_from: 1, configuration },
+        BridgeMessage::Ack { seq: 8 },
+        command(RunnerCommand::StartTurn { turn: turn_order() }),
+        command(RunnerCommand::StopTurn { turn_id: turn_id() }),
+        BridgeMessage::Retired { reason: "generation 2 took over".into() },
+    ]
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors")
+}
+
+fn updating() -> bool {
+    std::env::var_os("UPDATE_GENERATED").is_some()
+}
+
+/// Compares with the committed vector and decodes it.
+fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, value: &T) {
+    let path = folder().join(format!("{name}.json"));
+    if updating() && !path.exists() {
+        std::fs::write(&path, serde_json::to_string_pretty(value).unwrap() + "\n").unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|_| {
+        panic!("no vector {name}: UPDATE_GENERATED=1 cargo test -p protocol --test vectors")
+    });
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value, "{name} decodes to something else");
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+        serde_json::to_value(value).unwrap(),
+        "{name} is written differently; a changed format needs a new vector"
+    );
+}
+
+#[test]
+fn every_message_matches_its_vector() {
+    std::fs::create_dir_all(folder()).unwrap();
+    check("client_messages", &client_messages());
+    check("server_messages", &server_messages());
+    check("runner_messages", &runner_messages());
+    check("bridge_messages", &bridge_messages());
+    check(
+        "create_session_request",
+        &CreateSessionRequest {
+            repository: RepositoryId::parse("acme/shop").unwrap(),
+            prompt: Some(prompt_request()),
+            model: None,
+        },
+    );
+    check(
+        "session_status",
+        &SessionStatus {
+            session: snapshot().session,
+            seq: 42,
+            activity: Activity::Running,
+            queued_prompts: 1,
+            sandbox: SandboxStatus::None,
+            artifacts: artifacts(),
+            usage: usage(),
+        },
+    );
+    check(
+        "create_sandbox_request",
+        &CreateSandboxRequest {
+            session_id: SessionId::parse("ses_1").unwrap(),
+            generation: 2,
+            repository: RepositorySource {
+                id: RepositoryId::parse("acme/shop").unwrap(),
+                clone_url: "https://github.example/acme/shop.git".into(),
+                default_branch: "main".into(),
+            },
+            branch: "farhand/ses_1".into(),
+            source: SandboxSource::Snapshot { snapshot_id: SnapshotId::parse("snp_1").unwrap() },
+            limits: SandboxLimits::default(),
+            agent: AgentKind::Opencode,
+            model: "demo/demo-1".into(),
+            models: vec!["demo/demo-1".into()],
+        },
+    );
+    check(
+        "command_request",
+        &CommandRequest { generation: 2, command: RunnerCommand::StartTurn { turn: turn_order() } },
+    );
+}
+
+#[test]
+fn a_message_from_the_future_is_read_as_unknown() {
+    let text = r#"{"type":"hologram","light":true}"#;
+    assert_eq!(serde_json::from_str::<ClientMessage>(text).unwrap(), ClientMessage::Unknown);
+    assert_eq!(serde_json::from_str::<ServerMessage>(text).unwrap(), ServerMessage::Unknown);
+    assert_eq!(serde_json::from_str::<SessionEvent>(text).unwrap(), SessionEvent::Unknown);
+    assert_eq!(serde_json::from_str::<ItemContent>(text).unwrap(), ItemContent::Unknown);
+    assert_eq!(serde_json::from_str::<RunnerMessage>(text).unwrap(), RunnerMessage::Unknown);
+    assert_eq!(serde_json::from_str::<RunnerEvent>(text).unwrap(), RunnerEvent::Unknown);
+    assert_eq!(serde_json::from_str::<BridgeMessage>(text).unwrap(), BridgeMessage::Unknown);
+    assert_eq!(serde_json::from_str::<RunnerCommand>(text).unwrap(), RunnerCommand::Unknown);
+}
+
+#[test]
+fn typescript_sees_the_same_examples() {
+    let text = format!(
+        "// Generated from the crate `protocol`. The compiler checks the golden vectors against the types.\n\
+         import type {{ ClientMessage, ServerMessage }} from \"./index.js\";\n\n\
+         export const clientMessages = {} satisfies ClientMessage[];\n\n\
+         export const serverMessages = {} satisfies ServerMessage[];\n",
+        serde_json::to_string_pretty(&client_messages()).unwrap(),
+        serde_json::to_string_pretty(&server_messages()).unwrap(),
+    );
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("typescript/vectors.ts");
+    if updating() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&path).unwrap_or_default() == text,
+        "typescript/vectors.ts is stale: UPDATE_GENERATED=1 cargo test -p protocol --test vectors"
+    );
+}
