@@ -109,9 +109,12 @@ pub fn verify<T: DeserializeOwned>(
     now: Timestamp,
 ) -> Result<T, SignatureError> {
     let untrusted = UntrustedToken::new(token).map_err(|_| SignatureError::Malformed)?;
-    let token = Hs256.validator::<Envelope<T>>(&key.0).validate(&untrusted).map_err(|error| match error {
-        jwt_compact::ValidationError::MalformedClaims(_) => SignatureError::Malformed,
-        _ => SignatureError::Wrong,
+    let token = Hs256.validator::<Envelope<T>>(&key.0).validate(&untrusted).map_err(|error| {
+        if matches!(error, jwt_compact::ValidationError::MalformedClaims(_)) {
+            SignatureError::Malformed
+        } else {
+            SignatureError::Wrong
+        }
     })?;
     let (_, claims) = token.into_parts();
     let envelope = claims.custom;

@@ -14,7 +14,8 @@ use ts_rs::{Config, TS};
 
 fn exported() -> BTreeMap<PathBuf, String> {
     let folder = tempfile::tempdir().unwrap();
-    let config = Config::new().with_out_dir(folder.path()).with_large_int("number");
+    let config =
+        Config::new().with_out_dir(folder.path()).with_large_int("number").with_import_extension(Some("js"));
     macro_rules! export { ($($message:ty),* $(,)?) => { $(<$message as TS>::export_all(&config).unwrap();)* } }
     export![
         ClientMessage,
