@@ -1,1 +1,13 @@
-//! Placeholder until its first module lands.
+//! What Farhand asks a code host that speaks GitHub's REST API, and what the answers mean.
+//!
+//! Pure: a request is a value ([`Request`]), an answer is a status and a body, and every parser is a function of those two. Nothing
+//! here sends, waits, logs or keeps a token; `workers/edge` and SessionObject do the sending.
+
+mod error;
+pub mod pull_request;
+pub mod repository;
+mod request;
+mod text;
+
+pub use error::Error;
+pub use request::{Method, Request, headers};
