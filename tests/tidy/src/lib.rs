@@ -1,1 +1,1 @@
-//! Placeholder until its first module lands.
+//! Promises about this repository, kept as tests in `tests/`. There is nothing to call here.
