@@ -1,0 +1,199 @@
+//! How the edge calls a session's object: its binding, its name, one variant per call, and the bodies.
+//!
+//! Caller and object match on the same [`Call`]. Who the caller's user is was verified at the edge before; the object trusts it.
+
+use protocol::client::PromptRequest;
+use protocol::id::{RepositoryId, SessionId};
+use protocol::time::Timestamp;
+use protocol::timeline::User;
+use serde::{Deserialize, Serialize};
+
+/// Name of the Durable Object binding in `wrangler.toml`.
+pub const BINDING: &str = "SESSION";
+
+/// Header of [`Call::Socket`]: a [`SocketCall`] as written by [`encode_header`].
+pub const SOCKET_HEADER: &str = "x-farhand-socket";
+
+/// Name of the object that owns a session.
+#[must_use]
+pub fn object_name(session_id: &SessionId) -> String {
+    session_id.as_str().to_owned()
+}
+
+/// Everything that the edge asks of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// [`CreateCall`] → 201 [`protocol::client::CreateSessionResponse`]. A repeat with the same content gives the same answer.
+    Create,
+    /// [`MessageCall`] → 202 [`protocol::client::PromptAccepted`].
+    Message,
+    /// → 200 [`protocol::client::SessionStatus`].
+    Status,
+    /// [`SocketCall`] in [`SOCKET_HEADER`], with the client's upgrade headers → 101.
+    Socket,
+    /// [`protocol::bridge::RunnerAttached`] → 200 [`protocol::bridge::EventsAck`].
+    Attached,
+    /// [`protocol::bridge::EventBatch`] → 200 [`protocol::bridge::EventsAck`], or 409 `event_gap` with the number `expected`.
+    Events,
+    /// [`protocol::bridge::SandboxEnded`] → 200 `{}`.
+    Ended,
+    /// A panic inside the object, where the variable `TEST_ROUTES` is `1`; otherwise 404.
+    TestPanic,
+}
+
+impl Call {
+    const ALL: [Self; 8] = [
+        Self::Create,
+        Self::Message,
+        Self::Status,
+        Self::Socket,
+        Self::Attached,
+        Self::Events,
+        Self::Ended,
+        Self::TestPanic,
+    ];
+
+    /// HTTP method, in capitals.
+    #[must_use]
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::Status | Self::Socket | Self::TestPanic => "GET",
+            Self::Create | Self::Message | Self::Attached | Self::Events | Self::Ended => "POST",
+        }
+    }
+
+    /// Path at the object.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Create => "/create",
+            Self::Message => "/message",
+            Self::Status => "/status",
+            Self::Socket => "/socket",
+            Self::Attached => "/attached",
+            Self::Events => "/events",
+            Self::Ended => "/ended",
+            Self::TestPanic => "/test/panic",
+        }
+    }
+
+    /// URL for a request to the object's stub; the host means nothing.
+    #[must_use]
+    pub fn url(self) -> String {
+        format!("https://session{}", self.path())
+    }
+
+    /// The call of a request that arrived at the object.
+    #[must_use]
+    pub fn find(method: &str, path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|call| call.method() == method && call.path() == path)
+    }
+}
+
+/// Body of [`Call::Create`]. The edge has checked repository and model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateCall {
+    /// Chosen by the edge; also the object's name.
+    pub session_id: SessionId,
+    /// Who starts it.
+    pub created_by: User,
+    /// `owner/name`.
+    pub repository: RepositoryId,
+    /// `https://…/owner/name.git`.
+    pub clone_url: String,
+    /// Pull requests go here.
+    pub default_branch: String,
+    /// Model of prompts that name none, `provider/name`.
+    pub model: String,
+    /// The first prompt.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prompt: Option<PromptRequest>,
+}
+
+/// Body of [`Call::Message`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageCall {
+    /// Who writes; joins the session by it.
+    pub author: User,
+    /// What.
+    pub prompt: PromptRequest,
+}
+
+/// Value of [`SOCKET_HEADER`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SocketCall {
+    /// Who connects; joins the session by it.
+    pub user: User,
+    /// Unique id of the verified ticket: the session takes it once.
+    pub ticket_id: String,
+    /// When the ticket ends, and may be forgotten.
+    pub ticket_expires_at: Timestamp,
+}
+
+/// A value as JSON that is fit for a header: what is not ASCII is written as `\uXXXX`.
+#[must_use]
+pub fn encode_header<T: Serialize>(value: &T) -> String {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    let mut encoded = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() && !character.is_ascii_control() {
+            encoded.push(character);
+        } else {
+            let mut units = [0u16; 2];
+            for unit in character.encode_utf16(&mut units) {
+                encoded.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    encoded
+}
+
+/// The session's own branch: `prefix` and the first letters of the session's id.
+#[must_use]
+pub fn branch_name(prefix: &str, session_id: &SessionId) -> String {
+    let unique: String = session_id.as_str().chars().skip(SessionId::PREFIX.len() + 1).take(12).collect();
+    format!("{prefix}{unique}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::id::UserId;
+
+    #[test]
+    fn every_call_is_found_by_its_own_request() {
+        for call in Call::ALL {
+            assert_eq!(Call::find(call.method(), call.path()), Some(call));
+        }
+        assert_eq!(Call::find("GET", "/create"), None);
+        assert_eq!(Call::find("POST", "/nothing"), None);
+    }
+
+    #[test]
+    fn a_name_in_any_script_passes_a_header() {
+        let socket = SocketCall {
+            user: User {
+                id: UserId::parse("usr_1").unwrap(),
+                login: "zoë".into(),
+                name: "Zoë 😀 \"quoted\"\n".into(),
+                email: "zoe@example.org".into(),
+            },
+            ticket_id: "t1".into(),
+            ticket_expires_at: Timestamp(5),
+        };
+        let header = encode_header(&socket);
+        assert!(header.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{header}");
+        assert_eq!(serde_json::from_str::<SocketCall>(&header).unwrap(), socket);
+    }
+
+    #[test]
+    fn a_branch_has_its_prefix_and_part_of_the_id() {
+        let id = SessionId::from_random([7; 16]);
+        let branch = branch_name("farhand/", &id);
+        assert_eq!(branch.len(), "farhand/".len() + 12);
+        assert!(id.as_str().contains(branch.trim_start_matches("farhand/")));
+    }
+}

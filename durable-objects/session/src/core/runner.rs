@@ -1,0 +1,128 @@
+//! What runners say, through bridges: each event is applied once, in order, and only from the session's current sandbox.
+
+use super::input::Reply;
+use super::limit::LINE_BYTES_MAX;
+use super::outcome::{TurnReport, cut};
+use super::prompt::refuse;
+use super::sandbox::SandboxPhase;
+use super::step::Step;
+use protocol::bridge::{EventBatch, RunnerAttached, SandboxEnded};
+use protocol::error::ErrorCode;
+use protocol::id::SandboxId;
+use protocol::runner::RunnerEvent;
+use protocol::timeline::SandboxStatus;
+
+impl Step<'_> {
+    fn is_current(&self, sandbox_id: &SandboxId, generation: u64) -> bool {
+        generation == self.session.generation
+            && self.session.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == *sandbox_id)
+    }
+
+    fn refuse_stale(&self) -> Reply {
+        refuse(
+            ErrorCode::GenerationStale,
+            &format!(
+                "this sandbox is not the session's any more (its newest has generation {}); end it",
+                self.session.generation
+            ),
+        )
+    }
+
+    pub(super) fn attach_runner(&mut self, attached: RunnerAttached) -> Reply {
+        if !self.is_current(&attached.sandbox_id, attached.generation) {
+            return self.refuse_stale();
+        }
+        let now = self.now();
+        let Some(sandbox) = &mut self.session.sandbox else { return Reply::Done };
+        let moved = sandbox.bridge_url.as_deref() != Some(attached.bridge_url.as_str());
+        sandbox.bridge_url = Some(attached.bridge_url);
+        sandbox.heard_at = now;
+        let acked = sandbox.runner_seq;
+        if sandbox.phase < SandboxPhase::Attached {
+            sandbox.phase = SandboxPhase::Attached;
+            self.set_starting("the runner is connected");
+        }
+        if moved && self.session.turn.as_ref().is_some_and(|turn| !turn.received) {
+            self.repeat_turn_order();
+        }
+        Reply::Acked { acked }
+    }
+
+    pub(super) fn take_events(&mut self, batch: EventBatch) -> Reply {
+        if !self.is_current(&batch.sandbox_id, batch.generation) {
+            return self.refuse_stale();
+        }
+        let now = self.now();
+        let Some(sandbox) = &mut self.session.sandbox else { return Reply::Done };
+        sandbox.heard_at = now;
+        sandbox.phase = sandbox.phase.max(SandboxPhase::Attached);
+        let mut acked = sandbox.runner_seq;
+        // Everything is looked at before anything is applied: a gap stores nothing.
+        let mut newest = acked;
+        for record in &batch.events {
+            if record.seq > newest + 1 {
+                return Reply::EventGap { expected: newest + 1 };
+            }
+            newest = newest.max(record.seq);
+        }
+        for record in batch.events {
+            if record.seq != acked + 1 {
+                continue;
+            }
+            acked = record.seq;
+            if let Some(sandbox) = &mut self.session.sandbox {
+                sandbox.runner_seq = acked;
+                self.take_event(record.event);
+            }
+        }
+        Reply::Acked { acked }
+    }
+
+    fn take_event(&mut self, event: RunnerEvent) {
+        match event {
+            RunnerEvent::SetupStep { mut step } => {
+                cut(&mut step, LINE_BYTES_MAX);
+                if self.session.sandbox.as_ref().is_some_and(|sandbox| !sandbox.is_ready()) {
+                    self.set_starting(&step);
+                }
+            }
+            RunnerEvent::Ready { mut agent } => {
+                cut(&mut agent, LINE_BYTES_MAX);
+                if let Some(sandbox) = &mut self.session.sandbox {
+                    sandbox.phase = SandboxPhase::Ready;
+                    sandbox.agent = Some(agent);
+                    self.set_ready();
+                }
+            }
+            RunnerEvent::SetupFailed { mut reason } => {
+                cut(&mut reason, LINE_BYTES_MAX);
+                self.lose_sandbox(&reason);
+            }
+            RunnerEvent::TurnReceived { turn_id, attempt } => self.confirm_turn(&turn_id, attempt),
+            RunnerEvent::ItemChanged { item } => self.change_item(item),
+            RunnerEvent::ItemAppended { item_id, offset, text } => self.append_item(item_id, offset, &text),
+            RunnerEvent::TurnEnded { turn_id, attempt, outcome, change, files, usage, first_token_ms } => {
+                let report = TurnReport { turn_id, attempt, outcome, change, files, usage, first_token_ms };
+                let report = report.within_limits(&self.session.info.branch);
+                self.end_turn(report);
+            }
+            RunnerEvent::Heartbeat | RunnerEvent::Unknown => {}
+        }
+    }
+
+    pub(super) fn end_sandbox(&mut self, ended: &SandboxEnded) -> Reply {
+        if self.is_current(&ended.sandbox_id, ended.generation) {
+            let mut reason = ended.reason.clone();
+            cut(&mut reason, LINE_BYTES_MAX);
+            self.lose_sandbox(&format!("the sandbox ended: {reason}"));
+        }
+        Reply::Done
+    }
+
+    pub(super) fn set_starting(&mut self, step: &str) {
+        if let Some(sandbox) = &self.session.sandbox {
+            let status = SandboxStatus::Starting { sandbox_id: sandbox.id.clone(), step: step.to_owned() };
+            self.set_status(status);
+        }
+    }
+}

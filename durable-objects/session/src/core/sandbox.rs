@@ -1,0 +1,269 @@
+//! The session's sandbox: ordered when a prompt needs one, watched, and given up for a new generation when it is lost.
+
+use super::input::{Effect, Work, WorkOutcome};
+use super::session::{PullRequestState, Saving};
+use super::step::Step;
+use protocol::bridge::SandboxSource;
+use protocol::id::{SandboxId, SnapshotId};
+use protocol::limit::TURN_ATTEMPTS_MAX;
+use protocol::time::Timestamp;
+use protocol::timeline::{ArtifactContent, Isolation, SandboxDescription, SandboxStatus, Seq, SessionEvent};
+
+/// The one sandbox that may speak for the session. Its generation is the session's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveSandbox {
+    /// Which.
+    pub id: SandboxId,
+    /// How far it is.
+    pub phase: SandboxPhase,
+    /// The snapshot that it starts from; absent for the base image.
+    pub source: Option<SnapshotId>,
+    /// Number of its runner's newest event that the session has.
+    pub runner_seq: Seq,
+    /// Base URL of the bridge replica that its runner is connected to.
+    pub bridge_url: Option<String>,
+    /// When it was last heard of; before that, when it was ordered.
+    pub heard_at: Timestamp,
+    /// `local` or `modal`, once known.
+    pub provider: Option<String>,
+    /// How strongly it is isolated, once known.
+    pub isolation: Option<Isolation>,
+    /// Name and version of the agent, once known.
+    pub agent: Option<String>,
+}
+
+/// How far a sandbox is on its way to taking turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SandboxPhase {
+    /// The bridge has not confirmed it.
+    Ordered,
+    /// It exists.
+    Created,
+    /// Its runner is connected.
+    Attached,
+    /// It takes turns.
+    Ready,
+}
+
+impl LiveSandbox {
+    pub(super) fn is_ready(&self) -> bool {
+        self.phase == SandboxPhase::Ready
+    }
+
+    fn source(&self) -> SandboxSource {
+        match &self.source {
+            Some(snapshot_id) => SandboxSource::Snapshot { snapshot_id: snapshot_id.clone() },
+            None => SandboxSource::Base,
+        }
+    }
+}
+
+impl Step<'_> {
+    pub(super) fn order_sandbox(&mut self) {
+        self.session.generation += 1;
+        let sandbox = LiveSandbox {
+            id: SandboxId::from_random(self.draw()),
+            phase: SandboxPhase::Ordered,
+            source: self.session.snapshot.clone(),
+            runner_seq: 0,
+            bridge_url: None,
+            heard_at: self.now(),
+            provider: None,
+            isolation: None,
+            agent: None,
+        };
+        self.enqueue(Work::CreateSandbox {
+            sandbox_id: sandbox.id.clone(),
+            generation: self.session.generation,
+            source: sandbox.source(),
+        });
+        self.session.sandbox = Some(sandbox);
+        self.set_starting("creating the sandbox");
+    }
+
+    pub(super) fn set_ready(&mut self) {
+        let Some(sandbox) = self.session.sandbox.as_ref().filter(|sandbox| sandbox.is_ready()) else {
+            return;
+        };
+        let description = SandboxDescription {
+            provider: sandbox.provider.clone().unwrap_or_else(|| "unknown".to_owned()),
+            isolation: sandbox.isolation.unwrap_or(Isolation::Unknown),
+            agent: sandbox.agent.clone().unwrap_or_default(),
+        };
+        let status = SandboxStatus::Ready { sandbox_id: sandbox.id.clone(), description };
+        self.set_status(status);
+    }
+
+    /// Gives the sandbox up. What ran in it is tried again in another one, as far as attempts are left.
+    pub(super) fn lose_sandbox(&mut self, reason: &str) {
+        let was_ready = self.session.sandbox.as_ref().is_some_and(|sandbox| sandbox.is_ready());
+        if !was_ready {
+            self.fail_sandbox(reason, Retry::Counted);
+            return;
+        }
+        let idle = self.session.turn.is_none();
+        self.lose_turn(reason);
+        self.retire_sandbox();
+        let snapshot_id = self.session.snapshot.clone();
+        self.set_status(if idle {
+            SandboxStatus::Stopped { snapshot_id }
+        } else {
+            SandboxStatus::Failed { reason: reason.to_owned() }
+        });
+    }
+
+    /// A sandbox that never became ready. The prompt that waits for it has used an attempt.
+    fn fail_sandbox(&mut self, reason: &str, retry: Retry) {
+        self.retire_sandbox();
+        self.set_status(SandboxStatus::Failed { reason: reason.to_owned() });
+        let Some(head) = self.session.queue.front_mut() else { return };
+        head.attempts += 1;
+        let (prompt_id, attempts) = (head.id.clone(), head.attempts);
+        match retry {
+            Retry::Counted if attempts < TURN_ATTEMPTS_MAX => {
+                self.order(Effect::SaveAttempts { prompt_id, attempts })
+            }
+            Retry::Counted | Retry::Never => self.fail_head(reason),
+        }
+    }
+
+    /// Makes the sandbox end and its words stale.
+    pub(super) fn retire_sandbox(&mut self) {
+        let generation = self.session.generation;
+        if let Some(Saving { snapshot_id, .. }) = self.session.saving.take()
+            && let Some(sandbox) = &self.session.sandbox
+        {
+            let sandbox_id = sandbox.id.clone();
+            self.withdraw(&Work::TakeSnapshot { sandbox_id, generation, snapshot_id });
+        }
+        let Some(sandbox) = self.session.sandbox.take() else { return };
+        self.withdraw(&Work::CreateSandbox {
+            sandbox_id: sandbox.id.clone(),
+            generation,
+            source: sandbox.source(),
+        });
+        self.enqueue(Work::TerminateSandbox {
+            sandbox_id: sandbox.id,
+            generation,
+            bridge_url: sandbox.bridge_url,
+        });
+    }
+
+    /// What came of something that was ordered. Work of a sandbox that is gone changes nothing.
+    pub(super) fn take_outcome(&mut self, work: Work, outcome: WorkOutcome) {
+        match work {
+            Work::CreateSandbox { sandbox_id, generation, .. } => {
+                self.take_creation(sandbox_id, generation, outcome);
+            }
+            Work::StartTurn { turn_id, .. } => {
+                if let Some(reason) = failure(&outcome)
+                    && self.session.turn.as_ref().is_some_and(|turn| turn.id == turn_id && !turn.received)
+                {
+                    self.lose_sandbox(&format!("the sandbox does not take the turn: {reason}"));
+                }
+            }
+            Work::TakeSnapshot { snapshot_id, .. } => self.take_snapshot_outcome(snapshot_id, &outcome),
+            Work::OpenPullRequest(order) => match outcome {
+                WorkOutcome::PullRequestOpened { number, url, title, base } => {
+                    self.session.pull_request = PullRequestState::Open;
+                    let content =
+                        ArtifactContent::PullRequest { number, url, title, author: order.author, base };
+                    self.record_artifact("pull_request", &order.turn_id, content);
+                }
+                WorkOutcome::Failed { reason } | WorkOutcome::Rejected { reason } => {
+                    self.session.pull_request = PullRequestState::None;
+                    self.record(SessionEvent::EffectFailed {
+                        what: "opening the pull request".to_owned(),
+                        reason,
+                    });
+                }
+                WorkOutcome::Done | WorkOutcome::SandboxCreated { .. } | WorkOutcome::Delayed { .. } => {}
+            },
+            // A stop that cannot be delivered is enforced by its deadline; a sandbox that cannot be ended ends by its life.
+            Work::StopTurn { .. } | Work::TerminateSandbox { .. } | Work::UpdateIndex => {}
+        }
+    }
+
+    fn take_creation(&mut self, sandbox_id: SandboxId, generation: u64, outcome: WorkOutcome) {
+        let now = self.now();
+        let current = self.session.sandbox.as_mut().filter(|sandbox| sandbox.id == sandbox_id);
+        let Some(sandbox) = current else {
+            // Given up while the bridge was at it: the order to end it may have been there first.
+            if let WorkOutcome::SandboxCreated { .. } = outcome {
+                self.enqueue(Work::TerminateSandbox { sandbox_id, generation, bridge_url: None });
+            }
+            return;
+        };
+        match outcome {
+            WorkOutcome::SandboxCreated { provider, isolation } => {
+                sandbox.provider = Some(provider);
+                sandbox.isolation = Some(isolation);
+                sandbox.heard_at = now;
+                if sandbox.phase == SandboxPhase::Ordered {
+                    sandbox.phase = SandboxPhase::Created;
+                    self.set_starting("booting the sandbox");
+                } else {
+                    self.set_ready();
+                }
+            }
+            // A runner that speaks proves more than an answer that says no.
+            _ if sandbox.phase >= SandboxPhase::Attached => {}
+            WorkOutcome::Delayed { reason } => {
+                self.set_starting(&format!("waiting for the sandbox bridge: {reason}"));
+            }
+            WorkOutcome::Rejected { reason } if sandbox.source.is_some() => {
+                self.session.snapshot = None;
+                self.retire_sandbox();
+                self.set_status(SandboxStatus::Failed { reason: reason.clone() });
+                self.record(SessionEvent::EffectFailed {
+                    what: "restoring the snapshot; the next sandbox starts from the base image".to_owned(),
+                    reason,
+                });
+            }
+            WorkOutcome::Rejected { reason } => self.fail_sandbox(&reason, Retry::Never),
+            WorkOutcome::Failed { reason } => self.fail_sandbox(&reason, Retry::Counted),
+            WorkOutcome::Done | WorkOutcome::PullRequestOpened { .. } => {}
+        }
+    }
+
+    fn take_snapshot_outcome(&mut self, snapshot_id: SnapshotId, outcome: &WorkOutcome) {
+        if self.session.saving.as_ref().is_none_or(|saving| saving.snapshot_id != snapshot_id) {
+            return;
+        }
+        if *outcome == WorkOutcome::Done {
+            self.session.saving = None;
+            self.session.snapshot = Some(snapshot_id.clone());
+            self.record(SessionEvent::SnapshotTaken { snapshot_id });
+        } else if let Some(reason) = failure(outcome) {
+            self.give_up_snapshot(reason.to_owned());
+        }
+    }
+
+    pub(super) fn give_up_snapshot(&mut self, reason: String) {
+        let generation = self.session.generation;
+        let (Some(Saving { snapshot_id, .. }), Some(sandbox)) =
+            (self.session.saving.take(), &self.session.sandbox)
+        else {
+            return;
+        };
+        let sandbox_id = sandbox.id.clone();
+        self.withdraw(&Work::TakeSnapshot { sandbox_id, generation, snapshot_id });
+        self.record(SessionEvent::EffectFailed { what: "saving the sandbox".to_owned(), reason });
+    }
+}
+
+/// Whether the prompt that waits for a failed sandbox may wait for another one.
+enum Retry {
+    Counted,
+    Never,
+}
+
+fn failure(outcome: &WorkOutcome) -> Option<&str> {
+    match outcome {
+        WorkOutcome::Failed { reason } | WorkOutcome::Rejected { reason } => Some(reason),
+        WorkOutcome::Done
+        | WorkOutcome::SandboxCreated { .. }
+        | WorkOutcome::PullRequestOpened { .. }
+        | WorkOutcome::Delayed { .. } => None,
+    }
+}

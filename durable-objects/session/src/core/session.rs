@@ -1,0 +1,189 @@
+//! A session's state, how it begins, and which input goes where. The shell keeps it between inputs; `store` can rebuild it.
+
+use super::input::{Context, Effect, Input, Reply};
+use super::prompt::{Accepted, QueuedPrompt};
+use super::sandbox::LiveSandbox;
+use super::step::Step;
+use super::turn::RunningTurn;
+use protocol::client::{PromptRequest, SessionInfo};
+use protocol::error::ErrorBody;
+use protocol::id::{PromptId, RepositoryId, SessionId, SnapshotId, UserId};
+use protocol::time::Timestamp;
+use protocol::timeline::{Participant, SandboxStatus, Seq, SessionEvent, User};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Title until the first prompt gives one.
+const UNTITLED: &str = "New session";
+
+/// One conversation about one repository.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// What it is about.
+    pub info: SessionInfo,
+    /// `https://…/owner/name.git`.
+    pub clone_url: String,
+    /// Number of the newest event.
+    pub seq: Seq,
+    /// Everyone who was ever here.
+    pub participants: BTreeMap<UserId, Person>,
+    /// Every prompt ever accepted.
+    pub accepted: BTreeMap<PromptId, Accepted>,
+    /// Waiting prompts in order; while a turn runs, its prompt is the first.
+    pub queue: VecDeque<QueuedPrompt>,
+    /// The running turn.
+    pub turn: Option<RunningTurn>,
+    /// The sandbox, unless there is none or it is lost.
+    pub sandbox: Option<LiveSandbox>,
+    /// Of the newest sandbox ever ordered; 0 before the first.
+    pub generation: u64,
+    /// What the next sandbox starts from.
+    pub snapshot: Option<SnapshotId>,
+    /// The snapshot being taken; no turn starts meanwhile.
+    pub saving: Option<Saving>,
+    /// The sandbox as people were last told.
+    pub status: SandboxStatus,
+    /// How far the pull request is.
+    pub pull_request: PullRequestState,
+}
+
+/// A participant with the account behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The account.
+    pub user: User,
+    /// When this user was first here.
+    pub joined_at: Timestamp,
+}
+
+impl Person {
+    /// What other participants see.
+    #[must_use]
+    pub fn participant(&self) -> Participant {
+        Participant {
+            user_id: self.user.id.clone(),
+            login: self.user.login.clone(),
+            name: self.user.name.clone(),
+            joined_at: self.joined_at,
+        }
+    }
+}
+
+/// A snapshot on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saving {
+    /// Its id.
+    pub snapshot_id: SnapshotId,
+    /// When it was ordered.
+    pub since: Timestamp,
+}
+
+/// How far the session's one pull request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullRequestState {
+    /// Nothing has been changed yet, or opening it failed.
+    None,
+    /// Ordered.
+    Ordered,
+    /// It is there; later turns push to its branch.
+    Open,
+}
+
+/// What a session begins with. The caller has checked repository and model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSession {
+    /// Its id.
+    pub id: SessionId,
+    /// Who starts it.
+    pub created_by: User,
+    /// About which repository.
+    pub repository: RepositoryId,
+    /// `https://…/owner/name.git`.
+    pub clone_url: String,
+    /// Pull requests go here.
+    pub default_branch: String,
+    /// The session's own branch.
+    pub branch: String,
+    /// Model of prompts that name none.
+    pub model: String,
+    /// The first prompt.
+    pub prompt: Option<PromptRequest>,
+}
+
+impl Session {
+    /// Begins a session; an unacceptable first prompt refuses all of it.
+    pub fn create(new: NewSession, context: Context<'_>) -> Result<(Self, Vec<Effect>), ErrorBody> {
+        let mut session = Self {
+            info: SessionInfo {
+                id: new.id,
+                title: UNTITLED.to_owned(),
+                repository: new.repository.clone(),
+                default_branch: new.default_branch,
+                branch: new.branch,
+                model: new.model,
+                created_by: new.created_by.id.clone(),
+                created_at: context.now,
+            },
+            clone_url: new.clone_url,
+            seq: 0,
+            participants: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            queue: VecDeque::new(),
+            turn: None,
+            sandbox: None,
+            generation: 0,
+            snapshot: None,
+            saving: None,
+            status: SandboxStatus::None,
+            pull_request: PullRequestState::None,
+        };
+        let mut step = Step::new(&mut session, context);
+        step.record(SessionEvent::SessionCreated {
+            repository: new.repository,
+            created_by: new.created_by.id.clone(),
+        });
+        step.join(&new.created_by);
+        if let Some(prompt) = new.prompt {
+            let reply = step.submit_prompt(&new.created_by, prompt);
+            match reply {
+                Reply::Refused(error) => return Err(error),
+                Reply::Done | Reply::PromptAccepted { .. } | Reply::Acked { .. } | Reply::EventGap { .. } => {
+                }
+            }
+        }
+        let effects = step.finish(Reply::Done);
+        Ok((session, effects))
+    }
+
+    /// Whether a repeated request to create this session asks for the same.
+    #[must_use]
+    pub fn is_created_by(&self, new: &NewSession) -> bool {
+        let prompt_known = new.prompt.as_ref().is_none_or(|prompt| self.accepted.contains_key(&prompt.id));
+        self.info.created_by == new.created_by.id && self.info.repository == new.repository && prompt_known
+    }
+
+    /// Applies one input. Never waits; what a peer says wrongly becomes a refusal, never a failure.
+    pub fn apply(&mut self, input: Input, context: Context<'_>) -> Vec<Effect> {
+        let mut step = Step::new(self, context);
+        let reply = match input {
+            Input::ParticipantJoined { user } => {
+                step.join(&user);
+                Reply::Done
+            }
+            Input::PromptSubmitted { author, prompt } => step.submit_prompt(&author, prompt),
+            Input::PromptCancelled { prompt_id, by } => step.cancel_prompt(prompt_id, by),
+            Input::StopRequested { turn_id, by } => step.request_stop(&turn_id, by),
+            Input::RunnerAttached(attached) => step.attach_runner(attached),
+            Input::RunnerEvents(batch) => step.take_events(batch),
+            Input::SandboxEnded(ended) => step.end_sandbox(&ended),
+            Input::WorkDone { work, outcome } => {
+                step.take_outcome(work, outcome);
+                Reply::Done
+            }
+            Input::DeadlineReached => {
+                step.reach_deadlines();
+                Reply::Done
+            }
+        };
+        step.finish(reply)
+    }
+}

@@ -1,0 +1,255 @@
+//! Turns: one at a time, in the order of the queue, tried again in a new sandbox when the old one is lost.
+
+use super::input::{Reply, Work};
+use super::item::TurnItem;
+use super::outcome::TurnReport;
+use super::prompt::refuse;
+use super::session::{PullRequestState, Saving};
+use super::step::Step;
+use crate::core::PullRequestOrder;
+use protocol::error::ErrorCode;
+use protocol::id::{ArtifactId, ItemId, PromptId, SnapshotId, TurnId, UserId};
+use protocol::limit::TURN_ATTEMPTS_MAX;
+use protocol::time::Timestamp;
+use protocol::timeline::{
+    Artifact, ArtifactContent, Change, PromptState, SessionEvent, Turn, TurnEnd, TurnOutcome, Usage,
+};
+use std::collections::BTreeMap;
+
+/// The agent's work on the first prompt of the queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunningTurn {
+    /// Which.
+    pub id: TurnId,
+    /// What it works on.
+    pub prompt_id: PromptId,
+    /// Who wrote that.
+    pub author: UserId,
+    /// 1 for the first try.
+    pub attempt: u32,
+    /// When it was ordered.
+    pub started_at: Timestamp,
+    /// When the order last went into the outbox.
+    pub ordered_at: Timestamp,
+    /// Whether the runner has confirmed it.
+    pub received: bool,
+    /// Whether somebody wants it to end.
+    pub stop: StopState,
+    /// What it has produced, as far as later events may refer to it.
+    pub items: BTreeMap<ItemId, TurnItem>,
+}
+
+/// Whether the running turn is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopState {
+    /// Nobody asked.
+    None,
+    /// Ordered once.
+    Requested {
+        /// When.
+        at: Timestamp,
+    },
+    /// Ordered again.
+    Repeated {
+        /// When first.
+        at: Timestamp,
+    },
+}
+
+impl Step<'_> {
+    /// Begins the turn of the first waiting prompt. The sandbox is ready.
+    pub(super) fn start_turn(&mut self) {
+        let now = self.now();
+        let id = TurnId::from_random(self.draw());
+        let (Some(sandbox), Some(head)) = (&self.session.sandbox, self.session.queue.front_mut()) else {
+            return;
+        };
+        head.attempts += 1;
+        let work = Work::StartTurn {
+            sandbox_id: sandbox.id.clone(),
+            generation: self.session.generation,
+            turn_id: id.clone(),
+        };
+        let turn = RunningTurn {
+            id: id.clone(),
+            prompt_id: head.id.clone(),
+            author: head.author.clone(),
+            attempt: head.attempts,
+            started_at: now,
+            ordered_at: now,
+            received: false,
+            stop: StopState::None,
+            items: BTreeMap::new(),
+        };
+        let event =
+            Turn { id, prompt_id: head.id.clone(), attempt: head.attempts, started_at: now, end: None };
+        self.session.turn = Some(turn);
+        self.record(SessionEvent::TurnStarted { turn: event });
+        self.enqueue(work);
+    }
+
+    pub(super) fn turn_order(&self) -> Option<Work> {
+        let (turn, sandbox) = (self.session.turn.as_ref()?, self.session.sandbox.as_ref()?);
+        Some(Work::StartTurn {
+            sandbox_id: sandbox.id.clone(),
+            generation: self.session.generation,
+            turn_id: turn.id.clone(),
+        })
+    }
+
+    pub(super) fn stop_order(&self) -> Option<Work> {
+        let (turn, sandbox) = (self.session.turn.as_ref()?, self.session.sandbox.as_ref()?);
+        Some(Work::StopTurn {
+            sandbox_id: sandbox.id.clone(),
+            generation: self.session.generation,
+            turn_id: turn.id.clone(),
+        })
+    }
+
+    /// Puts the order to start into the outbox once more; the runner knows a repeat by its command id.
+    pub(super) fn repeat_turn_order(&mut self) {
+        let now = self.now();
+        if let Some(work) = self.turn_order()
+            && let Some(turn) = &mut self.session.turn
+        {
+            turn.ordered_at = now;
+            self.enqueue(work);
+        }
+    }
+
+    pub(super) fn confirm_turn(&mut self, turn_id: &TurnId, attempt: u32) {
+        let Some(turn) = &mut self.session.turn else { return };
+        if turn.id == *turn_id && turn.attempt == attempt && !turn.received {
+            turn.received = true;
+            if let Some(work) = self.turn_order() {
+                self.withdraw(&work);
+            }
+        }
+    }
+
+    pub(super) fn request_stop(&mut self, turn_id: &TurnId, by: UserId) -> Reply {
+        let now = self.now();
+        let order = self.stop_order();
+        let Some(turn) = self.session.turn.as_mut().filter(|turn| turn.id == *turn_id) else {
+            return refuse(ErrorCode::TurnNotRunning, "this turn does not run; nothing was stopped");
+        };
+        if turn.stop == StopState::None {
+            turn.stop = StopState::Requested { at: now };
+            self.record(SessionEvent::StopRequested { turn_id: turn_id.clone(), by });
+            if let Some(work) = order {
+                self.enqueue(work);
+            }
+        }
+        Reply::Done
+    }
+
+    /// The runner's word that the turn is over.
+    pub(super) fn end_turn(&mut self, report: TurnReport) {
+        let Some(turn) = &self.session.turn else { return };
+        if turn.id != report.turn_id || turn.attempt != report.attempt {
+            return;
+        }
+        let (turn_id, author) = (turn.id.clone(), turn.author.clone());
+        let change = report.change.clone();
+        self.close_turn(
+            TurnEnd {
+                ended_at: self.now(),
+                outcome: report.outcome,
+                change: report.change,
+                usage: report.usage,
+                first_token_ms: report.first_token_ms,
+            },
+            PromptState::Done,
+        );
+        if let Some(change) = change {
+            self.record_artifact("branch", &turn_id, ArtifactContent::Branch { change: change.clone() });
+            self.record_artifact("diff", &turn_id, ArtifactContent::Diff { files: report.files });
+            self.order_pull_request(turn_id, author, change);
+        }
+        self.order_snapshot();
+    }
+
+    fn order_pull_request(&mut self, turn_id: TurnId, author: UserId, change: Change) {
+        match self.session.pull_request {
+            PullRequestState::None => {
+                self.session.pull_request = PullRequestState::Ordered;
+                self.enqueue(Work::OpenPullRequest(PullRequestOrder { turn_id, author, change }));
+            }
+            PullRequestState::Ordered | PullRequestState::Open => {}
+        }
+    }
+
+    fn order_snapshot(&mut self) {
+        let since = self.now();
+        let snapshot_id = SnapshotId::from_random(self.draw());
+        let Some(sandbox) = &self.session.sandbox else { return };
+        let work = Work::TakeSnapshot {
+            sandbox_id: sandbox.id.clone(),
+            generation: self.session.generation,
+            snapshot_id: snapshot_id.clone(),
+        };
+        self.session.saving = Some(Saving { snapshot_id, since });
+        self.enqueue(work);
+    }
+
+    pub(super) fn record_artifact(&mut self, name: &str, turn_id: &TurnId, content: ArtifactContent) {
+        let changed_at = self.now();
+        // One artifact of each of these kinds per session, so its kind is its id.
+        if let Ok(id) = ArtifactId::parse(&format!("{}_{name}", ArtifactId::PREFIX)) {
+            let artifact = Artifact { id, turn_id: turn_id.clone(), changed_at, content };
+            self.record(SessionEvent::ArtifactChanged { artifact });
+        }
+    }
+
+    /// The turn's sandbox is lost: another try, or the end of its prompt.
+    pub(super) fn lose_turn(&mut self, reason: &str) {
+        let Some(turn) = &self.session.turn else { return };
+        let (outcome, prompt_state) = match turn.stop {
+            StopState::Requested { .. } | StopState::Repeated { .. } => {
+                (TurnOutcome::Stopped, PromptState::Done)
+            }
+            StopState::None => {
+                let next =
+                    if turn.attempt < TURN_ATTEMPTS_MAX { PromptState::Queued } else { PromptState::Failed };
+                (TurnOutcome::Failed { reason: reason.to_owned() }, next)
+            }
+        };
+        self.close_turn(self.unreported_end(outcome), prompt_state);
+    }
+
+    /// Ends the first waiting prompt without its turn having begun in any sandbox.
+    pub(super) fn fail_head(&mut self, reason: &str) {
+        let now = self.now();
+        let turn_id = TurnId::from_random(self.draw());
+        let Some(head) = self.session.queue.pop_front() else { return };
+        let turn = Turn {
+            id: turn_id.clone(),
+            prompt_id: head.id,
+            attempt: head.attempts.max(1),
+            started_at: now,
+            end: None,
+        };
+        self.record(SessionEvent::TurnStarted { turn });
+        let end = self.unreported_end(TurnOutcome::Failed { reason: reason.to_owned() });
+        self.record(SessionEvent::TurnEnded { turn_id, end, prompt_state: PromptState::Failed });
+    }
+
+    fn unreported_end(&self, outcome: TurnOutcome) -> TurnEnd {
+        TurnEnd { ended_at: self.now(), outcome, change: None, usage: Usage::default(), first_token_ms: None }
+    }
+
+    fn close_turn(&mut self, end: TurnEnd, prompt_state: PromptState) {
+        for work in [self.turn_order(), self.stop_order()].into_iter().flatten() {
+            self.withdraw(&work);
+        }
+        self.close_tools(&end.outcome);
+        let Some(turn) = self.session.turn.take() else { return };
+        match prompt_state {
+            PromptState::Queued | PromptState::Running => {}
+            PromptState::Done | PromptState::Cancelled | PromptState::Failed => {
+                self.session.queue.pop_front();
+            }
+        }
+        self.record(SessionEvent::TurnEnded { turn_id: turn.id, end, prompt_state });
+    }
+}
