@@ -37,6 +37,11 @@ pub struct BootSecrets {
     pub sandbox_token: String,
 }
 
+/// Request extension of everything that comes out of a sandbox through a socket of its own: the provider's listener adds it, and
+/// the gateway refuses the token of any other sandbox there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketSandbox(pub SandboxId);
+
 /// A sandbox that this provider has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SandboxRecord {
@@ -84,7 +89,10 @@ pub trait SandboxProvider: Send + Sync + 'static {
     fn terminate(&self, sandbox_id: &SandboxId) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
     /// Forgets a snapshot. Does nothing when it is gone.
-    fn delete_snapshot(&self, snapshot_id: &SnapshotId) -> impl Future<Output = Result<(), ProviderError>> + Send;
+    fn delete_snapshot(
+        &self,
+        snapshot_id: &SnapshotId,
+    ) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
     /// The sandboxes that run now, those adopted from an earlier life of the bridge included.
     fn list(&self) -> Vec<SandboxRecord>;

@@ -1,0 +1,110 @@
+//! The signed HTTP API for the edge; the routes and their bodies are those of [`protocol::bridge`].
+//!
+//! Says what is asked of the provider and the hub and how their answers look outside; decides nothing else. Work at the provider
+//! goes on when the caller hangs up, so that a repeat finds it done. Built by `serve`.
+
+mod authentication;
+mod replay;
+mod sandboxes;
+
+pub use authentication::REQUEST_BYTES_MAX;
+
+use crate::clock;
+use crate::config::Keys;
+use crate::hub::Hub;
+use crate::provider::SandboxProvider;
+use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use protocol::bridge::Health;
+use protocol::error::{ErrorBody, ErrorCode};
+use protocol::id::SandboxId;
+use protocol::time::Timestamp;
+use replay::Replay;
+use std::sync::{Arc, Mutex};
+
+/// What the API works with.
+pub struct Api<P> {
+    /// The sandboxes of this replica.
+    pub hub: Arc<Hub>,
+    /// Makes, saves and ends them.
+    pub provider: Arc<P>,
+    keys: Keys,
+    started_at: Timestamp,
+    replay: Mutex<Replay>,
+}
+
+impl<P: SandboxProvider> Api<P> {
+    /// An API that begins to live now: what was signed earlier is refused.
+    #[must_use]
+    pub fn new(hub: Arc<Hub>, provider: Arc<P>, keys: Keys) -> Arc<Self> {
+        let started_at = clock::now();
+        Arc::new(Self { hub, provider, keys, started_at, replay: Mutex::new(Replay::new()) })
+    }
+
+    /// Ends a sandbox that has nobody to work for.
+    pub async fn end(&self, sandbox_id: &SandboxId) -> Result<(), ErrorBody> {
+        sandboxes::end(self, sandbox_id).await.map_err(|failure| failure.0)
+    }
+
+    /// All routes.
+    pub fn router(self: Arc<Self>) -> Router {
+        let signed = Router::new()
+            .route("/capabilities", get(sandboxes::capabilities::<P>))
+            .route("/sandboxes/{sandbox_id}", put(sandboxes::create::<P>))
+            .route("/sandboxes/{sandbox_id}/commands/{command_id}", put(sandboxes::command::<P>))
+            .route("/sandboxes/{sandbox_id}/snapshots/{snapshot_id}", put(sandboxes::snapshot::<P>))
+            .route("/sandboxes/{sandbox_id}/terminated", put(sandboxes::terminate::<P>))
+            .method_not_allowed_fallback(async || {
+                Failure::new(ErrorCode::MethodNotAllowed, "this path takes another method")
+            })
+            .fallback(async || Failure::new(ErrorCode::NotFound, "the bridge has no such path"))
+            .layer(axum::middleware::from_fn_with_state(self.clone(), authentication::check::<P>))
+            .with_state(self.clone());
+        Router::new().route("/health", get(health::<P>)).with_state(self).fallback_service(signed)
+    }
+}
+
+async fn health<P: SandboxProvider>(State(api): State<Arc<Api<P>>>) -> Json<Health> {
+    Json(Health {
+        protocol_version: protocol::PROTOCOL_VERSION,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        sandboxes: api.hub.count(),
+    })
+}
+
+/// An error on its way out.
+pub struct Failure(pub ErrorBody);
+
+impl Failure {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self(ErrorBody::new(code, message))
+    }
+}
+
+impl From<ErrorBody> for Failure {
+    fn from(body: ErrorBody) -> Self {
+        Self(body)
+    }
+}
+
+impl From<PathRejection> for Failure {
+    fn from(_: PathRejection) -> Self {
+        Self::new(ErrorCode::BadRequest, "the path does not contain the ids that it should")
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.0)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

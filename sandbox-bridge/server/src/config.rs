@@ -1,0 +1,315 @@
+//! What the operator sets: flags, their environment twins, and the secrets, which come by environment only.
+//!
+//! Everything is checked here, once, so that a wrong value stops the start with its remedy. Secrets live in types that do not
+//! print. Called by `main` and `serve`.
+
+use clap::Args;
+use protocol::sign::{KEY_BYTES_MIN, Key, sha256_hex};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use url::Url;
+
+/// Environment variable with the secret that edge and bridge share.
+pub const BRIDGE_KEY_VARIABLE: &str = "FARHAND_BRIDGE_KEY";
+/// Environment variable with the code host's tokens.
+pub const GIT_CREDENTIALS_VARIABLE: &str = "FARHAND_GIT_CREDENTIALS";
+/// Environment variable with the model providers.
+pub const MODEL_PROVIDERS_VARIABLE: &str = "FARHAND_MODEL_PROVIDERS";
+
+/// Flags of `sandbox-bridge serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArguments {
+    /// Where the signed API listens; port 0 takes a free one.
+    #[arg(long, env = "FARHAND_LISTEN", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+
+    /// Base URL of the Worker; events go there.
+    #[arg(long, env = "FARHAND_EDGE_URL")]
+    pub edge_url: Url,
+
+    /// Base URL at which the edge reaches this replica; where absent, the address it listens on.
+    #[arg(long, env = "FARHAND_PUBLIC_URL")]
+    pub public_url: Option<Url>,
+
+    /// A TLS-terminating proxy stands in front: allows a listen address that is not loopback.
+    #[arg(long, env = "FARHAND_BEHIND_TLS")]
+    pub behind_tls: bool,
+
+    /// Folder for sandboxes and snapshots of the local provider.
+    #[arg(long, env = "FARHAND_STATE")]
+    pub state: PathBuf,
+
+    /// The runner binary that sandboxes get.
+    #[arg(long, env = "FARHAND_RUNNER")]
+    pub runner: PathBuf,
+
+    /// The OpenCode binary that sandboxes get; without it only the scripted agent works.
+    #[arg(long, env = "FARHAND_OPENCODE")]
+    pub opencode: Option<PathBuf>,
+
+    /// Another file or folder of this machine that sandboxes may read, such as a tool chain; may be repeated.
+    #[arg(long = "tool", env = "FARHAND_TOOLS", value_delimiter = ',')]
+    pub tools: Vec<PathBuf>,
+
+    /// Accept plain processes where namespaces are missing. Nothing then keeps an agent from this machine's files and network.
+    #[arg(long, env = "FARHAND_WEAK_SANDBOX")]
+    pub weak_sandbox: bool,
+
+    /// End every sandbox when the bridge ends. Without it they go on, and the next bridge finds them.
+    #[arg(long, env = "FARHAND_SANDBOXES_DIE_WITH_BRIDGE")]
+    pub sandboxes_die_with_bridge: bool,
+}
+
+/// A setting that does not work; the text says which and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The shared secret is missing or too short.
+    #[error(
+        "{BRIDGE_KEY_VARIABLE} must hold at least {KEY_BYTES_MIN} bytes, the same as the Worker's BRIDGE_KEY"
+    )]
+    BridgeKey,
+    /// A variable with JSON does not parse. The value itself is not repeated, it contains secrets.
+    #[error("{variable} must be JSON like {example}: wrong near line {line}, column {column}")]
+    Json {
+        /// Which.
+        variable: &'static str,
+        /// What one looks like.
+        example: &'static str,
+        /// Of the first mistake.
+        line: usize,
+        /// Of the first mistake.
+        column: usize,
+    },
+    /// A key of the git credentials is no origin.
+    #[error("{GIT_CREDENTIALS_VARIABLE}: {0:?} is no origin; write it like https://github.com")]
+    Origin(String),
+    /// Plain HTTP would leave the machine.
+    #[error("{what} would send plain HTTP beyond this machine: {remedy}")]
+    PlainHttp {
+        /// Which setting.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+/// A text that must not be printed.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, at the place where it is used.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Which API a model provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelApi {
+    /// Chat completions and responses; the key is a bearer token.
+    Openai,
+    /// Messages; the key is `x-api-key`.
+    Anthropic,
+}
+
+/// A model provider as configured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelProvider {
+    /// What stands before `/chat/completions` or `/messages`, version included.
+    pub base_url: Url,
+    /// Added to every request.
+    pub api_key: Secret,
+    /// Which API it speaks.
+    pub kind: ModelApi,
+}
+
+/// The two keys of the bridge.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Shared with the edge.
+    pub bridge: Key,
+    /// Opens the runner socket and the gateway; known to this bridge and its replicas only.
+    pub gateway: Key,
+}
+
+impl Keys {
+    /// Derives the gateway's key from the shared secret, so that a restarted bridge knows the tokens of its sandboxes.
+    pub fn from_secret(secret: &str) -> Result<Self, ConfigError> {
+        let bridge = Key::new(secret.as_bytes()).ok_or(ConfigError::BridgeKey)?;
+        let derived = sha256_hex(format!("farhand gateway key 1\n{secret}").as_bytes());
+        let gateway = Key::new(derived.as_bytes()).ok_or(ConfigError::BridgeKey)?;
+        Ok(Self { bridge, gateway })
+    }
+}
+
+/// What came by environment only.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    /// Derived from [`BRIDGE_KEY_VARIABLE`].
+    pub keys: Keys,
+    /// By origin of clone URLs.
+    pub git_credentials: BTreeMap<String, Secret>,
+    /// By name.
+    pub model_providers: BTreeMap<String, ModelProvider>,
+}
+
+impl Secrets {
+    /// Reads them through `variable`, which answers the value of an environment variable.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let keys = Keys::from_secret(&variable(BRIDGE_KEY_VARIABLE).unwrap_or_default())?;
+        let git = variable(GIT_CREDENTIALS_VARIABLE).unwrap_or_else(|| "{}".to_owned());
+        let models = variable(MODEL_PROVIDERS_VARIABLE).unwrap_or_else(|| "{}".to_owned());
+        let by_url: BTreeMap<String, Secret> =
+            parse_json(GIT_CREDENTIALS_VARIABLE, r#"{"https://github.com": "<token>"}"#, &git)?;
+        let mut git_credentials = BTreeMap::new();
+        for (text, token) in by_url {
+            let origin = Url::parse(&text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+            let origin = origin.ok_or_else(|| ConfigError::Origin(text.clone()))?;
+            git_credentials.insert(origin.ascii_serialization(), token);
+        }
+        let model_providers: BTreeMap<String, ModelProvider> = parse_json(
+            MODEL_PROVIDERS_VARIABLE,
+            r#"{"openai": {"base_url": "https://api.openai.com/v1", "api_key": "<key>", "kind": "openai"}}"#,
+            &models,
+        )?;
+        for (name, provider) in &model_providers {
+            refuse_plain_http(&format!("base_url of model provider {name}"), &provider.base_url)?;
+        }
+        Ok(Self { keys, git_credentials, model_providers })
+    }
+}
+
+impl ServeArguments {
+    /// Refuses settings under which secrets or events would cross a network unencrypted.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !self.listen.ip().is_loopback() && !self.behind_tls {
+            return Err(ConfigError::PlainHttp {
+                what: format!("--listen {}", self.listen),
+                remedy: "listen on 127.0.0.1, or put TLS in front and say so with --behind-tls",
+            });
+        }
+        refuse_plain_http("--edge-url", &self.edge_url)
+    }
+}
+
+/// Whether a URL points at this machine.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Refuses `http` to anywhere but this machine, and every scheme that is not HTTP.
+pub fn refuse_plain_http(what: &str, url: &Url) -> Result<(), ConfigError> {
+    if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)) {
+        return Ok(());
+    }
+    Err(ConfigError::PlainHttp {
+        what: format!("{what} ({})", url.origin().ascii_serialization()),
+        remedy: "use https",
+    })
+}
+
+fn parse_json<'a, T: Deserialize<'a>>(
+    variable: &'static str,
+    example: &'static str,
+    text: &'a str,
+) -> Result<T, ConfigError> {
+    serde_json::from_str(text).map_err(|error| ConfigError::Json {
+        variable,
+        example,
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(git: &str, models: &str) -> Result<Secrets, ConfigError> {
+        Secrets::read(|name| match name {
+            BRIDGE_KEY_VARIABLE => Some("k".repeat(32)),
+            GIT_CREDENTIALS_VARIABLE => Some(git.to_owned()),
+            MODEL_PROVIDERS_VARIABLE => Some(models.to_owned()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn secrets_are_read_and_do_not_print() {
+        let models =
+            r#"{"demo": {"base_url": "http://127.0.0.1:1/v1", "api_key": "canary-model", "kind": "openai"}}"#;
+        let secrets = read(r#"{"HTTPS://GitHub.com/": "canary-git"}"#, models).unwrap();
+        assert_eq!(secrets.git_credentials.keys().collect::<Vec<_>>(), ["https://github.com"]);
+        assert_eq!(secrets.model_providers["demo"].api_key.reveal(), "canary-model");
+        assert!(!format!("{secrets:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_without_repeating_it() {
+        let error = read(r#"{"https://github.com": 12canary}"#, "{}").unwrap_err().to_string();
+        assert!(error.contains(GIT_CREDENTIALS_VARIABLE) && !error.contains("canary"), "{error}");
+        assert!(matches!(read(r#"{"github": "x"}"#, "{}"), Err(ConfigError::Origin(_))));
+        assert!(matches!(Secrets::read(|_| None), Err(ConfigError::BridgeKey)));
+        assert!(matches!(Secrets::read(|_| Some("short".into())), Err(ConfigError::BridgeKey)));
+        let plain = r#"{"x": {"base_url": "http://models.example/v1", "api_key": "k", "kind": "anthropic"}}"#;
+        assert!(matches!(read("{}", plain), Err(ConfigError::PlainHttp { .. })));
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for (url, allowed) in [
+            ("http://127.0.0.1:8787", true),
+            ("http://localhost:8787", true),
+            ("http://[::1]:8787", true),
+            ("https://farhand.example", true),
+            ("http://farhand.example", false),
+            ("http://127.0.0.1.farhand.example", false),
+            ("file:///x", false),
+        ] {
+            assert_eq!(refuse_plain_http("x", &Url::parse(url).unwrap()).is_ok(), allowed, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_gateway_key_is_another_key() {
+        let keys = Keys::from_secret(&"k".repeat(32)).unwrap();
+        let token = protocol::sign::sign(
+            &keys.bridge,
+            protocol::sign::Audience::Gateway,
+            1,
+            Default::default(),
+            protocol::time::Timestamp(9),
+        );
+        let read = protocol::sign::verify::<u8>(
+            &keys.gateway,
+            protocol::sign::Audience::Gateway,
+            &token,
+            Default::default(),
+        );
+        assert!(read.is_err());
+    }
+}

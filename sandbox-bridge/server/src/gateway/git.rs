@@ -1,0 +1,260 @@
+//! git smart HTTP of the session's repository, and of no other: `info/refs`, `git-upload-pack`, `git-receive-pack`.
+//!
+//! The credential is added here and is taken out of whatever comes back; packs stream in both directions. A push is read up to its
+//! pack and goes on only when it touches the session's branch alone. Refusals are words that git shows.
+
+use super::receive_pack::{PRELUDE_BYTES_MAX, Prelude, Refusal};
+use super::upstream::{relay, select};
+use super::{Gateway, STANDARD};
+use crate::config::{Secret, refuse_plain_http};
+use crate::hub::Sandbox;
+use axum::Extension;
+use axum::body::{Body, BodyDataStream};
+use axum::extract::{Path, Request, State};
+use axum::http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    EXPIRES, PRAGMA, USER_AGENT,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use bytes::{Bytes, BytesMut};
+use futures::stream::{self, StreamExt};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// What git sends that the code host needs.
+const REQUEST_HEADERS: [HeaderName; 7] = [
+    ACCEPT,
+    ACCEPT_LANGUAGE,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    USER_AGENT,
+    HeaderName::from_static("git-protocol"),
+];
+/// What the code host answers that git needs.
+const RESPONSE_HEADERS: [HeaderName; 6] =
+    [CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPIRES, PRAGMA];
+/// How much of a refused push is read, so that git hears the refusal and not a broken connection.
+const REFUSED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long a refused push is read.
+const REFUSED_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// A request that goes no further, as git is told.
+struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, [(CONTENT_TYPE, "text/plain; charset=utf-8")], self.1 + "\n").into_response()
+    }
+}
+
+/// The two services of git smart HTTP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Service {
+    UploadPack,
+    ReceivePack,
+}
+
+/// What is asked of the code host.
+enum Operation {
+    Refs(Service),
+    Pack(Service),
+}
+
+pub(super) async fn handle(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(sandbox): Extension<Arc<Sandbox>>,
+    Path((owner, repository, service)): Path<(String, String, String)>,
+    request: Request,
+) -> Response {
+    let asked = format!("{owner}/{}", repository.strip_suffix(".git").unwrap_or(&repository));
+    let id = &sandbox.record.request.repository.id;
+    if asked != id.as_str() {
+        let message = format!("this session works on {id}; its gateway goes nowhere else");
+        return Refused(StatusCode::FORBIDDEN, message).into_response();
+    }
+    let answer = match operation(request.method(), &service, request.uri().query()) {
+        Some(operation) => forward(&gateway, &sandbox, operation, request).await,
+        None => Err(Refused(
+            StatusCode::NOT_FOUND,
+            "only clone, fetch and push go through this gateway".to_owned(),
+        )),
+    };
+    answer.unwrap_or_else(|refused| {
+        tracing::info!(sandbox = %sandbox.record.sandbox_id, status = refused.0.as_u16(), "git request refused");
+        refused.into_response()
+    })
+}
+
+fn operation(method: &Method, service: &str, query: Option<&str>) -> Option<Operation> {
+    match (method.as_str(), service, query) {
+        ("GET", "info/refs", Some("service=git-upload-pack")) => Some(Operation::Refs(Service::UploadPack)),
+        ("GET", "info/refs", Some("service=git-receive-pack")) => Some(Operation::Refs(Service::ReceivePack)),
+        ("POST", "git-upload-pack", None) => Some(Operation::Pack(Service::UploadPack)),
+        ("POST", "git-receive-pack", None) => Some(Operation::Pack(Service::ReceivePack)),
+        _ => None,
+    }
+}
+
+async fn forward(
+    gateway: &Gateway,
+    sandbox: &Sandbox,
+    operation: Operation,
+    request: Request,
+) -> Result<Response, Refused> {
+    let source = &sandbox.record.request.repository;
+    let secret = gateway.credentials.token(source).map_err(|error| {
+        tracing::warn!(sandbox = %sandbox.record.sandbox_id, %error, "no credential");
+        Refused(StatusCode::FORBIDDEN, error.to_string())
+    })?;
+    let (path, query) = match operation {
+        Operation::Refs(service) => ("info/refs", Some(format!("service={}", service.name()))),
+        Operation::Pack(service) => (service.name(), None),
+    };
+    let url = upstream_url(&source.clone_url, path, query.as_deref())?;
+    let (parts, body) = request.into_parts();
+    let mut headers = select(&parts.headers, &REQUEST_HEADERS);
+    let body = match operation {
+        Operation::Refs(_) => reqwest::Body::default(),
+        Operation::Pack(Service::UploadPack) => reqwest::Body::wrap_stream(body.into_data_stream()),
+        Operation::Pack(Service::ReceivePack) => match check_push(sandbox, &headers, body).await? {
+            Push::Allowed(body) => body,
+            Push::Refused(response) => return Ok(response),
+        },
+    };
+    let basic = STANDARD.encode(format!("x-access-token:{}", secret.reveal()));
+    let authorization = HeaderValue::from_str(&format!("Basic {basic}"));
+    let mut authorization = authorization
+        .map_err(|_| Refused(StatusCode::BAD_GATEWAY, "the bridge's credential is not usable".to_owned()))?;
+    authorization.set_sensitive(true);
+    headers.insert(AUTHORIZATION, authorization);
+    let response = gateway.upstream.send(parts.method, url, headers, body).await.map_err(|error| {
+        let error = error.without_url();
+        tracing::warn!(sandbox = %sandbox.record.sandbox_id, error = ?error, "the code host is not reachable");
+        Refused(StatusCode::BAD_GATEWAY, "the code host cannot be reached from the bridge; try again".to_owned())
+    })?;
+    answer(sandbox, response, &secret, basic)
+}
+
+/// Passes the code host's answer on, or says in words what its status means here.
+fn answer(
+    sandbox: &Sandbox,
+    response: reqwest::Response,
+    secret: &Secret,
+    basic: String,
+) -> Result<Response, Refused> {
+    let status = response.status();
+    let repository = &sandbox.record.request.repository.id;
+    if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+        let message = format!("the code host refused the bridge's credential for {repository} ({status})");
+        tracing::warn!(sandbox = %sandbox.record.sandbox_id, status = status.as_u16(), "credential refused");
+        return Err(Refused(StatusCode::BAD_GATEWAY, message));
+    }
+    if status == StatusCode::NOT_FOUND {
+        let message =
+            format!("the code host knows no {repository}, or hides it from the bridge's credential");
+        return Err(Refused(StatusCode::NOT_FOUND, message));
+    }
+    if status.is_redirection() {
+        let message =
+            format!("the code host says that {repository} has moved; start a session with its new name");
+        return Err(Refused(StatusCode::BAD_GATEWAY, message));
+    }
+    Ok(relay(response, &RESPONSE_HEADERS, vec![basic, secret.reveal().to_owned()]))
+}
+
+enum Push {
+    Allowed(reqwest::Body),
+    Refused(Response),
+}
+
+/// Reads a push up to its pack. What goes on is exactly what was read and checked, then the rest as it comes.
+async fn check_push(sandbox: &Sandbox, headers: &HeaderMap, body: Body) -> Result<Push, Refused> {
+    if headers.contains_key(CONTENT_ENCODING) {
+        let message = "a compressed push cannot be checked; git does not send one by itself";
+        return Err(Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.to_owned()));
+    }
+    let mut rest = body.into_data_stream();
+    let (prelude, read) = read_prelude(&mut rest).await?;
+    let record = &sandbox.record;
+    let refusal = match prelude.evaluate(&record.request.branch, &record.request.repository.default_branch) {
+        Ok(()) => {
+            let body = stream::iter([Ok(read)]).chain(rest);
+            return Ok(Push::Allowed(reqwest::Body::wrap_stream(body)));
+        }
+        Err(refusal) => refusal,
+    };
+    tracing::info!(sandbox = %record.sandbox_id, refs = prelude.commands.len(), "push refused");
+    discard(rest).await;
+    Ok(Push::Refused(match refusal {
+        Refusal::Report(report) => {
+            let kind = "application/x-git-receive-pack-result";
+            (StatusCode::OK, [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")], report).into_response()
+        }
+        Refusal::Text(text) => Refused(StatusCode::FORBIDDEN, text).into_response(),
+    }))
+}
+
+async fn read_prelude(body: &mut BodyDataStream) -> Result<(Prelude, Bytes), Refused> {
+    let bad = |message: String| Refused(StatusCode::BAD_REQUEST, message);
+    let mut read = BytesMut::new();
+    loop {
+        match Prelude::parse(&read) {
+            Ok(Some(prelude)) => return Ok((prelude, read.freeze())),
+            Ok(None) if read.len() > PRELUDE_BYTES_MAX => {
+                return Err(bad("this push names too much".to_owned()));
+            }
+            Ok(None) => {}
+            Err(malformed) => return Err(bad(malformed.to_string())),
+        }
+        match body.next().await {
+            Some(Ok(chunk)) => read.extend_from_slice(&chunk),
+            Some(Err(_)) | None => return Err(bad("this push ends too early".to_owned())),
+        }
+    }
+}
+
+/// Reads what git is still sending: it listens only afterwards.
+async fn discard(mut body: BodyDataStream) {
+    let reading = async {
+        let mut left = REFUSED_BYTES_MAX;
+        while let Some(Ok(chunk)) = body.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // A client that takes longer hears of a broken connection, which is also a refusal.
+    let _ = tokio::time::timeout(REFUSED_TIME_MAX, reading).await;
+}
+
+fn upstream_url(clone_url: &str, path: &str, query: Option<&str>) -> Result<Url, Refused> {
+    let refused = || Refused(StatusCode::FORBIDDEN, "the repository's clone URL cannot be used".to_owned());
+    let mut url = Url::parse(clone_url).map_err(|_| refused())?;
+    refuse_plain_http("the clone URL", &url)
+        .map_err(|error| Refused(StatusCode::FORBIDDEN, error.to_string()))?;
+    if !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || url.fragment().is_some()
+    {
+        return Err(refused());
+    }
+    let base = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{base}/{path}"));
+    url.set_query(query);
+    Ok(url)
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Self::UploadPack => "git-upload-pack",
+            Self::ReceivePack => "git-receive-pack",
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a sandbox reaches of the world: its runner's socket, its session's repository, and the models.
+//!
+//! Every request carries the sandbox's own token, which is checked against the sandbox that runs, and against the socket where there
+//! is one for each sandbox; then it is taken off, and only here are real credentials put on. Providers serve this router.
+
+pub mod credential;
+mod git;
+mod model;
+mod receive_pack;
+mod redact;
+mod upstream;
+
+use crate::api::Failure;
+use crate::clock;
+use crate::config::ModelProvider;
+use crate::hub::{self, Hub, Sandbox};
+use crate::provider::SocketSandbox;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Extension, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use credential::CredentialSource;
+use protocol::error::{ErrorBody, ErrorCode};
+use protocol::sign::{Audience, Key, SandboxClaims, verify};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use upstream::Upstream;
+
+/// How long a request waits for a bridge that is just starting.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Where Anthropic's libraries put their key, here the sandbox's token.
+const API_KEY_HEADER: &str = "x-api-key";
+
+/// What the sandbox-facing router works with.
+pub struct Gateway {
+    hub: Arc<Hub>,
+    key: Key,
+    credentials: Arc<dyn CredentialSource>,
+    models: BTreeMap<String, ModelProvider>,
+    upstream: Upstream,
+}
+
+impl Gateway {
+    /// A gateway for the sandboxes of `hub`, whose tokens are signed with `key`.
+    pub fn new(
+        hub: Arc<Hub>,
+        key: Key,
+        credentials: Arc<dyn CredentialSource>,
+        models: BTreeMap<String, ModelProvider>,
+    ) -> Result<Arc<Self>, reqwest::Error> {
+        Ok(Arc::new(Self { hub, key, credentials, models, upstream: Upstream::new()? }))
+    }
+}
+
+/// Everything that a sandbox can ask of the bridge.
+pub fn inside_router(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/runner", get(runner))
+        .route("/git/{owner}/{repository}/{*service}", any(git::handle))
+        .route("/model/{provider}/{*path}", any(model::handle))
+        .fallback(async || {
+            Failure(ErrorBody::new(ErrorCode::NotFound, "the gateway has /runner, /git and /model only"))
+        })
+        .layer(axum::middleware::from_fn_with_state(gateway.clone(), authenticate))
+        .with_state(gateway)
+}
+
+async fn runner(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(sandbox): Extension<Arc<Sandbox>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    hub::attach(gateway.hub.clone(), sandbox, upgrade)
+}
+
+/// Finds out which sandbox asks and takes its token off the request.
+async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
+    let token = sandbox_token(request.headers());
+    for credential in [header::AUTHORIZATION.as_str(), API_KEY_HEADER, "cookie", "proxy-authorization"] {
+        request.headers_mut().remove(credential);
+    }
+    let socket = request.extensions().get::<SocketSandbox>().cloned();
+    match identify(&gateway, token, socket).await {
+        Ok(sandbox) => {
+            request.extensions_mut().insert(sandbox);
+            next.run(request).await
+        }
+        Err(failure) => {
+            tracing::warn!(
+                path = request.uri().path(),
+                code = failure.0.code.as_str(),
+                "request from a sandbox refused"
+            );
+            let mut response = failure.into_response();
+            // git sends what it has only when it is asked for it.
+            let ask = HeaderValue::from_static("Basic realm=\"farhand sandbox\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
+            response
+        }
+    }
+}
+
+async fn identify(
+    gateway: &Gateway,
+    token: Option<String>,
+    socket: Option<SocketSandbox>,
+) -> Result<Arc<Sandbox>, Failure> {
+    let refused = |why: &str| Failure(ErrorBody::new(ErrorCode::TokenInvalid, why));
+    let token = token.ok_or_else(|| refused("send FARHAND_SANDBOX_TOKEN as bearer token or password"))?;
+    let claims: SandboxClaims = verify(&gateway.key, Audience::Gateway, &token, clock::now())
+        .map_err(|error| refused(&error.to_string()))?;
+    if socket.is_some_and(|socket| socket.0 != claims.sandbox_id) {
+        return Err(refused("this is the token of another sandbox"));
+    }
+    if tokio::time::timeout(OPENING_TIMEOUT, gateway.hub.opened()).await.is_err() {
+        return Err(Failure(ErrorBody::new(ErrorCode::Unavailable, "the bridge is starting; try again")));
+    }
+    gateway
+        .hub
+        .find(&claims.sandbox_id)
+        .filter(|sandbox| {
+            sandbox.record.generation == claims.generation && sandbox.record.session_id == claims.session_id
+        })
+        .ok_or_else(|| refused("the sandbox of this token is gone"))
+}
+
+/// The token as git, OpenAI's and Anthropic's clients send it.
+fn sandbox_token(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(key) = text(API_KEY_HEADER) {
+        return Some(key.to_owned());
+    }
+    let (scheme, value) = text(header::AUTHORIZATION.as_str())?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(value.trim().to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
+        return decoded.split_once(':').map(|(_, password)| password.to_owned());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_found_where_clients_put_it() {
+        for (name, value, expected) in [
+            ("authorization", "Bearer t", Some("t")),
+            ("authorization", "bearer t", Some("t")),
+            ("authorization", "Basic YW55OnQ=", Some("t")),
+            ("x-api-key", "t", Some("t")),
+            ("authorization", "t", None),
+            ("authorization", "Basic !", None),
+            ("authorization", "Digest t", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            assert_eq!(sandbox_token(&headers).as_deref(), expected, "{name}: {value}");
+        }
+    }
+}

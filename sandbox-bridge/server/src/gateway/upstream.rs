@@ -1,0 +1,100 @@
+//! The gateway's way out: sends a request to a code host or model provider and passes the answer on as it comes.
+//!
+//! Never follows redirects, never buffers, and passes only the headers on that its caller names.
+
+use super::redact::Redactor;
+use crate::config::is_loopback;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, Method};
+use axum::response::Response;
+use bytes::Bytes;
+use futures::stream::{self, Stream, StreamExt};
+use std::time::Duration;
+use url::Url;
+
+/// Longest silence in the middle of an answer; models think long before they write.
+const READ_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// HTTP clients of the gateway.
+pub(super) struct Upstream {
+    outside: reqwest::Client,
+    /// A proxy of this machine's environment is not for its own services.
+    loopback: reqwest::Client,
+}
+
+impl Upstream {
+    pub(super) fn new() -> Result<Self, reqwest::Error> {
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(Duration::from_secs(10))
+                .read_timeout(READ_TIMEOUT)
+                .tcp_nodelay(true)
+        };
+        Ok(Self { outside: builder().build()?, loopback: builder().no_proxy().build()? })
+    }
+
+    /// Sends a request whose body streams.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: reqwest::Body,
+    ) -> Result<reqwest::Response, reqwest::Error> {
+        let client = if is_loopback(&url) { &self.loopback } else { &self.outside };
+        client.request(method, url).headers(headers).body(body).send().await
+    }
+}
+
+/// The headers of `from` that are in `names`, in all their values.
+pub(super) fn select(from: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    let mut selected = HeaderMap::new();
+    for name in names {
+        for value in from.get_all(name) {
+            selected.append(name.clone(), value.clone());
+        }
+    }
+    selected
+}
+
+/// An answer as the sandbox gets it: selected headers, and a body that flows without the secrets.
+pub(super) fn relay(response: reqwest::Response, names: &[HeaderName], secrets: Vec<String>) -> Response {
+    let status = response.status();
+    let headers = select(response.headers(), names);
+    let mut relayed =
+        Response::new(Body::from_stream(redacted(response.bytes_stream(), Redactor::new(secrets))));
+    *relayed.status_mut() = status;
+    *relayed.headers_mut() = headers;
+    relayed
+}
+
+fn redacted<E>(
+    chunks: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    redactor: Redactor,
+) -> impl Stream<Item = Result<Bytes, E>> + Send + 'static
+where
+    E: Send + 'static,
+{
+    let state = (Box::pin(chunks), redactor, false);
+    stream::unfold(state, async |(mut chunks, mut redactor, ended)| {
+        if ended {
+            return None;
+        }
+        loop {
+            match chunks.next().await {
+                Some(Ok(chunk)) => {
+                    let passed = redactor.pass(chunk);
+                    if !passed.is_empty() {
+                        return Some((Ok(passed), (chunks, redactor, false)));
+                    }
+                }
+                Some(Err(error)) => return Some((Err(error), (chunks, redactor, true))),
+                None => {
+                    let rest = redactor.finish();
+                    return (!rest.is_empty()).then_some((Ok(rest), (chunks, redactor, true)));
+                }
+            }
+        }
+    })
+}

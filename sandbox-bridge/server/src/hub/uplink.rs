@@ -1,0 +1,69 @@
+//! Takes a connection's events to the edge: one batch at a time, in order, again and again until it is confirmed.
+//!
+//! Never gives an event up while the runner's session may still want it, and never says that the session has one before the edge
+//! said so. Run by the connection's task.
+
+use super::queue::{Batch, EventQueue};
+use crate::backoff::Backoff;
+use crate::edge::{EdgeClient, EdgeError};
+use crate::provider::SandboxRecord;
+use bytes::Bytes;
+use protocol::error::{ErrorBody, ErrorCode};
+use protocol::timeline::Seq;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Why no more batches are sent.
+pub(super) enum UplinkEnd {
+    /// The socket ended and everything it brought is confirmed, or can never be.
+    Drained,
+    /// The session does not have what came before: the runner must dial again and resume where the session is.
+    Gap,
+    /// The session is gone or has another sandbox.
+    Retired(EdgeError),
+}
+
+/// Sends what is queued until there is nothing more to send.
+pub(super) async fn run(
+    edge: &EdgeClient,
+    record: &SandboxRecord,
+    queue: &EventQueue,
+    acks: &watch::Sender<Seq>,
+) -> UplinkEnd {
+    let mut backoff = Backoff::new();
+    let mut last_sent = None;
+    while let Some(batch) = queue.batch(last_sent).await {
+        last_sent = Some(Instant::now());
+        let (first, last) = (batch.first, batch.last);
+        match edge.events(&record.session_id, body(record, &batch)).await {
+            Ok(ack) if ack.acked >= first => {
+                queue.acknowledge(ack.acked);
+                acks.send_replace(ack.acked);
+                backoff.reset();
+                continue;
+            }
+            Ok(ack) if ack.acked.saturating_add(1) < first => return UplinkEnd::Gap,
+            Ok(ack) => {
+                tracing::warn!(sandbox = %record.sandbox_id, first, acked = ack.acked, "the edge kept nothing of a batch")
+            }
+            Err(error) if error.is_final_for_sandbox() => return UplinkEnd::Retired(error),
+            Err(EdgeError::Refused(ErrorBody { code: ErrorCode::EventGap, .. })) => return UplinkEnd::Gap,
+            Err(error) if !error.may_pass() && queue.is_closed() => {
+                tracing::error!(sandbox = %record.sandbox_id, first, last, %error, "a batch is lost with its runner");
+                return UplinkEnd::Drained;
+            }
+            Err(error) => {
+                tracing::warn!(sandbox = %record.sandbox_id, first, last, %error, "sending a batch again")
+            }
+        }
+        backoff.wait().await;
+    }
+    UplinkEnd::Drained
+}
+
+/// The JSON of an [`protocol::bridge::EventBatch`], around events that are JSON already.
+fn body(record: &SandboxRecord, batch: &Batch) -> Bytes {
+    // An id is letters, digits, `-` and `_`: it needs no escaping.
+    let (sandbox_id, generation, events) = (&record.sandbox_id, record.generation, &batch.events);
+    format!(r#"{{"sandboxId":"{sandbox_id}","generation":{generation},"events":[{events}]}}"#).into()
+}

@@ -1,0 +1,180 @@
+//! The running bridge: joins API, hub, gateway and provider, and takes them down in order.
+//!
+//! Decides nothing about sandboxes. Called by `main` with the local provider, and by the tests with one of their own.
+
+use crate::api::Api;
+use crate::backoff::Backoff;
+use crate::config::Secrets;
+use crate::edge::EdgeClient;
+use crate::gateway::credential::StaticCredentials;
+use crate::gateway::{Gateway, inside_router};
+use crate::hub::Hub;
+use crate::provider::{ProviderError, SandboxProvider};
+use axum::Router;
+use axum::serve::ListenerExt;
+use protocol::id::SandboxId;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// Longest wait at the end for calls that are being answered.
+const CALLS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait at the end for the edge to take the last events.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait at the end for sandboxes to end.
+const TERMINATE_TIMEOUT: Duration = Duration::from_secs(4);
+/// How often the end of a sandbox that nobody needs is tried.
+const END_ATTEMPTS: u32 = 5;
+
+/// What a bridge is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the signed API listens.
+    pub listen: SocketAddr,
+    /// Base URL at which the edge reaches it; where absent, the address it listens on.
+    pub public_url: Option<Url>,
+    /// Base URL of the Worker.
+    pub edge_url: Url,
+    /// Keys and credentials.
+    pub secrets: Secrets,
+}
+
+/// What becomes of the sandboxes when the bridge ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandboxes {
+    /// They run on; the next bridge finds them.
+    RunOn,
+    /// They end first.
+    End,
+}
+
+/// Why a bridge did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}; choose another with --listen, port 0 takes a free one")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The TLS or proxy settings of the machine do not work.
+    #[error("the HTTP client cannot be set up")]
+    Http(#[from] reqwest::Error),
+    /// There is no provider.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+}
+
+/// A bridge that runs.
+pub struct Bridge<P> {
+    /// Base URL of the signed API on this machine.
+    pub url: String,
+    api: Arc<Api<P>>,
+    stopping: CancellationToken,
+    server: JoinHandle<()>,
+    background: Vec<JoinHandle<()>>,
+}
+
+/// Starts a bridge. `provider` is given the router that its sandboxes are to reach.
+pub async fn start<P, F>(
+    settings: Settings,
+    provider: impl FnOnce(Router) -> F,
+) -> Result<Bridge<P>, ServeError>
+where
+    P: SandboxProvider,
+    F: Future<Output = Result<P, ProviderError>>,
+{
+    let Settings { listen, public_url, edge_url, secrets } = settings;
+    let failed = |source| ServeError::Listen { address: listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let url = format!("http://{}", listener.local_addr().map_err(failed)?);
+    let public_url =
+        public_url.map_or_else(|| url.clone(), |url| url.as_str().trim_end_matches('/').to_owned());
+
+    let edge = EdgeClient::new(&edge_url, secrets.keys.bridge.clone())?;
+    let (hub, to_end) = Hub::new(edge, public_url);
+    let credentials = Arc::new(StaticCredentials::new(secrets.git_credentials));
+    let gateway =
+        Gateway::new(hub.clone(), secrets.keys.gateway.clone(), credentials, secrets.model_providers)?;
+    let provider = Arc::new(provider(inside_router(gateway)).await?);
+    hub.open(provider.list());
+    tracing::info!(url, sandboxes = hub.count(), "bridge started");
+
+    let api = Api::new(hub.clone(), provider.clone(), secrets.keys);
+    let stopping = CancellationToken::new();
+    let router = api.clone().router();
+    let stopped = stopping.clone().cancelled_owned();
+    let server = tokio::spawn(async move {
+        let listener = listener.tap_io(|stream| {
+            // Without it a small answer may wait for the other side's acknowledgement.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY");
+            }
+        });
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+            tracing::error!(%error, "the API ended");
+        }
+    });
+    let mut background = vec![tokio::spawn(end_unneeded(api.clone(), to_end))];
+    if let Some(mut exits) = provider.exits() {
+        background.push(tokio::spawn(async move {
+            while let Some(exit) = exits.recv().await {
+                hub.report_exit(exit);
+            }
+        }));
+    }
+    Ok(Bridge { url, api, stopping, server, background })
+}
+
+impl<P: SandboxProvider> Bridge<P> {
+    /// The provider, for what the API does not offer.
+    #[must_use]
+    pub fn provider(&self) -> &Arc<P> {
+        &self.api.provider
+    }
+
+    /// Takes no more work, delivers what it has, and ends; never takes longer than ten seconds.
+    pub async fn stop(mut self, sandboxes: Sandboxes) {
+        self.stopping.cancel();
+        if tokio::time::timeout(CALLS_TIMEOUT, &mut self.server).await.is_err() {
+            self.server.abort();
+        }
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.api.hub.drain()).await.is_err() {
+            tracing::warn!("not all events reached the edge; the runners still have them");
+        }
+        for task in &self.background {
+            task.abort();
+        }
+        if sandboxes == Sandboxes::End {
+            let all = self.api.provider.list();
+            let ends = all.iter().map(|record| self.api.end(&record.sandbox_id));
+            if tokio::time::timeout(TERMINATE_TIMEOUT, futures::future::join_all(ends)).await.is_err() {
+                tracing::error!("not all sandboxes ended in time");
+            }
+        }
+        tracing::info!("bridge stopped");
+    }
+}
+
+async fn end_unneeded<P: SandboxProvider>(api: Arc<Api<P>>, mut to_end: mpsc::UnboundedReceiver<SandboxId>) {
+    while let Some(sandbox_id) = to_end.recv().await {
+        let api = api.clone();
+        tokio::spawn(async move {
+            let mut backoff = Backoff::new();
+            for _ in 0..END_ATTEMPTS {
+                if api.end(&sandbox_id).await.is_ok() {
+                    return;
+                }
+                backoff.wait().await;
+            }
+            tracing::error!(sandbox = %sandbox_id, "a sandbox that nobody needs cannot be ended; it runs until its life is over");
+        });
+    }
+}
