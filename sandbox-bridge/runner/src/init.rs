@@ -1,0 +1,182 @@
+//! PID 1 of a local sandbox: forwards the loopback address of the bridge to the sandbox's socket, runs the runner, reaps.
+//!
+//! It reads nothing of what it forwards and decides nothing. The bridge may go away and come back: the socket is opened again for
+//! each connection, so connections simply fail meanwhile. Called by `main.rs` for `runner init`; the launcher starts it.
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+use tokio::io::copy_bidirectional_with_sizes;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Where the bridge is reached inside a sandbox.
+pub(crate) const LISTEN: &str = "127.0.0.1:3128";
+/// Where the launcher mounts the directory of the bridge's socket.
+pub(crate) const SOCKET: &str = "/run/farhand/socket/bridge.sock";
+const BUFFER_BYTES: usize = 32 * 1024;
+
+/// `runner init [--listen ADDRESS] [--socket PATH] [-- COMMAND…]`; without a command it runs this very binary as `runner run`.
+pub(crate) fn main(arguments: &[String]) -> ExitCode {
+    let outcome = Options::parse(arguments).and_then(|options| {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(supervise(options))
+    });
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("runner init: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Options {
+    listen: String,
+    socket: PathBuf,
+    command: Vec<String>,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> io::Result<Self> {
+        let mut options = Self { listen: LISTEN.to_owned(), socket: SOCKET.into(), command: Vec::new() };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || {
+                let missing = || io::Error::other(format!("{argument} needs a value"));
+                arguments.next().cloned().ok_or_else(missing)
+            };
+            match argument.as_str() {
+                "--listen" => options.listen = value()?,
+                "--socket" => options.socket = value()?.into(),
+                "--" => options.command = arguments.by_ref().cloned().collect(),
+                other => return Err(io::Error::other(format!("{other} is not an option"))),
+            }
+        }
+        if options.command.is_empty() {
+            let own = std::env::current_exe()?;
+            options.command = vec![own.to_string_lossy().into_owned(), "run".to_owned()];
+        }
+        Ok(options)
+    }
+}
+
+/// Ends with the runner's exit code; the kernel then ends whatever else is in the process namespace.
+async fn supervise(options: Options) -> io::Result<u8> {
+    // Both before the runner, so that it never finds the door closed and its end is never missed.
+    let listener = TcpListener::bind(&options.listen).await?;
+    let mut children = signal(SignalKind::child())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (program, arguments) =
+        options.command.split_first().ok_or_else(|| io::Error::other("there is nothing to run"))?;
+    let runner = Command::new(program)
+        .args(arguments)
+        .spawn()
+        .map_err(|error| io::Error::other(format!("could not run {program}: {error}")))?;
+    let runner = Pid::from_raw(runner.id().cast_signed());
+    loop {
+        tokio::select! {
+            _ = children.recv() => {
+                if let Some(code) = reap(runner) {
+                    return Ok(code);
+                }
+            }
+            _ = terminate.recv() => {
+                let _ = kill(runner, Signal::SIGTERM);
+            }
+            accepted = listener.accept() => match accepted {
+                Ok((connection, _)) => {
+                    tokio::spawn(forward(connection, options.socket.clone()));
+                }
+                // Out of descriptors, most likely: some have to be closed first.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+}
+
+/// Collects every ended child, adopted ones included; answers the runner's code once it is among them.
+fn reap(runner: Pid) -> Option<u8> {
+    let mut code = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, status)) if pid == runner => code = Some(u8::try_from(status).unwrap_or(1)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == runner => {
+                code = Some(u8::try_from(128 + signal as i32).unwrap_or(u8::MAX));
+            }
+            Ok(WaitStatus::StillAlive) | Err(_) => return code,
+            Ok(_) => {}
+        }
+    }
+}
+
+async fn forward(mut outer: TcpStream, socket: PathBuf) {
+    let _ = outer.set_nodelay(true);
+    if let Ok(mut bridge) = UnixStream::connect(socket).await {
+        let _ = copy_bidirectional_with_sizes(&mut outer, &mut bridge, BUFFER_BYTES, BUFFER_BYTES).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    fn options(arguments: &[&str]) -> io::Result<Options> {
+        Options::parse(&arguments.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn without_options_it_runs_itself() {
+        let options = options(&[]).unwrap();
+        assert_eq!((options.listen.as_str(), options.socket.to_str().unwrap()), (LISTEN, SOCKET));
+        assert_eq!(options.command.last().unwrap(), "run");
+    }
+
+    #[test]
+    fn everything_behind_the_dashes_is_the_command() {
+        let options = options(&["--listen", "127.0.0.1:0", "--", "/bin/echo", "--listen"]).unwrap();
+        assert_eq!(options.listen, "127.0.0.1:0");
+        assert_eq!(options.command, ["/bin/echo", "--listen"]);
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused() {
+        let refusal = options(&["--port", "1"]).err().unwrap();
+        assert_eq!(refusal.to_string(), "--port is not an option");
+        assert_eq!(options(&["--socket"]).err().unwrap().to_string(), "--socket needs a value");
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_both_ways_and_a_missing_bridge_closes_the_connection() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bridge.sock");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = path.clone();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(forward(connection, socket.clone()));
+            }
+        });
+
+        let mut early = TcpStream::connect(address).await.unwrap();
+        assert_eq!(early.read(&mut [0; 1]).await.unwrap_or(0), 0);
+
+        let bridge = UnixListener::bind(&path).unwrap();
+        let mut inner = TcpStream::connect(address).await.unwrap();
+        inner.write_all(b"question").await.unwrap();
+        let (mut outer, _) = bridge.accept().await.unwrap();
+        let mut question = [0; 8];
+        outer.read_exact(&mut question).await.unwrap();
+        outer.write_all(b"answer").await.unwrap();
+        outer.shutdown().await.unwrap();
+        let mut answer = String::new();
+        inner.read_to_string(&mut answer).await.unwrap();
+        assert_eq!((&question, answer.as_str()), (b"question", "answer"));
+    }
+}

@@ -1,0 +1,106 @@
+//! What becomes PID 1: waits for the witness's word, builds the sandbox around itself, and executes the command.
+
+use super::spec::{Failed, LaunchReport, LaunchSpec, Purpose, Refusal, Step};
+use super::{confine, identity, root, seccomp, system};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, sethostname};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
+/// Never returns: it ends as the command, or with a refusal in the status pipe.
+pub(crate) fn run(spec: &LaunchSpec, groups: Vec<File>, mut status: File, log: OwnedFd, mut go: File) -> ! {
+    let outcome = become_sandbox(spec, groups, log, &mut go).and_then(|abi| match spec.purpose {
+        Purpose::Boot => Err(execute(spec)),
+        Purpose::Probe => probe().map(|()| LaunchReport::Probed { landlock_abi: abi }),
+    });
+    let report = outcome.unwrap_or_else(|refusal| LaunchReport::Refused { refusal });
+    let _ = status.write_all(&serde_json::to_vec(&report).unwrap_or_default());
+    std::process::exit(1)
+}
+
+/// Everything up to the command; answers the version of Landlock that holds.
+fn become_sandbox(spec: &LaunchSpec, groups: Vec<File>, log: OwnedFd, go: &mut File) -> Result<i32, Refusal> {
+    prctl::set_pdeathsig(Signal::SIGKILL).failed(Step::Spec, "die with the launcher")?;
+    // The launcher may have died before that took effect; then the pipe is at its end.
+    let mut word = [0u8; 1];
+    go.read_exact(&mut word).failed(Step::Spec, "hear from the launcher")?;
+    let nothing = File::open("/dev/null").failed(Step::Spec, "open /dev/null")?;
+    dup2_stdin(&nothing).failed(Step::Spec, "close standard input")?;
+    dup2_stdout(&log).failed(Step::Spec, "redirect standard output")?;
+    dup2_stderr(&log).failed(Step::Spec, "redirect standard error")?;
+    for mut group in groups {
+        group.write_all(b"0").failed(Step::Cgroup, "join a control group")?;
+    }
+    unshare(CloneFlags::CLONE_NEWCGROUP).failed(Step::UserNamespace, "hide the host's control groups")?;
+    root::enter(spec)?;
+    system::loopback_up().failed(Step::Network, "bring the loopback device up")?;
+    sethostname("sandbox").failed(Step::Root, "set the host name")?;
+    confine::limit(&spec.limits)?;
+    identity::give_up_privileges()?;
+    let restricted = confine::landlock()?;
+    seccomp::apply()
+        .map_err(|error| Refusal::new(Step::Seccomp, format!("could not filter system calls: {error}")))?;
+    Ok(if confine::is_restricted(&restricted) { identity::landlock_abi() } else { 0 })
+}
+
+/// Executes the command; returns only when that failed.
+fn execute(spec: &LaunchSpec) -> Refusal {
+    let attempt = || -> Result<std::convert::Infallible, Refusal> {
+        let unusable =
+            |_| Refusal::new(Step::Command, "the command or environment contains a NUL byte".to_owned());
+        let arguments: Vec<CString> = spec
+            .command
+            .iter()
+            .map(|part| CString::new(part.as_str()).map_err(unusable))
+            .collect::<Result<_, _>>()?;
+        let environment: Vec<CString> = spec
+            .environment
+            .iter()
+            .map(|(name, value)| CString::new(format!("{name}={value}")).map_err(unusable))
+            .collect::<Result<_, _>>()?;
+        let program = arguments
+            .first()
+            .ok_or_else(|| Refusal::new(Step::Command, "the command is empty".to_owned()))?;
+        chdir(spec.working_directory.as_str()).failed(Step::Command, "go to the working directory")?;
+        reset_signals().failed(Step::Command, "reset signals")?;
+        execve(program, &arguments, &environment)
+            .failed(Step::Command, &format!("execute {}", program.to_string_lossy()))
+    };
+    match attempt() {
+        Ok(never) => match never {},
+        Err(refusal) => refusal,
+    }
+}
+
+/// Rust ignores SIGPIPE and a bridge may block more; a command expects neither.
+fn reset_signals() -> nix::Result<()> {
+    // SAFETY: installs no handler of ours.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    // Giving up privileges may have cleared it.
+    prctl::set_pdeathsig(Signal::SIGKILL)
+}
+
+/// Tries what a kernel that lets the mounts through may still refuse: removing and replacing what a snapshot holds.
+fn probe() -> Result<(), Refusal> {
+    let tried = |what: &str, result: std::io::Result<()>| result.failed(Step::Overlay, what);
+    tried("remove a directory of a snapshot", fs::remove_dir_all("/workspace/probe"))?;
+    tried("make a directory where one was", fs::create_dir("/workspace/probe"))?;
+    tried("write in the workspace", fs::write("/workspace/probe/file", "x"))?;
+    tried("write in the home", fs::write("/home/agent/file", "x"))?;
+    let left = fs::read_dir("/workspace/probe").failed(Step::Overlay, "list the workspace")?.count();
+    if left != 1 {
+        return Err(Refusal::new(Step::Overlay, "a removed directory of a snapshot came back".to_owned()));
+    }
+    if fs::write("/usr/.farhand-probe", "x").is_ok() || fs::write("/.farhand-probe", "x").is_ok() {
+        return Err(Refusal::new(Step::Root, "the root is writable".to_owned()));
+    }
+    if unshare(CloneFlags::CLONE_NEWUSER).is_ok() {
+        return Err(Refusal::new(Step::Seccomp, "the system call filter does not hold".to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! The last things before the command: limits of each process, Landlock, the system call filter.
+
+use super::spec::{Failed, Refusal, RunLimits, Step};
+use landlock::{
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, RestrictionStatus, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
+};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// The newest version whose rights are asked for; an older kernel gives what it has.
+const LANDLOCK: ABI = ABI::V6;
+/// Where a sandbox may write at all.
+const WRITABLE: &[&str] = &["/workspace", "/home/agent", "/tmp", "/run/farhand", "/dev", "/proc"];
+const OPEN_FILES_MAX: u64 = 65_536;
+
+/// Sets the limits. Must run inside the user namespace, where processes are counted for this sandbox alone.
+pub(crate) fn limit(limits: &RunLimits) -> Result<(), Refusal> {
+    let set = |resource: Resource, value: u64| {
+        let hard = getrlimit(resource).map_or(u64::MAX, |(_, hard)| hard);
+        let value = value.min(hard);
+        setrlimit(resource, value, value).failed(Step::Privileges, &format!("limit {resource:?}"))
+    };
+    set(Resource::RLIMIT_CORE, 0)?;
+    set(Resource::RLIMIT_NOFILE, OPEN_FILES_MAX)?;
+    if let Some(bytes) = limits.data_bytes {
+        set(Resource::RLIMIT_DATA, bytes)?;
+    }
+    if let Some(bytes) = limits.file_bytes {
+        set(Resource::RLIMIT_FSIZE, bytes)?;
+    }
+    if let Some(processes) = limits.processes {
+        set(Resource::RLIMIT_NPROC, processes)?;
+    }
+    Ok(())
+}
+
+/// Reading and executing everywhere, writing in the writable places; no signals or abstract sockets beyond the sandbox.
+pub(crate) fn landlock() -> Result<RestrictionStatus, Refusal> {
+    let refused = |error: &dyn std::fmt::Display| {
+        Refusal::new(Step::Landlock, format!("could not restrict files: {error}"))
+    };
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(LANDLOCK))
+        .and_then(|ruleset| ruleset.scope(Scope::from_all(LANDLOCK)))
+        .and_then(Ruleset::create)
+        .map_err(|error| refused(&error))?;
+    let rest = [("/", AccessFs::from_read(LANDLOCK))];
+    for (path, rights) in WRITABLE.iter().map(|path| (*path, AccessFs::from_all(LANDLOCK))).chain(rest) {
+        let place = PathFd::new(path).map_err(|error| refused(&error))?;
+        ruleset = ruleset.add_rule(PathBeneath::new(place, rights)).map_err(|error| refused(&error))?;
+    }
+    ruleset.restrict_self().map_err(|error| refused(&error))
+}
+
+/// Whether the kernel restricted anything at all.
+pub(crate) fn is_restricted(status: &RestrictionStatus) -> bool {
+    status.ruleset != RulesetStatus::NotEnforced
+}

@@ -1,0 +1,82 @@
+//! The launcher: turns itself from a plain process into a sandbox. Runs as `sandbox-bridge __launch`, single-threaded.
+//!
+//! The spec comes on standard input, the answer goes to standard output as one line of JSON; the working directory is the
+//! provider's state directory and everything of the sandbox is addressed relative to it, because its parents may be closed to
+//! the sandbox's account. The first process stays as [`witness`], its child becomes PID 1. Never started from a threaded process
+//! by fork alone, and never left running as uid 0. Called by `main.rs` before any thread exists, and by the local provider's tests.
+
+mod child;
+mod confine;
+mod identity;
+mod root;
+mod seccomp;
+mod spec;
+mod system;
+mod witness;
+
+pub use identity::landlock_abi;
+pub use spec::{
+    Account, Bind, BindAccess, LaunchReport, LaunchSpec, ProcessIdentity, Purpose, Refusal, RunLimits, Step,
+};
+pub use system::{Pidfd, boot_id, pid_namespace, start_time};
+pub use witness::ExitRecord;
+
+use nix::fcntl::OFlag;
+use nix::unistd::{ForkResult, fork, pipe2, setsid};
+use spec::Failed;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+
+/// Reads the spec, becomes the sandbox, and ends with its process.
+pub fn main() -> ! {
+    let code = match launch() {
+        Ok(code) => code,
+        Err(refusal) => {
+            report(&LaunchReport::Refused { refusal });
+            1
+        }
+    };
+    std::process::exit(code)
+}
+
+/// One line on standard output; a reader that has gone away is no reason to stop.
+fn report(report: &LaunchReport) {
+    let mut line = serde_json::to_vec(report).unwrap_or_default();
+    line.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(&line).and_then(|()| out.flush());
+}
+
+fn launch() -> Result<i32, Refusal> {
+    let mut text = Vec::new();
+    std::io::stdin().read_to_end(&mut text).failed(Step::Spec, "read the spec")?;
+    let spec: LaunchSpec = serde_json::from_slice(&text)
+        .map_err(|error| Refusal::new(Step::Spec, format!("the spec is not understood: {error}")))?;
+    // A session of its own: signals for the bridge's terminal or process group do not reach the sandbox.
+    setsid().failed(Step::Spec, "start a session")?;
+    system::close_from(3).failed(Step::Spec, "close inherited files")?;
+
+    // Joining is checked against whoever opened the file, so it is opened while this may still be root.
+    let groups = spec
+        .cgroups
+        .iter()
+        .map(|path| OpenOptions::new().write(true).open(path).failed(Step::Cgroup, &format!("open {path}")))
+        .collect::<Result<Vec<File>, Refusal>>()?;
+    identity::drop_to(&spec.account)?;
+    identity::enter_namespaces(&spec.account)?;
+
+    let (status_in, status_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;
+    let (log_in, log_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;
+    let (go_in, go_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;
+    // SAFETY: this process has one thread, so the child may run any code.
+    match unsafe { fork() }.failed(Step::Spec, "fork")? {
+        ForkResult::Child => {
+            drop((status_in, log_in, go_out));
+            child::run(&spec, groups, status_out.into(), log_out, go_in.into())
+        }
+        ForkResult::Parent { child } => {
+            drop((status_out, log_out, go_in, groups));
+            witness::run(&spec, child, status_in.into(), log_in.into(), go_out.into())
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The sandbox's own root: an empty tmpfs with a read-only `/usr`, a made-up `/etc`, and the overlay of the snapshots.
+//!
+//! What is bound is the policy: the sandbox is an ordinary account of the host and could read whatever it could see. Runs in
+//! the child, inside its new mount namespace; the working directory is the provider's state directory until [`enter`].
+
+use super::spec::{BindAccess, Failed, LaunchSpec, Refusal, Step};
+use super::system::{Reach, attribute, set_mount_attributes};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::unistd::{chdir, pivot_root};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// Parts of the host's `/etc` that tools need and that hold no secrets the account could read.
+const ETC_BINDS: &[&str] = &[
+    "alternatives",
+    "ssl",
+    "pki",
+    "ca-certificates",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "services",
+    "protocols",
+    "mime.types",
+    "localtime",
+];
+/// Top directories that are links into `/usr` on most systems and real directories on the others.
+const USR_COMPANIONS: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+const PLAIN: Option<&str> = None;
+
+/// Builds the root under `<directory>/root` and moves into it.
+pub(crate) fn enter(spec: &LaunchSpec) -> Result<(), Refusal> {
+    let root = format!("{}/root", spec.directory);
+    mount(PLAIN, "/", PLAIN, MsFlags::MS_REC | MsFlags::MS_PRIVATE, PLAIN)
+        .failed(Step::Root, "keep mounts private")?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("tmpfs"), root.as_str(), Some("tmpfs"), flags, Some("mode=755,size=4m,nr_inodes=4k"))
+        .failed(Step::Root, "mount an empty root")?;
+
+    system_directories(&root)?;
+    etc(&root)?;
+    devices(&root)?;
+    workspace_and_home(spec, &root)?;
+    writable_directories(spec, &root)?;
+    for item in &spec.binds {
+        bind(&item.source, &format!("{root}{}", item.target), item.access)?;
+    }
+    proc(&root)?;
+
+    chdir(root.as_str()).failed(Step::Root, "go to the new root")?;
+    pivot_root(".", ".").failed(Step::Root, "change the root")?;
+    umount2(".", MntFlags::MNT_DETACH).failed(Step::Root, "let go of the host's root")?;
+    chdir("/").failed(Step::Root, "go to the root")?;
+    let closed = attribute::READ_ONLY | attribute::NO_SUID | attribute::NO_DEVICES;
+    set_mount_attributes("/", closed, Reach::One).failed(Step::Root, "make the root read-only")
+}
+
+/// Binds a directory or file of the host, making the place for it.
+fn bind(source: &str, target: &str, access: BindAccess) -> Result<(), Refusal> {
+    let what = || format!("bind {source}");
+    let kind = fs::symlink_metadata(source).failed(Step::Root, &what())?.file_type();
+    if kind.is_dir() {
+        fs::create_dir_all(target).failed(Step::Root, &what())?;
+    } else if kind.is_symlink() {
+        return Err(Refusal::new(Step::Root, format!("could not bind {source}: it is a symbolic link")));
+    } else {
+        make_file(target, "")?;
+    }
+    mount(Some(source), target, PLAIN, MsFlags::MS_BIND | MsFlags::MS_REC, PLAIN)
+        .failed(Step::Root, &what())?;
+    let set = attribute::NO_SUID
+        | match (access, kind.is_dir()) {
+            (BindAccess::ReadOnly, _) => attribute::READ_ONLY | attribute::NO_DEVICES,
+            (BindAccess::Writable, true) => attribute::NO_DEVICES,
+            // A device node is bound as a file; it must stay one.
+            (BindAccess::Writable, false) => attribute::NO_EXEC,
+        };
+    set_mount_attributes(target, set, Reach::Below)
+        .failed(Step::Root, &format!("restrict the bind of {source}"))
+}
+
+fn make_file(path: &str, text: &str) -> Result<(), Refusal> {
+    if let Some(parent) = Path::new(path).parent() {
+        fs::create_dir_all(parent).failed(Step::Root, "make a directory")?;
+    }
+    fs::write(path, text).failed(Step::Root, "make a file")
+}
+
+/// `/usr`, read-only, and what stands beside it.
+fn system_directories(root: &str) -> Result<(), Refusal> {
+    bind("/usr", &format!("{root}/usr"), BindAccess::ReadOnly)?;
+    for name in USR_COMPANIONS {
+        let (host, inside) = (format!("/{name}"), format!("{root}/{name}"));
+        match fs::symlink_metadata(&host) {
+            Ok(data) if data.is_symlink() => {
+                let target = fs::read_link(&host).failed(Step::Root, &format!("read {host}"))?;
+                symlink(target, inside).failed(Step::Root, &format!("link {host}"))?;
+            }
+            Ok(data) if data.is_dir() => bind(&host, &inside, BindAccess::ReadOnly)?,
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// An `/etc` with one user and no way to resolve names: there is no network to use them on.
+fn etc(root: &str) -> Result<(), Refusal> {
+    let id = super::identity::INSIDE_ID;
+    let files = [
+        (
+            "passwd",
+            format!(
+                "agent:x:{id}:{id}:agent:/home/agent:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+            ),
+        ),
+        ("group", format!("agent:x:{id}:\nnogroup:x:65534:\n")),
+        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
+        ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n".to_owned()),
+        ("hostname", "sandbox\n".to_owned()),
+    ];
+    for (name, text) in files {
+        make_file(&format!("{root}/etc/{name}"), &text)?;
+    }
+    for name in ETC_BINDS {
+        // What is a link on the host is bound by what it leads to; what does not exist is not missed.
+        if let Ok(real) = fs::canonicalize(format!("/etc/{name}")) {
+            bind(&real.to_string_lossy(), &format!("{root}/etc/{name}"), BindAccess::ReadOnly)?;
+        }
+    }
+    Ok(())
+}
+
+fn devices(root: &str) -> Result<(), Refusal> {
+    let dev = format!("{root}/dev");
+    for name in DEVICES {
+        bind(&format!("/dev/{name}"), &format!("{dev}/{name}"), BindAccess::Writable)?;
+    }
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        symlink(target, format!("{dev}/{name}")).failed(Step::Root, "link a device")?;
+    }
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    let pts = format!("{dev}/pts");
+    fs::create_dir(&pts).failed(Step::Root, "make /dev/pts")?;
+    mount(Some("devpts"), pts.as_str(), Some("devpts"), quiet, Some("newinstance,ptmxmode=0666,mode=0620"))
+        .failed(Step::Root, "mount /dev/pts")?;
+    let shm = format!("{dev}/shm");
+    fs::create_dir(&shm).failed(Step::Root, "make /dev/shm")?;
+    let flags = quiet | MsFlags::MS_NODEV;
+    mount(Some("tmpfs"), shm.as_str(), Some("tmpfs"), flags, Some("mode=1777,size=512m"))
+        .failed(Step::Root, "mount /dev/shm")
+}
+
+/// One overlay holds both, so that a snapshot has the agent's memory beside the files it worked on.
+fn workspace_and_home(spec: &LaunchSpec, root: &str) -> Result<(), Refusal> {
+    let whole = format!("{root}/mnt");
+    fs::create_dir(&whole).failed(Step::Root, "make a directory")?;
+    let directory = &spec.directory;
+    let options = format!(
+        "lowerdir={},upperdir={directory}/upper,workdir={directory}/work,userxattr",
+        spec.lowers.join(":")
+    );
+    mount(
+        Some("overlay"),
+        whole.as_str(),
+        Some("overlay"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        Some(options.as_str()),
+    )
+    .failed(Step::Overlay, "mount the overlay of the snapshots")?;
+    for (part, place) in [("workspace", "workspace"), ("home", "home/agent")] {
+        bind(&format!("{whole}/{part}"), &format!("{root}/{place}"), BindAccess::Writable)?;
+    }
+    umount2(whole.as_str(), MntFlags::MNT_DETACH).failed(Step::Overlay, "hide the overlay's own root")
+}
+
+/// Places outside the snapshot that may be written: `/tmp` and `/run/farhand`. The socket's directory inside it may not.
+fn writable_directories(spec: &LaunchSpec, root: &str) -> Result<(), Refusal> {
+    let directory = &spec.directory;
+    bind(&format!("{directory}/tmp"), &format!("{root}/tmp"), BindAccess::Writable)?;
+    bind(&format!("{directory}/run"), &format!("{root}/run/farhand"), BindAccess::Writable)?;
+    bind(&format!("{directory}/socket"), &format!("{root}/run/farhand/socket"), BindAccess::ReadOnly)?;
+    fs::create_dir(format!("{root}/var")).failed(Step::Root, "make /var")?;
+    symlink("/tmp", format!("{root}/var/tmp")).failed(Step::Root, "link /var/tmp")
+}
+
+fn proc(root: &str) -> Result<(), Refusal> {
+    let place = format!("{root}/proc");
+    fs::create_dir(&place).failed(Step::Proc, "make /proc")?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), place.as_str(), Some("proc"), flags, PLAIN).failed(Step::Proc, "mount /proc")
+}

@@ -1,0 +1,171 @@
+//! The launcher's first process after the fork: keeps PID 1's log within bounds and writes down how it ended.
+//!
+//! It outlives the bridge, so that an end during the bridge's absence is not lost; PID 1 dies with it.
+
+use super::identity;
+use super::spec::{Failed, LaunchReport, LaunchSpec, ProcessIdentity, Purpose, Refusal, Step};
+use super::system::{Pidfd, boot_id, pid_namespace, start_time};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How PID 1 ended; `witness/exit.json` in the sandbox's directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// What it returned.
+    pub code: Option<i32>,
+    /// What killed it, such as `SIGKILL`.
+    pub signal: Option<String>,
+    /// When, in milliseconds of Unix time.
+    pub ended_at: u64,
+}
+
+/// Waits for PID 1. Reports on standard output as soon as it executes the command.
+pub(crate) fn run(
+    spec: &LaunchSpec,
+    child: Pid,
+    mut status: File,
+    log: File,
+    mut go: File,
+) -> Result<i32, Refusal> {
+    let outcome = (|| {
+        // While the child still has all privileges of the namespace, only an equal may look at it.
+        let process = identify(child).failed(Step::Spec, "identify PID 1")?;
+        identity::give_up_privileges()?;
+        if spec.purpose == Purpose::Boot {
+            write_atomically(&format!("{}/witness/process.json", spec.directory), &process)
+                .failed(Step::Spec, "write process.json")?;
+        }
+        go.write_all(b"g").failed(Step::Spec, "let PID 1 begin")?;
+        // Ends with the execution of the command, which closes the other end, or with a report.
+        let mut text = Vec::new();
+        status.read_to_end(&mut text).failed(Step::Spec, "hear from PID 1")?;
+        if text.is_empty() {
+            return Ok(LaunchReport::Started { process });
+        }
+        serde_json::from_slice(&text)
+            .map_err(|_| Refusal::new(Step::Spec, "PID 1 ended before it could say why".to_owned()))
+    })();
+    match outcome {
+        Ok(report @ LaunchReport::Started { .. }) => {
+            super::report(&report);
+            let _ = leave_bridge();
+            let exit = follow(spec, child, &log);
+            let _ = write_atomically(&format!("{}/witness/exit.json", spec.directory), &exit);
+            Ok(0)
+        }
+        Ok(LaunchReport::Refused { refusal }) | Err(refusal) => {
+            end(child);
+            Err(refusal)
+        }
+        Ok(report @ LaunchReport::Probed { .. }) => {
+            end(child);
+            super::report(&report);
+            Ok(0)
+        }
+    }
+}
+
+fn end(child: Pid) {
+    let _ = kill(child, Signal::SIGKILL);
+    let _ = waitpid(child, None);
+}
+
+fn identify(child: Pid) -> io::Result<ProcessIdentity> {
+    let own = Pid::this().as_raw();
+    Ok(ProcessIdentity {
+        pid: child.as_raw(),
+        start_time: start_time(child.as_raw())?,
+        witness_pid: own,
+        witness_start_time: start_time(own)?,
+        boot_id: boot_id()?,
+        pid_namespace: pid_namespace(child.as_raw())?,
+    })
+}
+
+/// Lets go of the bridge's pipes, so that neither waits for the other.
+fn leave_bridge() -> io::Result<()> {
+    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&nothing)?;
+    dup2_stdout(&nothing)?;
+    dup2_stderr(&nothing)?;
+    Ok(())
+}
+
+/// Copies the log until PID 1 ends.
+fn follow(spec: &LaunchSpec, child: Pid, log: &File) -> ExitRecord {
+    let mut keeper = LogKeeper::new(spec);
+    if let Ok(pidfd) = Pidfd::open(child.as_raw()) {
+        let mut log_open = true;
+        loop {
+            let mut wanted = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+            if log_open {
+                wanted.push(PollFd::new(log.as_fd(), PollFlags::POLLIN));
+            }
+            if poll(&mut wanted, PollTimeout::NONE).is_err() {
+                continue;
+            }
+            let ready = |slot: Option<&PollFd>| slot.and_then(PollFd::any).unwrap_or(false);
+            if ready(wanted.get(1)) {
+                log_open = keeper.copy(log);
+            } else if ready(wanted.first()) {
+                break;
+            }
+        }
+    }
+    let (code, signal) = match waitpid(child, None) {
+        Ok(WaitStatus::Exited(_, code)) => (Some(code), None),
+        Ok(WaitStatus::Signaled(_, signal, _)) => (None, Some(signal.as_str().to_owned())),
+        Ok(_) | Err(_) => (None, None),
+    };
+    let ended_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
+    ExitRecord { code, signal, ended_at }
+}
+
+/// Writes `witness/log`. At its limit the file becomes `witness/log.1`, so the beginning of a flood is lost and its end kept.
+struct LogKeeper {
+    path: String,
+    file: Option<File>,
+    written: u64,
+    bytes_max: u64,
+}
+
+impl LogKeeper {
+    fn new(spec: &LaunchSpec) -> Self {
+        let path = format!("{}/witness/log", spec.directory);
+        Self { file: File::create(&path).ok(), path, written: 0, bytes_max: spec.log_bytes_max / 2 }
+    }
+
+    /// Copies what is there; `false` at the end of the pipe.
+    fn copy(&mut self, mut log: &File) -> bool {
+        let mut buffer = [0u8; 16 * 1024];
+        let read = match log.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(read) => read,
+            Err(error) => return error.kind() == io::ErrorKind::Interrupted,
+        };
+        if self.written + read as u64 > self.bytes_max {
+            let _ = fs::rename(&self.path, format!("{}.1", self.path));
+            self.file = File::create(&self.path).ok();
+            self.written = 0;
+        }
+        if let (Some(file), Some(bytes)) = (&mut self.file, buffer.get(..read)) {
+            let _ = file.write_all(bytes);
+            self.written += read as u64;
+        }
+        true
+    }
+}
+
+/// A reader sees the old file or the whole new one.
+pub(crate) fn write_atomically<T: Serialize>(path: &str, value: &T) -> io::Result<()> {
+    let temporary = format!("{path}.tmp");
+    fs::write(&temporary, serde_json::to_vec(value)?)?;
+    fs::rename(temporary, path)
+}
