@@ -12,7 +12,10 @@ const dist = fileURLToPath(new URL("../dist/", import.meta.url));
 /** Sum of the gzipped sizes of all files with this ending, in kB of 1000 bytes. The client is one route bundle, so all count. */
 function gzipKb(ending) {
   const files = readdirSync(dist, { recursive: true }).filter((name) => String(name).endsWith(`.${ending}`));
-  const bytes = files.reduce((sum, name) => sum + gzipSync(readFileSync(dist + name), { level: 9 }).length, 0);
+  const bytes = files.reduce(
+    (sum, name) => sum + gzipSync(readFileSync(dist + name), { level: 9 }).length,
+    0,
+  );
   return Math.round(bytes / 100) / 10;
 }
 
@@ -20,7 +23,9 @@ const sizes = { session_js_kb: gzipKb("js"), session_css_kb: gzipKb("css") };
 if (process.argv.includes("--json")) {
   console.log(JSON.stringify(sizes));
 } else {
-  console.log(`JavaScript ${sizes.session_js_kb} kB of ${BUDGET_KB.js}, CSS ${sizes.session_css_kb} kB of ${BUDGET_KB.css} (gzip)`);
+  console.log(
+    `JavaScript ${sizes.session_js_kb} kB of ${BUDGET_KB.js}, CSS ${sizes.session_css_kb} kB of ${BUDGET_KB.css} (gzip)`,
+  );
 }
 if (sizes.session_js_kb === 0 || sizes.session_js_kb > BUDGET_KB.js || sizes.session_css_kb > BUDGET_KB.css) {
   console.error("Over budget, or nothing built. See what grew with `npx vite build --mode development`.");

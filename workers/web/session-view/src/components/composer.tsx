@@ -1,0 +1,158 @@
+/**
+ * Where prompts are written: keeps its draft in the browser, sends with Cmd or Ctrl and Enter, says why it cannot send.
+ * Used in a session and, with a repository in front, for a new one.
+ */
+import { createEffect, createSignal, createUniqueId, type JSX, on, Show } from "solid-js";
+import type { KeyValueStore } from "../outbox.js";
+import { Icon } from "./icons.jsx";
+
+/** The limit of the wire, in bytes of UTF-8. */
+const PROMPT_BYTES_MAX = 64 * 1024;
+
+export interface ComposerProps {
+  label: string;
+  placeholder: string;
+  /** Drafts are kept under this name. */
+  draftName: string;
+  storage: KeyValueStore;
+  /** Why nothing can be sent, whatever is written; absent when it can. */
+  blocked?: string | undefined;
+  /** True when the text was taken; it is then cleared. */
+  onSend(text: string): boolean | Promise<boolean>;
+  sendLabel: string;
+  /** Put into an empty draft, such as a prompt that was taken back. */
+  restore?: string | undefined;
+  tools?: JSX.Element;
+  status?: JSX.Element;
+  autofocus?: boolean;
+}
+
+export function Composer(props: ComposerProps): JSX.Element {
+  const key = (): string => `farhand.draft.${props.draftName}`;
+  const [text, setText] = createSignal(readDraft(props.storage, key()));
+  const [sending, setSending] = createSignal(false);
+  const hintId = createUniqueId();
+  let field: HTMLTextAreaElement | undefined;
+  const change = (value: string): void => {
+    setText(value);
+    writeDraft(props.storage, key(), value);
+  };
+  createEffect(
+    on(
+      () => props.restore,
+      (restored) => {
+        if (restored !== undefined && text().trim() === "") {
+          change(restored);
+          field?.focus();
+        }
+      },
+    ),
+  );
+  const reason = (): string | undefined => {
+    if (props.blocked !== undefined) return props.blocked;
+    if (sending()) return "Sending";
+    if (text().trim() === "") return "Write a prompt first";
+    const bytes = text().length > PROMPT_BYTES_MAX / 4 ? new TextEncoder().encode(text()).length : 0;
+    if (bytes > PROMPT_BYTES_MAX) {
+      return `The prompt is ${Math.ceil((bytes - PROMPT_BYTES_MAX) / 1024)} KiB too long; the limit is 64 KiB`;
+    }
+    return undefined;
+  };
+  /** A reason worth showing without being asked; an empty field explains itself. */
+  const shownReason = (): string | undefined =>
+    text().trim() === "" && props.blocked === undefined ? undefined : reason();
+  const send = async (): Promise<void> => {
+    if (reason() !== undefined) return;
+    setSending(true);
+    try {
+      if (await props.onSend(text().trim())) change("");
+    } finally {
+      setSending(false);
+      field?.focus();
+    }
+  };
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.key === "Enter" && (event.metaKey || event.ctrlKey) && !event.isComposing) {
+      event.preventDefault();
+      void send();
+    }
+  };
+  return (
+    <form
+      class="composer"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void send();
+      }}
+    >
+      <textarea
+        ref={field}
+        class="composer-field"
+        aria-label={props.label}
+        aria-describedby={hintId}
+        placeholder={props.placeholder}
+        rows={2}
+        value={text()}
+        autofocus={props.autofocus}
+        onInput={(event) => change(event.currentTarget.value)}
+        onKeyDown={onKeyDown}
+      />
+      <p class="composer-hint" id={hintId} classList={{ "is-shown": shownReason() !== undefined }}>
+        {shownReason() ?? "Cmd or Ctrl and Enter sends"}
+      </p>
+      <div class="composer-tools">
+        {props.tools}
+        <span class="composer-space" />
+        {props.status}
+        <button
+          type="submit"
+          class="send-button"
+          aria-label={props.sendLabel}
+          aria-disabled={reason() !== undefined}
+          title={reason() ?? `${props.sendLabel} (⌘↵)`}
+        >
+          <Show when={!sending()} fallback={<span class="spinner" aria-hidden="true" />}>
+            <Icon name="arrowUp" size={18} />
+          </Show>
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function readDraft(storage: KeyValueStore, key: string): string {
+  try {
+    return storage.getItem(key) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function writeDraft(storage: KeyValueStore, key: string, value: string): void {
+  try {
+    if (value === "") storage.removeItem(key);
+    else storage.setItem(key, value);
+  } catch {
+    // Without storage the draft lives as long as the page.
+  }
+}
+
+/** Chooses a model; the native control, so that it works on every screen and with every aid. */
+export function ModelSelect(props: {
+  models: readonly string[];
+  value: string;
+  onChange(model: string): void;
+}): JSX.Element {
+  return (
+    <label class="model-select">
+      <Icon name="model" />
+      <span class="visually-hidden">Model</span>
+      <select value={props.value} onChange={(event) => props.onChange(event.currentTarget.value)}>
+        {props.models.map((model) => (
+          <option value={model}>{model.slice(model.indexOf("/") + 1)}</option>
+        ))}
+      </select>
+      <Icon name="chevron" size={12} class="select-chevron" />
+    </label>
+  );
+}

@@ -1,0 +1,162 @@
+/** Facts about a session: people, pull request, branch, sandbox, model, what it has used. */
+import type { UserId } from "@farhand/protocol";
+import { For, type JSX, Show } from "solid-js";
+import { formatCost, formatCount, formatDuration } from "../format.js";
+import { allowedHref } from "../markdown/nodes.js";
+import type { Session } from "../session-store.js";
+import { artifactOf } from "../timeline.js";
+import { Avatar } from "./avatar.jsx";
+import { CopyButton } from "./copy-button.jsx";
+import { isolationText } from "./sandbox-pill.jsx";
+
+export function Details(props: { session: Session }): JSX.Element {
+  const snapshot = () => props.session.state.snapshot;
+  return (
+    <Show when={snapshot()}>
+      {(now) => (
+        <div class="details">
+          <section aria-label="Participants">
+            <h3 class="group-label">Participants</h3>
+            <ul class="person-list">
+              <For each={now().participants}>
+                {(person) => (
+                  <PersonRow
+                    id={person.userId}
+                    name={person.name}
+                    login={person.login}
+                    present={props.session.present()}
+                  />
+                )}
+              </For>
+            </ul>
+          </section>
+          <section aria-label="Facts">
+            <h3 class="group-label">Session</h3>
+            <dl class="facts">
+              <dt>Repository</dt>
+              <dd class="mono">{now().session.repository}</dd>
+              <dt>Branch</dt>
+              <dd class="mono">
+                <span class="facts-long">{now().session.branch}</span>
+                <CopyButton text={now().session.branch} label="Copy branch name" />
+              </dd>
+              <Show when={artifactOf(now(), "pull_request")?.content}>
+                {(pull) => (
+                  <>
+                    <dt>Pull request</dt>
+                    <dd>
+                      <a
+                        href={allowedHref(pull().url) ?? undefined}
+                        target="_blank"
+                        rel="noopener noreferrer"
+                      >
+                        #{pull().number} into {pull().base}
+                      </a>
+                    </dd>
+                  </>
+                )}
+              </Show>
+              <dt>Model</dt>
+              <dd class="mono">{now().session.model}</dd>
+              <dt>Started</dt>
+              <dd>
+                {new Date(now().session.createdAt).toLocaleString(undefined, {
+                  dateStyle: "medium",
+                  timeStyle: "short",
+                })}
+              </dd>
+            </dl>
+          </section>
+          <SandboxFacts session={props.session} />
+          <UsageFacts session={props.session} />
+        </div>
+      )}
+    </Show>
+  );
+}
+
+function PersonRow(props: {
+  id: UserId;
+  name: string;
+  login: string;
+  present: readonly UserId[];
+}): JSX.Element {
+  const here = (): boolean => props.present.includes(props.id);
+  return (
+    <li class="person-row">
+      <Avatar id={props.id} name={props.name} away={!here()} />
+      <span class="person-name">{props.name}</span>
+      <span class="person-login">{props.login}</span>
+      <span class="person-state" classList={{ "is-here": here() }}>
+        {here() ? "here now" : "away"}
+      </span>
+    </li>
+  );
+}
+
+function SandboxFacts(props: { session: Session }): JSX.Element {
+  const description = () => {
+    const sandbox = props.session.state.snapshot?.sandbox;
+    return sandbox?.state === "ready" ? sandbox.description : undefined;
+  };
+  return (
+    <Show when={description()}>
+      {(facts) => (
+        <section aria-label="Sandbox">
+          <h3 class="group-label">Sandbox</h3>
+          <dl class="facts">
+            <dt>Isolation</dt>
+            <dd classList={{ "is-warning": facts().isolation === "weak" }}>
+              {isolationText(facts().isolation)}
+            </dd>
+            <dt>Provider</dt>
+            <dd>{facts().provider}</dd>
+            <dt>Agent</dt>
+            <dd>{facts().agent}</dd>
+          </dl>
+        </section>
+      )}
+    </Show>
+  );
+}
+
+function UsageFacts(props: { session: Session }): JSX.Element {
+  const usage = () => props.session.state.snapshot?.usage;
+  const firstToken = (): number | undefined =>
+    props.session.state.snapshot?.turns.findLast((turn) => turn.end?.firstTokenMs !== undefined)?.end
+      ?.firstTokenMs;
+  return (
+    <Show when={usage()}>
+      {(sum) => (
+        <section aria-label="Usage">
+          <h3 class="group-label">Usage of ended turns</h3>
+          <dl class="facts">
+            <dt>Read</dt>
+            <dd>
+              {formatCount(sum().inputTokens)} tokens
+              <Show when={sum().cachedTokens > 0}>, {formatCount(sum().cachedTokens)} from the cache</Show>
+            </dd>
+            <dt>Written</dt>
+            <dd>{formatCount(sum().outputTokens)} tokens</dd>
+            <Show when={formatCost(sum().costUsd)}>
+              {(cost) => (
+                <>
+                  <dt>Cost</dt>
+                  <dd>{cost()}</dd>
+                </>
+              )}
+            </Show>
+            <Show when={firstToken()}>
+              {(ms) => (
+                <>
+                  <dt>First token</dt>
+                  <dd>{formatDuration(ms())} after the agent had the last prompt</dd>
+                </>
+              )}
+            </Show>
+          </dl>
+        </section>
+      )}
+    </Show>
+  );
+}

@@ -1,0 +1,54 @@
+/** Output of a command: the last lines, all on request, with the colours its escapes ask for. Plain text, never HTML. */
+import { createMemo, createSignal, For, type JSX, Show } from "solid-js";
+import { type AnsiSpan, ansiSpans } from "../ansi.js";
+import { CopyButton } from "./copy-button.jsx";
+
+const LINES_SHOWN = 8;
+
+export function Output(props: { command?: string; text: string; omittedBytes: number }): JSX.Element {
+  const [all, setAll] = createSignal(false);
+  const trimmed = createMemo(() => props.text.replace(/\s+$/, ""));
+  const lines = createMemo(() => (trimmed() === "" ? [] : trimmed().split("\n")));
+  const hidden = (): number => (all() ? 0 : Math.max(0, lines().length - LINES_SHOWN));
+  const spans = createMemo(() =>
+    ansiSpans(hidden() === 0 ? trimmed() : lines().slice(-LINES_SHOWN).join("\n")),
+  );
+  return (
+    <div class="well output">
+      <Show when={props.command}>
+        {(command) => (
+          <pre class="output-command">
+            <span class="output-sign" aria-hidden="true">
+              ${" "}
+            </span>
+            {command()}
+          </pre>
+        )}
+      </Show>
+      <Show when={hidden() > 0}>
+        <button type="button" class="text-button" onClick={() => setAll(true)}>
+          Show {hidden()} more {hidden() === 1 ? "line" : "lines"} above
+        </button>
+      </Show>
+      <Show when={props.omittedBytes > 0 && hidden() === 0}>
+        <p class="output-note">{props.omittedBytes.toLocaleString()} bytes in the middle were left out.</p>
+      </Show>
+      <Show when={lines().length > 0}>
+        <pre class="output-text" tabindex="0">
+          <For each={spans()}>{(span) => <span class={spanClass(span)}>{span.text}</span>}</For>
+        </pre>
+        <CopyButton text={props.text} label="Copy output" />
+      </Show>
+    </div>
+  );
+}
+
+function spanClass(span: AnsiSpan): string | undefined {
+  const names = [];
+  if (span.colour !== undefined) names.push(`ansi-${span.colour % 8}`);
+  if (span.bold) names.push("ansi-bold");
+  if (span.faint || span.colour === 8) names.push("ansi-faint");
+  if (span.italic) names.push("ansi-italic");
+  if (span.underline) names.push("ansi-underline");
+  return names.length === 0 ? undefined : names.join(" ");
+}

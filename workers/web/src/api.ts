@@ -1,0 +1,77 @@
+/** The HTTP API of the edge. Every failure becomes an `ApiError` with words to show; nothing is retried here. */
+import type {
+  Configuration,
+  CreateSessionRequest,
+  CreateSessionResponse,
+  ErrorBody,
+  ErrorCode,
+  RepositoryList,
+  SessionId,
+  SessionList,
+  SignInRequest,
+  TicketResponse,
+  User,
+} from "@farhand/protocol";
+
+export class ApiError extends Error {
+  constructor(
+    /** The edge's own, or `unavailable` when there was no answer that says one. */
+    readonly code: ErrorCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export const api = {
+  configuration: () => request<Configuration>("GET", "/api/configuration"),
+  me: () => request<User>("GET", "/api/me"),
+  signIn: (body: SignInRequest) => request<User>("POST", "/api/sign-in", body),
+  signOut: () => request<unknown>("POST", "/api/sign-out"),
+  repositories: () => request<RepositoryList>("GET", "/api/repositories"),
+  sessions: (before?: number) =>
+    request<SessionList>(
+      "GET",
+      `/api/sessions?limit=${SESSIONS_PER_PAGE}${before === undefined ? "" : `&before=${before}`}`,
+    ),
+  createSession: (body: CreateSessionRequest) =>
+    request<CreateSessionResponse>("POST", "/api/sessions", body),
+  ticket: (sessionId: SessionId, signal: AbortSignal) =>
+    request<TicketResponse>("POST", `/api/sessions/${sessionId}/ticket`, undefined, signal),
+};
+
+export const SESSIONS_PER_PAGE = 50;
+
+/** Where the live frames of a session come from. */
+export function socketUrl(sessionId: SessionId): string {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  return `${scheme}//${location.host}/api/sessions/${sessionId}/socket`;
+}
+
+async function request<T>(
+  method: "GET" | "POST",
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+): Promise<T> {
+  const init: RequestInit = { method, credentials: "same-origin" };
+  if (signal !== undefined) init.signal = signal;
+  if (method === "POST") {
+    init.headers = { "content-type": "application/json" };
+    init.body = JSON.stringify(body ?? {});
+  }
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch (cause) {
+    if (signal?.aborted) throw cause;
+    throw new ApiError("unavailable", "The server cannot be reached. Check the connection, then try again.");
+  }
+  const answer: unknown = await response.json().catch(() => undefined);
+  if (response.ok) return answer as T;
+  const error = answer as Partial<ErrorBody> | undefined;
+  throw new ApiError(
+    error?.code ?? "unavailable",
+    error?.message ?? `The server answered with ${response.status}. Try again.`,
+  );
+}

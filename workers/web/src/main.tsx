@@ -1,0 +1,10 @@
+/** Starts the web client. */
+import "@fontsource-variable/inter/wght.css";
+import "@fontsource-variable/jetbrains-mono/wght.css";
+import "./styles/index.css";
+import { render } from "solid-js/web";
+import { App } from "./app.jsx";
+
+const root = document.getElementById("root");
+if (root === null) throw new Error("index.html has no element with the id root");
+render(() => <App />, root);

@@ -1,0 +1,36 @@
+/** No session is open: an invitation. On a phone the session list takes its place. */
+import { Icon } from "@farhand/session-view";
+import { type JSX, Show } from "solid-js";
+import { Mark } from "../components/mark.jsx";
+import { followLink } from "../router.js";
+import type { SessionListing } from "../session-list.js";
+
+export function Home(props: { listing: SessionListing; onRail(): void }): JSX.Element {
+  const empty = (): boolean => props.listing.state.loaded && props.listing.state.sessions.length === 0;
+  return (
+    <main class="page home" id="content">
+      <button
+        type="button"
+        class="icon-button rail-open"
+        aria-label="Show the session list"
+        onClick={() => props.onRail()}
+      >
+        <Icon name="menu" size={18} />
+      </button>
+      <div class="invitation">
+        <Mark />
+        <p class="invitation-title">{empty() ? "Start the first session" : "No session is open"}</p>
+        <p class="quiet">
+          <Show when={empty()} fallback="Pick one from the list, or start another.">
+            Write what should change. An agent works on it in a sandbox of its own, everybody can watch, and
+            the result is a pull request in your name.
+          </Show>
+        </p>
+        <a class="button is-primary" href="/new" onClick={followLink}>
+          <Icon name="plus" size={16} />
+          New session
+        </a>
+      </div>
+    </main>
+  );
+}

@@ -1,0 +1,35 @@
+/** The few addresses of the client, as a signal. The Worker serves the same page for all of them. */
+import { createSignal } from "solid-js";
+
+export type Route =
+  | { page: "home" }
+  | { page: "new" }
+  | { page: "session"; sessionId: string }
+  | { page: "unknown" };
+
+const [route, setRoute] = createSignal<Route>(parseRoute(location.pathname));
+window.addEventListener("popstate", () => setRoute(parseRoute(location.pathname)));
+
+export { route };
+
+export function parseRoute(path: string): Route {
+  if (path === "/") return { page: "home" };
+  if (path === "/new") return { page: "new" };
+  const session = /^\/sessions\/([a-z0-9_-]{1,64})$/.exec(path)?.[1];
+  return session === undefined ? { page: "unknown" } : { page: "session", sessionId: session };
+}
+
+export function navigate(path: string, how: "push" | "replace" = "push"): void {
+  if (path !== location.pathname) {
+    if (how === "push") history.pushState(null, "", path);
+    else history.replaceState(null, "", path);
+  }
+  setRoute(parseRoute(path));
+}
+
+/** For links: follows them inside the client, and leaves new tabs and other buttons to the browser. */
+export function followLink(event: MouseEvent & { currentTarget: HTMLAnchorElement }): void {
+  if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  navigate(new URL(event.currentTarget.href).pathname);
+}

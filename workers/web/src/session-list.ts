@@ -1,0 +1,121 @@
+/** The list of sessions beside everything else: loaded in pages, kept fresh while the page is looked at. */
+import type { SessionSummary, UserId } from "@farhand/protocol";
+import { startOfDay } from "@farhand/session-view";
+import { createSignal, onCleanup } from "solid-js";
+import { createStore, reconcile } from "solid-js/store";
+import { leaveAccount, messageOf } from "./account.js";
+import { ApiError, api, SESSIONS_PER_PAGE } from "./api.js";
+
+const REFRESH_EVERY_MS = 10_000;
+
+export interface SessionListState {
+  loaded: boolean;
+  error: string | null;
+  sessions: SessionSummary[];
+  /** Whether older ones may be had. */
+  more: boolean;
+}
+
+export function createSessionList() {
+  const [state, setState] = createStore<SessionListState>({
+    loaded: false,
+    error: null,
+    sessions: [],
+    more: false,
+  });
+  const [now, setNow] = createSignal(Date.now());
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let closed = false;
+
+  const show = (sessions: SessionSummary[]): void => {
+    setState("sessions", reconcile(sessions, { key: "sessionId" }));
+  };
+  const fail = (error: unknown): void => {
+    if (error instanceof ApiError && error.code === "sign_in_required") leaveAccount();
+    setState("error", messageOf(error));
+  };
+  const refresh = async (): Promise<void> => {
+    clearTimeout(timer);
+    try {
+      const { sessions } = await api.sessions();
+      const newest = new Set(sessions.map((one) => one.sessionId));
+      // Older pages stay; what moved to the front leaves its old place.
+      const older = state.sessions
+        .filter((one) => !newest.has(one.sessionId))
+        .slice(0, Math.max(0, state.sessions.length - newest.size));
+      show([...sessions, ...older].sort((one, other) => other.updatedAt - one.updatedAt));
+      if (!state.loaded) setState("more", sessions.length === SESSIONS_PER_PAGE);
+      setState({ loaded: true, error: null });
+    } catch (error) {
+      fail(error);
+    }
+    setNow(Date.now());
+    if (!closed) timer = setTimeout(tick, REFRESH_EVERY_MS);
+  };
+  const tick = (): void => {
+    if (document.visibilityState === "visible") void refresh();
+    else timer = setTimeout(tick, REFRESH_EVERY_MS);
+  };
+  const loadMore = async (): Promise<void> => {
+    const last = state.sessions.at(-1);
+    if (last === undefined) return;
+    try {
+      const { sessions } = await api.sessions(last.updatedAt);
+      const known = new Set(state.sessions.map((one) => one.sessionId));
+      show([...state.sessions, ...sessions.filter((one) => !known.has(one.sessionId))]);
+      setState("more", sessions.length === SESSIONS_PER_PAGE);
+    } catch (error) {
+      fail(error);
+    }
+  };
+  const listeners = new AbortController();
+  document.addEventListener(
+    "visibilitychange",
+    () => {
+      if (document.visibilityState === "visible") void refresh();
+    },
+    { signal: listeners.signal },
+  );
+  onCleanup(() => {
+    closed = true;
+    clearTimeout(timer);
+    listeners.abort();
+  });
+  void refresh();
+  return { state, now, refresh, loadMore };
+}
+
+export type SessionListing = ReturnType<typeof createSessionList>;
+
+export interface SessionGroup {
+  name: string;
+  sessions: SessionSummary[];
+}
+
+/** Sorts into what runs, and then by day. */
+export function groupSessions(sessions: readonly SessionSummary[], now: number): SessionGroup[] {
+  const today = startOfDay(now);
+  const yesterday = startOfDay(today - 1);
+  const nameOf = (one: SessionSummary): string => {
+    if (one.activity === "running") return "Running";
+    if (one.updatedAt >= today) return "Today";
+    return one.updatedAt >= yesterday ? "Yesterday" : "Earlier";
+  };
+  return ["Running", "Today", "Yesterday", "Earlier"]
+    .map((name) => ({ name, sessions: sessions.filter((one) => nameOf(one) === name) }))
+    .filter((group) => group.sessions.length > 0);
+}
+
+/** Those that match the words in the search field, of everybody or of one user. */
+export function filterSessions(
+  sessions: readonly SessionSummary[],
+  search: string,
+  of: UserId | null,
+): SessionSummary[] {
+  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  return sessions.filter((one) => {
+    const text =
+      `${one.title} ${one.repository} ${one.createdByName} ${one.pullRequestNumber ?? ""}`.toLowerCase();
+    return (of === null || one.createdBy === of) && words.every((word) => text.includes(word));
+  });
+}

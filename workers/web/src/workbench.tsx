@@ -1,0 +1,148 @@
+/** The signed-in client: session list, one page beside it, and the shortcuts over both. */
+import type { Configuration, User } from "@farhand/protocol";
+import { createEffect, createSignal, type JSX, Match, on, Show, Switch } from "solid-js";
+import { Help } from "./components/help.jsx";
+import { Problem } from "./components/problem.jsx";
+import { Rail } from "./components/rail.jsx";
+import { listenForShortcuts } from "./keyboard.js";
+import { Home } from "./pages/home.jsx";
+import { NewSession } from "./pages/new-session.jsx";
+import { SessionPage } from "./pages/session.jsx";
+import { navigate, route } from "./router.js";
+import { createSessionList } from "./session-list.js";
+
+/** Below this the rail lies over the page. */
+const RAIL_BESIDE = "(min-width: 900px)";
+/** Below this the inspector lies over the timeline. */
+const INSPECTOR_BESIDE = "(min-width: 1200px)";
+
+export function Workbench(props: { user: User; configuration: Configuration }): JSX.Element {
+  const listing = createSessionList();
+  const [railHidden, setRailHidden] = createSignal(localStorage.getItem("farhand.rail") === "hidden");
+  const [drawer, setDrawer] = createSignal(false);
+  const [inspector, setInspector] = createSignal(matchMedia(INSPECTOR_BESIDE).matches);
+  let search: HTMLInputElement | undefined;
+  let help: HTMLDialogElement | undefined;
+
+  const toggleRail = (): void => {
+    if (!matchMedia(RAIL_BESIDE).matches) {
+      setDrawer(!drawer());
+      return;
+    }
+    setRailHidden(!railHidden());
+    localStorage.setItem("farhand.rail", railHidden() ? "hidden" : "shown");
+  };
+  const showRail = (): void => {
+    if (!matchMedia(RAIL_BESIDE).matches) setDrawer(true);
+    else setRailHidden(false);
+  };
+  createEffect(
+    on(
+      route,
+      () => {
+        setDrawer(false);
+        if (!matchMedia(INSPECTOR_BESIDE).matches) setInspector(false);
+        void listing.refresh();
+      },
+      { defer: true },
+    ),
+  );
+  listenForShortcuts({
+    newSession: () => navigate("/new"),
+    next: () => focusRow(1),
+    previous: () => focusRow(-1),
+    search: () => {
+      showRail();
+      search?.focus();
+    },
+    toggleRail,
+    toggleInspector: () => setInspector(!inspector()),
+    help: () => help?.showModal(),
+    escape: () => {
+      if (drawer()) setDrawer(false);
+      else if (inspector() && !matchMedia(INSPECTOR_BESIDE).matches) setInspector(false);
+      else if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
+    },
+  });
+
+  return (
+    <div
+      class="workbench"
+      classList={{
+        "is-rail-hidden": railHidden(),
+        "is-drawer-open": drawer(),
+        "is-home": route().page === "home",
+      }}
+    >
+      <a class="skip-link" href="#content">
+        Skip to content
+      </a>
+      <Rail
+        user={props.user}
+        listing={listing}
+        onHide={toggleRail}
+        onHelp={() => help?.showModal()}
+        searchField={(element) => {
+          search = element;
+        }}
+      />
+      <Show when={drawer()}>
+        <button
+          type="button"
+          class="backdrop"
+          aria-label="Close the session list"
+          onClick={() => setDrawer(false)}
+        />
+      </Show>
+      <Switch
+        fallback={
+          <main class="page" id="content">
+            <Problem title="Nothing here" text="No page of Farhand has this address.">
+              <a class="button" href="/">
+                To the sessions
+              </a>
+            </Problem>
+          </main>
+        }
+      >
+        <Match when={route().page === "home"}>
+          <Home listing={listing} onRail={showRail} />
+        </Match>
+        <Match when={route().page === "new"}>
+          <NewSession configuration={props.configuration} user={props.user} onRail={showRail} />
+        </Match>
+        <Match when={currentSession()} keyed>
+          {(sessionId) => (
+            <SessionPage
+              sessionId={sessionId}
+              user={props.user}
+              configuration={props.configuration}
+              listing={listing}
+              onRail={showRail}
+              inspector={inspector()}
+              onInspector={setInspector}
+            />
+          )}
+        </Match>
+      </Switch>
+      <Help
+        dialog={(element) => {
+          help = element;
+        }}
+      />
+    </div>
+  );
+}
+
+function currentSession(): string | undefined {
+  const now = route();
+  return now.page === "session" ? now.sessionId : undefined;
+}
+
+/** Moves through the session list: from the focused row, else from the open session. */
+function focusRow(step: 1 | -1): void {
+  const rows = [...document.querySelectorAll<HTMLAnchorElement>("[data-list] a")];
+  const focused = rows.indexOf(document.activeElement as HTMLAnchorElement);
+  const from = focused >= 0 ? focused : rows.findIndex((row) => row.ariaCurrent === "page");
+  rows[Math.min(rows.length - 1, Math.max(0, from + step))]?.focus();
+}
