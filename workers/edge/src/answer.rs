@@ -1,0 +1,91 @@
+//! Answers of the API: JSON with the headers that every one of them carries, and errors as [`ErrorBody`].
+
+use protocol::error::{ErrorBody, ErrorCode};
+use serde::Serialize;
+use worker::{Headers, Response, ResponseBuilder, console_error};
+
+/// No answer of the API may be kept, sniffed, framed, or run as a page.
+const HEADERS: [(&str, &str); 4] = [
+    ("cache-control", "no-store"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+];
+
+/// What a handler gives.
+pub(crate) type Answer = Result<Response, ErrorBody>;
+
+/// A value as JSON.
+pub(crate) fn json<T: Serialize>(status: u16, value: &T) -> Answer {
+    let headers = headers().or_internal("setting headers")?;
+    ResponseBuilder::new()
+        .with_status(status)
+        .with_headers(headers)
+        .from_json(value)
+        .or_internal("writing JSON")
+}
+
+/// An error as HTTP.
+pub(crate) fn error(error: &ErrorBody) -> worker::Result<Response> {
+    ResponseBuilder::new().with_status(error.code.http_status()).with_headers(headers()?).from_json(error)
+}
+
+/// Hands on what an object answered: status and body are its own, headers are ours.
+pub(crate) fn forward(response: Response) -> Answer {
+    let headers = headers().or_internal("setting headers")?;
+    headers.set("content-type", "application/json").or_internal("setting headers")?;
+    let status = response.status_code();
+    let (_, body) = response.into_parts();
+    Ok(ResponseBuilder::new().with_status(status).with_headers(headers).body(body))
+}
+
+fn headers() -> worker::Result<Headers> {
+    let headers = Headers::new();
+    for (name, value) in HEADERS {
+        headers.set(name, value)?;
+    }
+    Ok(headers)
+}
+
+/// Nothing is there.
+pub(crate) fn not_found() -> ErrorBody {
+    ErrorBody::new(ErrorCode::NotFound, "there is nothing at this path; the API begins at /api/")
+}
+
+/// For what fails only by a defect of ours, or of the platform under us.
+pub(crate) trait OrInternal<T> {
+    /// The value; or an error that tells the caller nothing but an incident id, under which the log has the rest.
+    fn or_internal(self, doing: &str) -> Result<T, ErrorBody>;
+
+    /// The value; or an error that tells the caller to try again. The log has the rest.
+    fn or_unavailable(self, what: &str) -> Result<T, ErrorBody>;
+}
+
+impl<T, E: std::fmt::Display> OrInternal<T> for Result<T, E> {
+    fn or_internal(self, doing: &str) -> Result<T, ErrorBody> {
+        self.map_err(|error| {
+            let incident = log(doing, &error);
+            ErrorBody::new(
+                ErrorCode::Internal,
+                format!("something went wrong in Farhand; the log has it as incident {incident}"),
+            )
+        })
+    }
+
+    fn or_unavailable(self, what: &str) -> Result<T, ErrorBody> {
+        self.map_err(|error| {
+            let incident = log(what, &error);
+            ErrorBody::new(
+                ErrorCode::Unavailable,
+                format!("{what} does not answer; try again (incident {incident})"),
+            )
+        })
+    }
+}
+
+/// Writes a failure to the log and names it.
+pub(crate) fn log(doing: &str, error: &dyn std::fmt::Display) -> String {
+    let incident = crate::context::random_hex().unwrap_or_else(|_| "unknown".to_owned());
+    console_error!("incident {incident}: {doing}: {error}");
+    incident
+}

@@ -1,0 +1,57 @@
+//! Request bodies: never more than the limit is read, and what does not fit the expected type is refused with the place of the fault.
+
+use futures::StreamExt as _;
+use protocol::error::{ErrorBody, ErrorCode};
+use serde::de::DeserializeOwned;
+use worker::Request;
+
+/// A fault's description quotes what the caller sent; not at length.
+const FAULT_CHARS_MAX: usize = 200;
+
+/// Reads a body of at most `bytes_max` bytes.
+pub(crate) async fn read(request: &mut Request, bytes_max: usize) -> Result<Vec<u8>, ErrorBody> {
+    let too_large = || {
+        ErrorBody::new(
+            ErrorCode::TooLarge,
+            format!("the request's body is too long; at most {bytes_max} bytes are accepted"),
+        )
+    };
+    let announced = request.headers().get("content-length").ok().flatten();
+    if announced.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > bytes_max as u64)
+    {
+        return Err(too_large());
+    }
+    if request.inner().body().is_none() {
+        return Ok(Vec::new());
+    }
+    let broken = |_| ErrorBody::new(ErrorCode::BadRequest, "the request's body broke off");
+    let mut stream = request.stream().map_err(broken)?;
+    let mut body = Vec::new();
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(broken)?;
+        if body.len() + piece.len() > bytes_max {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+/// Reads a body as JSON.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorBody> {
+    let refused = |message: String| ErrorBody::new(ErrorCode::BadRequest, message);
+    if body.is_empty() {
+        return Err(refused("the request has no body; send one JSON object".to_owned()));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let fault: String = error.to_string().chars().take(FAULT_CHARS_MAX).collect();
+        match error.classify() {
+            serde_json::error::Category::Data => {
+                refused(format!("the body is JSON, but not as this path expects it: {fault}"))
+            }
+            serde_json::error::Category::Syntax
+            | serde_json::error::Category::Eof
+            | serde_json::error::Category::Io => refused(format!("the body is not JSON: {fault}")),
+        }
+    })
+}

@@ -1,0 +1,18 @@
+//! What bridges report: runners that dialled in, events, sandboxes that ended.
+//!
+//! The guard has checked the signature over the very bytes; they go to the object as they came, which reads and checks them once.
+
+use super::guard::Admitted;
+use crate::answer::{Answer, forward};
+use crate::context::Context;
+use crate::session_object::post_text;
+use protocol::error::{ErrorBody, ErrorCode};
+use protocol::id::SessionId;
+use session::call::Call;
+
+/// Hands a bridge's report to the session.
+pub(super) async fn report(context: &Context, admitted: &Admitted, id: &SessionId, call: Call) -> Answer {
+    let body = std::str::from_utf8(&admitted.body)
+        .map_err(|_| ErrorBody::new(ErrorCode::BadRequest, "the body is not JSON: it is not even UTF-8"))?;
+    forward(post_text(&context.env, id, call, body).await?)
+}

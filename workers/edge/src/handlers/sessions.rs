@@ -1,0 +1,118 @@
+//! Starting, listing, asking and prompting sessions. What a session does with it is its object's business.
+
+use super::guard::Admitted;
+use super::repositories::code_host;
+use crate::answer::{Answer, OrInternal as _, forward, json, log};
+use crate::body::parse;
+use crate::context::{Context, random};
+use crate::index::{Index, NewSession};
+use crate::session_object;
+use protocol::client::{CreateSessionRequest, CreateSessionResponse, PromptRequest};
+use protocol::error::{ErrorBody, ErrorCode};
+use protocol::id::SessionId;
+use protocol::limit::PROMPT_BYTES_MAX;
+use protocol::time::Timestamp;
+use session::call::{Call, CreateCall, MessageCall};
+
+/// Sessions on a page where the client does not say.
+const PAGE_LENGTH: u32 = 50;
+/// Sessions on a page at most.
+const PAGE_LENGTH_MAX: u32 = 100;
+
+/// Starts a session. Everything that can be refused is refused before anything is stored.
+pub(super) async fn create(context: &Context, admitted: &Admitted) -> Answer {
+    let user = &admitted.principal()?.user;
+    let request: CreateSessionRequest = parse(&admitted.body)?;
+    check_request(context, &request)?;
+    let repository = code_host(context, admitted.principal()?)?.check_repository(&request.repository).await?;
+    let index = Index::new(&context.env)?;
+    index.save_repository(&repository, context.now).await?;
+
+    let session_id = SessionId::from_random(random().or_internal("drawing random bytes")?);
+    let call = CreateCall {
+        session_id: session_id.clone(),
+        created_by: user.clone(),
+        repository: repository.id.clone(),
+        clone_url: repository.clone_url.clone(),
+        default_branch: repository.default_branch.clone(),
+        model: request.model.unwrap_or_else(|| context.settings.default_model().to_owned()),
+        prompt: request.prompt,
+    };
+    let answer = session_object::post(&context.env, &session_id, Call::Create, &call).await?;
+    if answer.status_code() != 201 {
+        return forward(answer);
+    }
+    let title = call
+        .prompt
+        .as_ref()
+        .map(|prompt| github::pull_request::render_title(&prompt.text))
+        .unwrap_or_default();
+    let activity = if call.prompt.is_some() { "running" } else { "idle" };
+    let row = NewSession {
+        session_id: &session_id,
+        title: &title,
+        repository: &repository,
+        created_by: user,
+        activity,
+    };
+    if let Err(error) = index.insert_session(&row, context.now).await {
+        // The session lives and is answered; its object lists it when it next brings its row up to date.
+        log("listing a new session", &format!("{session_id}: {error}"));
+    }
+    json(201, &CreateSessionResponse { session_id })
+}
+
+/// Lists sessions.
+pub(super) async fn list(context: &Context) -> Answer {
+    let before = number(context, "before")?.map(Timestamp);
+    let limit = number(context, "limit")?.unwrap_or(u64::from(PAGE_LENGTH));
+    let limit =
+        u32::try_from(limit).ok().filter(|limit| (1..=PAGE_LENGTH_MAX).contains(limit)).ok_or_else(|| {
+            ErrorBody::new(ErrorCode::BadRequest, format!("`limit` must be from 1 to {PAGE_LENGTH_MAX}"))
+        })?;
+    json(200, &Index::new(&context.env)?.list_sessions(before, limit).await?)
+}
+
+/// A session's state.
+pub(super) async fn status(context: &Context, id: &SessionId) -> Answer {
+    forward(session_object::get(&context.env, id, Call::Status).await?)
+}
+
+/// A prompt for a session.
+pub(super) async fn message(context: &Context, admitted: &Admitted, id: &SessionId) -> Answer {
+    let prompt: PromptRequest = parse(&admitted.body)?;
+    check_prompt(context, &prompt)?;
+    let call = MessageCall { author: admitted.principal()?.user.clone(), prompt };
+    forward(session_object::post(&context.env, id, Call::Message, &call).await?)
+}
+
+fn check_request(context: &Context, request: &CreateSessionRequest) -> Result<(), ErrorBody> {
+    if let Some(model) = &request.model {
+        context.settings.check_model(model)?;
+    }
+    request.prompt.as_ref().map_or(Ok(()), |prompt| check_prompt(context, prompt))
+}
+
+fn check_prompt(context: &Context, prompt: &PromptRequest) -> Result<(), ErrorBody> {
+    if prompt.text.len() > PROMPT_BYTES_MAX {
+        let bytes = prompt.text.len();
+        let message = format!("the prompt has {bytes} bytes; at most {PROMPT_BYTES_MAX} are accepted");
+        return Err(ErrorBody::new(ErrorCode::TooLarge, message));
+    }
+    if prompt.text.trim().is_empty() {
+        return Err(ErrorBody::new(
+            ErrorCode::PromptEmpty,
+            "the prompt has no text; write what is to be done",
+        ));
+    }
+    prompt.model.as_deref().map_or(Ok(()), |model| context.settings.check_model(model))
+}
+
+/// A whole number in the query.
+fn number(context: &Context, name: &str) -> Result<Option<u64>, ErrorBody> {
+    let Some(text) = context.query(name) else { return Ok(None) };
+    let number = text.parse::<u64>().ok().filter(|number| *number < 1 << 53);
+    number
+        .map(Some)
+        .ok_or_else(|| ErrorBody::new(ErrorCode::BadRequest, format!("`{name}` must be a whole number")))
+}

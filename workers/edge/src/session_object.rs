@@ -1,0 +1,53 @@
+//! Calls to the object that owns a session, as `session::call` defines them.
+
+use crate::answer::{Answer, OrInternal as _};
+use protocol::error::ErrorBody;
+use protocol::id::SessionId;
+use serde::Serialize;
+use session::call::{BINDING, Call, SOCKET_HEADER, SocketCall, encode_header, object_name};
+use worker::{Env, Headers, Method, Request, RequestInit, Response, Stub};
+
+/// Calls without a body.
+pub(crate) async fn get(env: &Env, id: &SessionId, call: Call) -> Answer {
+    send(env, id, call, &RequestInit::new()).await
+}
+
+/// Calls with a value as body.
+pub(crate) async fn post<T: Serialize>(env: &Env, id: &SessionId, call: Call, value: &T) -> Answer {
+    let body = serde_json::to_string(value).or_internal("writing a call")?;
+    post_text(env, id, call, &body).await
+}
+
+/// Calls with a body that is JSON already.
+pub(crate) async fn post_text(env: &Env, id: &SessionId, call: Call, body: &str) -> Answer {
+    let headers = Headers::new();
+    headers.set("content-type", "application/json").or_internal("setting headers")?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::from(call.method().to_owned()))
+        .with_headers(headers)
+        .with_body(Some(body.into()));
+    send(env, id, call, &init).await
+}
+
+/// Asks for a WebSocket.
+pub(crate) async fn connect(env: &Env, id: &SessionId, socket: &SocketCall) -> Answer {
+    let headers = Headers::new();
+    for (name, value) in [("upgrade", "websocket"), (SOCKET_HEADER, &encode_header(socket))] {
+        headers.set(name, value).or_internal("setting headers")?;
+    }
+    let mut init = RequestInit::new();
+    init.with_headers(headers);
+    send(env, id, Call::Socket, &init).await
+}
+
+async fn send(env: &Env, id: &SessionId, call: Call, init: &RequestInit) -> Result<Response, ErrorBody> {
+    let request = Request::new_with_init(&call.url(), init).or_internal("building a call")?;
+    stub(env, id)?.fetch_with_request(request).await.or_unavailable("the session")
+}
+
+/// The object of a session.
+pub(crate) fn stub(env: &Env, id: &SessionId) -> Result<Stub, ErrorBody> {
+    env.durable_object(BINDING)
+        .and_then(|namespace| namespace.get_by_name(&object_name(id)))
+        .or_internal("finding the session's object")
+}

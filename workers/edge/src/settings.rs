@@ -1,0 +1,219 @@
+//! What the operator configured (`wrangler.toml` `[vars]` and secrets), read and checked once per request.
+//!
+//! A setting that is missing or wrong is an error that names it and the remedy; it never shows the value.
+
+use identity::local::{LocalUsers, is_loopback};
+use identity::signed_in::Issuer;
+use protocol::PROTOCOL_VERSION;
+use protocol::client::{Configuration, SignInMethod};
+use protocol::error::{ErrorBody, ErrorCode};
+use protocol::sign::{KEY_BYTES_MIN, Key};
+
+/// How people sign in.
+#[derive(Debug)]
+pub enum SignIn {
+    /// By the list of local users.
+    Local(LocalUsers),
+    /// By GitHub.
+    Github,
+}
+
+/// The configuration of this deployment.
+#[derive(Debug)]
+pub struct Settings {
+    /// How people sign in.
+    pub sign_in: SignIn,
+    /// Signs what people carry.
+    pub session_key: Key,
+    /// Checks what bridges send.
+    pub bridge_key: Key,
+    /// Base URL of the code host's API.
+    pub github_api_url: String,
+    /// Models to choose from, the default first.
+    pub models: Vec<String>,
+    /// The origin under which people reach this deployment, where it is not that of the request.
+    pub public_origin: Option<String>,
+    /// Whether the routes of [`crate::route::TEST_TABLE`] exist.
+    pub has_test_routes: bool,
+}
+
+impl Settings {
+    /// Reads the settings; `read` gives the text of a variable or secret.
+    pub fn read(read: impl Fn(&str) -> Option<String>) -> Result<Self, ErrorBody> {
+        let text = |name: &str| read(name).filter(|value| !value.trim().is_empty());
+        let required = |name: &str, kind: &str| {
+            text(name).ok_or_else(|| misconfigured(&format!("{name} is not set; set it as a {kind}")))
+        };
+        let sign_in = match required("SIGN_IN", "variable: github, or local for development")?.as_str() {
+            "github" => SignIn::Github,
+            "local" => {
+                let users = required("LOCAL_USERS", "secret, because SIGN_IN is local")?;
+                SignIn::Local(LocalUsers::parse(&users).map_err(|error| misconfigured(&error.to_string()))?)
+            }
+            _ => return Err(misconfigured("SIGN_IN is neither github nor local")),
+        };
+        let public_origin = text("PUBLIC_URL")
+            .map(|url| origin_of(&url).ok_or_else(|| misconfigured("PUBLIC_URL is not an http or https URL")))
+            .transpose()?;
+        Ok(Self {
+            sign_in,
+            session_key: key("SESSION_KEY", &required("SESSION_KEY", "secret")?)?,
+            bridge_key: key("BRIDGE_KEY", &required("BRIDGE_KEY", "secret")?)?,
+            github_api_url: required("GITHUB_API_URL", "variable, such as https://api.github.com")?,
+            models: models(&required("MODELS", "variable: a JSON array of provider/name")?)?,
+            public_origin,
+            has_test_routes: text("TEST_ROUTES").as_deref() == Some("1"),
+        })
+    }
+
+    /// Which issuer's signature counts.
+    #[must_use]
+    pub fn issuer(&self) -> Issuer {
+        match self.sign_in {
+            SignIn::Local(_) => Issuer::Local,
+            SignIn::Github => Issuer::Github,
+        }
+    }
+
+    /// The local users, where signing in is local and `host` is a loopback address; otherwise why not.
+    pub fn local_users(&self, host: &str) -> Result<&LocalUsers, ErrorBody> {
+        match &self.sign_in {
+            SignIn::Local(users) if is_loopback(host) => Ok(users),
+            SignIn::Local(_) => Err(ErrorBody::new(
+                ErrorCode::Forbidden,
+                "sign-in by local users works on loopback addresses only: open Farhand at http://127.0.0.1, or set SIGN_IN to github",
+            )),
+            SignIn::Github => Err(ErrorBody::new(
+                ErrorCode::Forbidden,
+                "this deployment signs in through GitHub; set SIGN_IN to local to develop on loopback",
+            )),
+        }
+    }
+
+    /// What clients may know.
+    pub fn public(&self, host: &str) -> Result<Configuration, ErrorBody> {
+        let sign_in = match &self.sign_in {
+            SignIn::Local(_) => SignInMethod::Local { users: self.local_users(host)?.users() },
+            SignIn::Github => SignInMethod::Github,
+        };
+        Ok(Configuration { protocol_version: PROTOCOL_VERSION, sign_in, models: self.models.clone() })
+    }
+
+    /// The model of prompts that name none.
+    #[must_use]
+    pub fn default_model(&self) -> &str {
+        self.models.first().map_or("", String::as_str)
+    }
+
+    /// Whether this model may be used.
+    pub fn check_model(&self, model: &str) -> Result<(), ErrorBody> {
+        if self.models.iter().any(|known| known == model) {
+            return Ok(());
+        }
+        let models = self.models.join(", ");
+        Err(ErrorBody::new(
+            ErrorCode::ModelUnknown,
+            format!("this model is not configured here; choose one of: {models}"),
+        ))
+    }
+}
+
+fn misconfigured(what: &str) -> ErrorBody {
+    ErrorBody::new(ErrorCode::Internal, format!("this deployment is not configured: {what}"))
+}
+
+fn key(name: &str, secret: &str) -> Result<Key, ErrorBody> {
+    Key::new(secret.as_bytes()).ok_or_else(|| {
+        misconfigured(&format!("{name} is shorter than {KEY_BYTES_MIN} bytes; set a longer random secret"))
+    })
+}
+
+fn models(json: &str) -> Result<Vec<String>, ErrorBody> {
+    let models: Vec<String> = serde_json::from_str(json)
+        .map_err(|_| misconfigured("MODELS is not a JSON array of provider/name"))?;
+    let well_formed = |model: &String| {
+        model.split_once('/').is_some_and(|(provider, name)| !provider.is_empty() && !name.is_empty())
+    };
+    if models.is_empty() || !models.iter().all(well_formed) {
+        return Err(misconfigured("MODELS must have at least one entry, each provider/name"));
+    }
+    Ok(models)
+}
+
+/// Scheme, host and port of a URL, as browsers write them in `origin`.
+fn origin_of(url: &str) -> Option<String> {
+    let url = url.parse::<worker::Url>().ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then(|| url.origin().ascii_serialization())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: &str = r#"[{"id":"usr_ada","login":"ada","name":"Ada","email":"ada@farhand.example","token":"canary-token"}]"#;
+
+    fn good(name: &str) -> Option<String> {
+        let value = match name {
+            "SIGN_IN" => "local",
+            "LOCAL_USERS" => USERS,
+            "SESSION_KEY" => "canary-canary-canary-canary-canary-1",
+            "BRIDGE_KEY" => "canary-canary-canary-canary-canary-2",
+            "GITHUB_API_URL" => "https://api.github.com",
+            "MODELS" => r#"["demo/demo","openai/gpt"]"#,
+            "PUBLIC_URL" => "https://Farhand.example:443/app",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    fn with(changed: &str, value: Option<&str>) -> Result<Settings, ErrorBody> {
+        Settings::read(|name| if name == changed { value.map(str::to_owned) } else { good(name) })
+    }
+
+    #[test]
+    fn good_settings_are_read() {
+        let settings = Settings::read(good).unwrap();
+        assert_eq!(settings.default_model(), "demo/demo");
+        assert_eq!(settings.public_origin.as_deref(), Some("https://farhand.example"));
+        assert!(!settings.has_test_routes && with("TEST_ROUTES", Some("1")).unwrap().has_test_routes);
+        assert!(settings.check_model("openai/gpt").is_ok());
+        assert_eq!(settings.check_model("openai").unwrap_err().code, ErrorCode::ModelUnknown);
+        assert!(with("PUBLIC_URL", None).unwrap().public_origin.is_none());
+        assert!(!format!("{settings:?}").contains("canary"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_without_its_value() {
+        for (name, value) in [
+            ("SIGN_IN", None),
+            ("SIGN_IN", Some("canary")),
+            ("LOCAL_USERS", None),
+            ("LOCAL_USERS", Some("[\"canary\"]")),
+            ("SESSION_KEY", None),
+            ("SESSION_KEY", Some("canary")),
+            ("BRIDGE_KEY", Some("  ")),
+            ("GITHUB_API_URL", None),
+            ("MODELS", Some("canary")),
+            ("MODELS", Some("[]")),
+            ("MODELS", Some(r#"["canary"]"#)),
+            ("PUBLIC_URL", Some("canary")),
+        ] {
+            let error = with(name, value).unwrap_err();
+            assert!(
+                error.message.contains(name) && !error.message.contains("canary"),
+                "{name} {value:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn local_users_exist_on_loopback_only() {
+        let settings = Settings::read(good).unwrap();
+        assert!(settings.local_users("127.0.0.1").is_ok());
+        assert_eq!(settings.local_users("farhand.example").unwrap_err().code, ErrorCode::Forbidden);
+        assert_eq!(settings.public("farhand.example").unwrap_err().code, ErrorCode::Forbidden);
+        let github = with("SIGN_IN", Some("github")).unwrap();
+        assert_eq!(github.local_users("127.0.0.1").unwrap_err().code, ErrorCode::Forbidden);
+        assert_eq!(github.public("farhand.example").unwrap().sign_in, SignInMethod::Github);
+    }
+}
