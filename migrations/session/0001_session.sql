@@ -31,7 +31,7 @@ CREATE TABLE participants (
     name      TEXT NOT NULL,
     email     TEXT NOT NULL,
     joined_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE prompts (
     prompt_id    TEXT PRIMARY KEY,

@@ -3,6 +3,7 @@
 //! The shell gives [`Session::apply`] one [`Input`] and a [`Context`], and carries out the [`Effect`]s in one transaction. The same
 //! inputs in the same order give the same effects.
 
+mod answer;
 mod deadline;
 mod input;
 mod item;
@@ -20,6 +21,7 @@ mod turn;
 #[cfg(test)]
 mod tests;
 
+pub use answer::evaluate_refusal;
 pub use deadline::DeadlineReason;
 pub use input::{Context, Effect, Input, PullRequestOrder, Reply, Work, WorkOutcome};
 pub use item::{ItemLength, TurnItem};

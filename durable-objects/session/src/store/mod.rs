@@ -1,1 +1,36 @@
-//! The SQL of a session.
+//! A session in SQLite. The only module that knows SQL; it decides nothing.
+//!
+//! Everything goes through the [`Sql`] port: the object implements it over its storage, the tests over SQLite in memory, with the
+//! very migrations that ship.
+
+mod commit;
+mod load;
+mod migrate;
+mod outbox;
+mod record;
+mod replay;
+mod row;
+mod snapshot;
+mod sql;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use outbox::OutboxRow;
+pub use replay::render_event_frame;
+pub use sql::{Row, Sql, StoreError, Value};
+pub use view::{IndexRow, PullRequestText};
+
+/// The tables of one session.
+#[derive(Debug)]
+pub struct Store<S> {
+    sql: S,
+}
+
+impl<S: Sql> Store<S> {
+    /// A store over a connection. Nothing is read or written before the first call.
+    pub fn new(sql: S) -> Self {
+        Self { sql }
+    }
+}

@@ -1,0 +1,121 @@
+//! The edge's calls: reads them, hands them to the shell, writes the answers.
+
+use super::failure::Failure;
+use super::shell::Shell;
+use crate::call::{Call, CreateCall, MessageCall, branch_name};
+use crate::core::{Input, NewSession, Reply};
+use protocol::bridge::{EventsAck, RunnerAttached, SandboxEnded};
+use protocol::client::{CreateSessionResponse, PromptAccepted};
+use protocol::error::{ErrorBody, ErrorCode};
+use protocol::limit::{REQUEST_BYTES_MAX, RUNNER_FRAME_BYTES_MAX};
+use protocol::timeline::Seq;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::rc::Rc;
+use worker::{Request, Response, Result};
+
+/// Body of the answer to a batch that leaves a gap.
+#[derive(Serialize)]
+struct Gap {
+    #[serde(flatten)]
+    error: ErrorBody,
+    expected: Seq,
+}
+
+/// Answers one call.
+pub(super) async fn answer(shell: &Rc<Shell>, mut request: Request) -> Result<Response> {
+    let Some(call) = Call::find(request.method().as_ref(), &request.path()) else {
+        return refuse(Failure::refused(ErrorCode::NotFound, "a session has no such call"));
+    };
+    match carry_out(shell, call, &mut request).await {
+        Ok(response) => Ok(response),
+        Err(failure) => refuse(failure),
+    }
+}
+
+async fn carry_out(shell: &Rc<Shell>, call: Call, request: &mut Request) -> Result<Response, Failure> {
+    match call {
+        Call::Create => create(shell, read(request, REQUEST_BYTES_MAX).await?),
+        Call::Message => {
+            let MessageCall { author, prompt } = read(request, REQUEST_BYTES_MAX).await?;
+            answer_reply(shell.apply(Input::PromptSubmitted { author, prompt })?)
+        }
+        Call::Status => {
+            shell.require_session()?;
+            json(200, &shell.store.load_session_status()?)
+        }
+        Call::Socket => shell.open_socket(request),
+        Call::Attached => {
+            let attached: RunnerAttached = read(request, REQUEST_BYTES_MAX).await?;
+            answer_reply(shell.apply(Input::RunnerAttached(attached))?)
+        }
+        Call::Events => {
+            let batch = read(request, RUNNER_FRAME_BYTES_MAX).await?;
+            answer_reply(shell.apply(Input::RunnerEvents(batch))?)
+        }
+        Call::Ended => {
+            let ended: SandboxEnded = read(request, REQUEST_BYTES_MAX).await?;
+            answer_reply(shell.apply(Input::SandboxEnded(ended))?)
+        }
+        Call::TestPanic if shell.settings.has_test_routes => test_panic(),
+        Call::TestPanic => Err(Failure::refused(ErrorCode::NotFound, "a session has no such call")),
+    }
+}
+
+#[expect(
+    clippy::panic,
+    reason = "tests prove that a panic is an immediate error and costs nobody else anything"
+)]
+fn test_panic() -> ! {
+    panic!("asked for by a test")
+}
+
+fn create(shell: &Rc<Shell>, call: CreateCall) -> Result<Response, Failure> {
+    let session_id = call.session_id.clone();
+    let branch = branch_name(&shell.settings.branch_prefix, &session_id);
+    shell.create(NewSession {
+        id: call.session_id,
+        created_by: call.created_by,
+        repository: call.repository,
+        clone_url: call.clone_url,
+        default_branch: call.default_branch,
+        branch,
+        model: call.model,
+        prompt: call.prompt,
+    })?;
+    json(201, &CreateSessionResponse { session_id })
+}
+
+/// What a caller hears of its input.
+fn answer_reply(reply: Reply) -> Result<Response, Failure> {
+    match reply {
+        Reply::Done => json(200, &serde_json::json!({})),
+        Reply::Acked { acked } => json(200, &EventsAck { acked }),
+        Reply::EventGap { expected } => {
+            let message = format!("event {expected} must come next; send again from there");
+            json(409, &Gap { error: ErrorBody::new(ErrorCode::EventGap, message), expected })
+        }
+        Reply::PromptAccepted { prompt_id, seq } => json(202, &PromptAccepted { prompt_id, seq }),
+        Reply::Refused(error) => Err(Failure::Refused(error)),
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: &mut Request, bytes_max: usize) -> Result<T, Failure> {
+    let body = request.bytes().await?;
+    if body.len() > bytes_max {
+        let message = format!("the request has {} bytes; at most {bytes_max} are accepted", body.len());
+        return Err(Failure::refused(ErrorCode::TooLarge, message));
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        Failure::refused(ErrorCode::BadRequest, format!("the body is not as expected: {error}"))
+    })
+}
+
+fn json<T: Serialize>(status: u16, body: &T) -> Result<Response, Failure> {
+    Ok(Response::from_json(body)?.with_status(status))
+}
+
+fn refuse(failure: Failure) -> Result<Response> {
+    let body = failure.into_body();
+    Ok(Response::from_json(&body)?.with_status(body.code.http_status()))
+}

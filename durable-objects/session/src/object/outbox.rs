@@ -1,0 +1,89 @@
+//! Carries out what must happen outside: each row on its own, so that a turn never waits for a pull request.
+//!
+//! A row is there first, then it is tried, then it is removed together with what came of it. One try per row at a time.
+
+use super::failure::Failure;
+use super::platform::{now, random};
+use super::shell::Shell;
+use crate::core::{Input, Retry, Work, WorkOutcome, evaluate_retry};
+use crate::store::OutboxRow;
+use protocol::time::Timestamp;
+use std::rc::Rc;
+
+/// Should the object vanish during a try, its row is looked at again after this.
+const TRY_MS_MAX: u64 = 30_000;
+
+impl Shell {
+    /// Starts whatever is due and not being tried.
+    pub(super) fn dispatch(self: &Rc<Self>) {
+        let due = match self.store.load_due(now()) {
+            Ok(due) => due,
+            Err(error) => {
+                worker::console_error!("the outbox cannot be read: {error}");
+                return;
+            }
+        };
+        for row in due {
+            if self.in_flight.borrow_mut().insert(row.key.clone()) {
+                let shell = self.clone();
+                self.state.wait_until(async move { shell.carry_out(row).await });
+            }
+        }
+    }
+
+    /// When the next row wants to be tried. Rows on their way are settled by their own answer; should that never come, by the clock.
+    pub(super) fn next_try(&self) -> Option<Timestamp> {
+        let in_flight = self.in_flight.borrow();
+        let fallback = now().plus_ms(TRY_MS_MAX);
+        let schedule = self.store.load_schedule().unwrap_or_default();
+        schedule.into_iter().map(|(key, at)| if in_flight.contains(&key) { fallback } else { at }).min()
+    }
+
+    async fn carry_out(self: Rc<Self>, row: OutboxRow) {
+        let outcome = self.perform(&row.work).await;
+        self.in_flight.borrow_mut().remove(&row.key);
+        if let Err(failure) = self.take_outcome(&row, outcome) {
+            match failure {
+                Failure::Bug(what) => {
+                    worker::console_error!("what came of {} is lost: {what}", row.work.kind())
+                }
+                // The session is gone, and its outbox with it.
+                Failure::Refused(_) => return,
+            }
+        }
+        self.dispatch();
+        self.arm_for_everything();
+    }
+
+    fn take_outcome(self: &Rc<Self>, row: &OutboxRow, outcome: WorkOutcome) -> Result<(), Failure> {
+        let WorkOutcome::Delayed { reason } = outcome else {
+            let work = row.work.clone();
+            return self.settle(Input::WorkDone { work, outcome }, row).map(|_| ());
+        };
+        let [a, b, c, d, ..] = random();
+        let work = row.work.clone();
+        match evaluate_retry(&work, row.attempts.saturating_add(1), now(), u32::from_be_bytes([a, b, c, d])) {
+            Retry::At(at) => {
+                self.store.postpone(row, at)?;
+                self.apply(Input::WorkDone { work, outcome: WorkOutcome::Delayed { reason } })?;
+            }
+            Retry::GiveUp => {
+                let reason = format!("{reason}; tried {} times", row.attempts.saturating_add(1));
+                self.settle(Input::WorkDone { work, outcome: WorkOutcome::Failed { reason } }, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn perform(self: &Rc<Self>, work: &Work) -> WorkOutcome {
+        match work {
+            Work::CreateSandbox { .. }
+            | Work::StartTurn { .. }
+            | Work::StopTurn { .. }
+            | Work::TakeSnapshot { .. }
+            | Work::TerminateSandbox { .. } => self.ask_bridge(work).await,
+            Work::OpenPullRequest(order) => self.open_pull_request(order).await,
+            Work::UpdateIndex => self.update_index().await,
+        }
+    }
+}

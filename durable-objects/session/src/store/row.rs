@@ -1,0 +1,32 @@
+//! Small conversions between columns and types: ids, enums as text, JSON.
+
+use super::sql::StoreError;
+use protocol::id::InvalidId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// An enum without data as its word on the wire.
+pub(super) fn word<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        Ok(other) => Err(StoreError::Corrupt(format!("not a word: {other}"))),
+        Err(error) => Err(StoreError::Corrupt(error.to_string())),
+    }
+}
+
+pub(super) fn from_word<T: DeserializeOwned>(word: &str) -> Result<T, StoreError> {
+    serde_json::from_value(serde_json::Value::String(word.to_owned()))
+        .map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+pub(super) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+pub(super) fn id<T>(parsed: Result<T, InvalidId>) -> Result<T, StoreError> {
+    parsed.map_err(|error| StoreError::Corrupt(error.to_string()))
+}

@@ -1,0 +1,163 @@
+//! What others ask of the tables: the status, the index row, the order for a runner, the material of a pull request.
+
+use super::Store;
+use super::load::small;
+use super::sql::{Sql, StoreError};
+use protocol::client::{Activity, SessionInfo, SessionStatus, SessionSummary};
+use protocol::id::TurnId;
+use protocol::runner::{Author, TurnOrder};
+use protocol::time::Timestamp;
+use protocol::timeline::{Artifact, ArtifactContent, Change, Seq};
+
+/// A row of the session index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexRow {
+    /// What lists show.
+    pub summary: SessionSummary,
+    /// Number of the newest event: an older row never replaces a newer one.
+    pub seq: Seq,
+}
+
+/// What a pull request's text is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullRequestText {
+    /// The agent's last answer; may be empty.
+    pub summary: String,
+    /// Name of the author and text of each prompt that ran, in order.
+    pub prompts: Vec<(String, String)>,
+}
+
+impl<S: Sql> Store<S> {
+    /// What `GET /status` answers. The diff is there without its hunks.
+    pub fn load_session_status(&self) -> Result<SessionStatus, StoreError> {
+        let mut artifacts = self.load_artifacts()?;
+        for artifact in &mut artifacts {
+            if let ArtifactContent::Diff { files } = &mut artifact.content {
+                for file in files {
+                    file.hunks.clear();
+                }
+            }
+        }
+        Ok(SessionStatus {
+            session: self.require_info()?,
+            seq: self.load_seq()?,
+            activity: self.load_activity()?,
+            queued_prompts: self.count_queued()?,
+            sandbox: self.load_status()?,
+            artifacts,
+            usage: self.load_usage()?,
+        })
+    }
+
+    fn count_queued(&self) -> Result<u32, StoreError> {
+        let row = self.first_row("SELECT COUNT(*) FROM prompts WHERE state = 'queued'", &[])?;
+        Ok(small(row.map_or(Ok(0), |row| row.number(0))?))
+    }
+
+    fn load_activity(&self) -> Result<Activity, StoreError> {
+        if self.first_row("SELECT 1 FROM queue LIMIT 1", &[])?.is_some() {
+            return Ok(Activity::Running);
+        }
+        let last = self.first_row("SELECT outcome FROM turns ORDER BY position DESC LIMIT 1", &[])?;
+        match last {
+            Some(row) if row.text(0)? == "failed" => Ok(Activity::Failed),
+            Some(_) | None => Ok(Activity::Idle),
+        }
+    }
+
+    /// The session's row in the index, as it should be now.
+    pub fn load_index_row(&self) -> Result<IndexRow, StoreError> {
+        let info = self.require_info()?;
+        let newest = self.first_row("SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1", &[])?;
+        let (seq, updated_at) = match newest {
+            Some(row) => (row.number(0)?, row.timestamp(1)?),
+            None => (0, info.created_at),
+        };
+        let artifacts = self.load_artifacts()?;
+        let change = artifacts.iter().find_map(change_of);
+        let pull_request_number = artifacts.iter().find_map(number_of);
+        let name = self.first_row(
+            "SELECT name FROM participants WHERE user_id = ?1",
+            &[info.created_by.as_str().into()],
+        )?;
+        let created_by_name = name.map(|row| row.text(0).map(str::to_owned)).transpose()?.unwrap_or_default();
+        let summary = SessionSummary {
+            activity: self.load_activity()?,
+            pull_request_number,
+            additions: change.map_or(0, |change| change.additions),
+            deletions: change.map_or(0, |change| change.deletions),
+            created_by_name,
+            updated_at,
+            ..summary_of(info)
+        };
+        Ok(IndexRow { summary, seq })
+    }
+
+    /// What the runner is told about a turn; `None` when the turn does not run any more.
+    pub fn load_turn_order(&self, turn_id: &TurnId) -> Result<Option<TurnOrder>, StoreError> {
+        let row = self.first_row(
+            "SELECT attempt, content, participants.name, email, COALESCE(prompts.model, session.model) \
+             FROM turns JOIN prompts USING (prompt_id) JOIN messages USING (prompt_id) \
+             JOIN participants ON participants.user_id = prompts.author_id JOIN session \
+             WHERE turn_id = ?1 AND role = 'user' AND outcome = 'running'",
+            &[turn_id.as_str().into()],
+        )?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(TurnOrder {
+            turn_id: turn_id.clone(),
+            attempt: small(row.number(0)?),
+            prompt: row.text(1)?.to_owned(),
+            author: Author { name: row.text(2)?.to_owned(), email: row.text(3)?.to_owned() },
+            model: row.text(4)?.to_owned(),
+        }))
+    }
+
+    /// What the text of the session's pull request is made from.
+    pub fn load_pull_request_text(&self) -> Result<PullRequestText, StoreError> {
+        let summary = self.first_row(
+            "SELECT content FROM messages WHERE role = 'agent' ORDER BY message_id DESC LIMIT 1",
+            &[],
+        )?;
+        let rows = self.sql.exec(
+            "SELECT author_name, content FROM messages JOIN prompts USING (prompt_id) \
+             WHERE role = 'user' AND state IN ('running', 'done') ORDER BY seq",
+            &[],
+        )?;
+        let mut prompts = Vec::new();
+        for row in &rows {
+            prompts.push((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
+        }
+        let summary = summary.map(|row| row.text(0).map(str::to_owned)).transpose()?.unwrap_or_default();
+        Ok(PullRequestText { summary, prompts })
+    }
+}
+
+fn change_of(artifact: &Artifact) -> Option<&Change> {
+    match &artifact.content {
+        ArtifactContent::Branch { change } => Some(change),
+        ArtifactContent::Diff { .. } | ArtifactContent::PullRequest { .. } | ArtifactContent::Unknown => None,
+    }
+}
+
+fn number_of(artifact: &Artifact) -> Option<u64> {
+    match &artifact.content {
+        ArtifactContent::PullRequest { number, .. } => Some(*number),
+        ArtifactContent::Branch { .. } | ArtifactContent::Diff { .. } | ArtifactContent::Unknown => None,
+    }
+}
+
+fn summary_of(info: SessionInfo) -> SessionSummary {
+    SessionSummary {
+        session_id: info.id,
+        title: info.title,
+        repository: info.repository,
+        created_by: info.created_by,
+        created_by_name: String::new(),
+        created_at: info.created_at,
+        updated_at: Timestamp(0),
+        activity: Activity::Idle,
+        pull_request_number: None,
+        additions: 0,
+        deletions: 0,
+    }
+}
