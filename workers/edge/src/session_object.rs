@@ -5,7 +5,7 @@ use protocol::error::ErrorBody;
 use protocol::id::SessionId;
 use serde::Serialize;
 use session::call::{BINDING, Call, SOCKET_HEADER, SocketCall, encode_header, object_name};
-use worker::{Env, Headers, Method, Request, RequestInit, Response, Stub};
+use worker::{Env, Headers, Method, Request, RequestInit, Response};
 
 /// Calls without a body.
 pub(crate) async fn get(env: &Env, id: &SessionId, call: Call) -> Answer {
@@ -42,12 +42,9 @@ pub(crate) async fn connect(env: &Env, id: &SessionId, socket: &SocketCall) -> A
 
 async fn send(env: &Env, id: &SessionId, call: Call, init: &RequestInit) -> Result<Response, ErrorBody> {
     let request = Request::new_with_init(&call.url(), init).or_internal("building a call")?;
-    stub(env, id)?.fetch_with_request(request).await.or_unavailable("the session")
-}
-
-/// The object of a session.
-pub(crate) fn stub(env: &Env, id: &SessionId) -> Result<Stub, ErrorBody> {
-    env.durable_object(BINDING)
+    let object = env
+        .durable_object(BINDING)
         .and_then(|namespace| namespace.get_by_name(&object_name(id)))
-        .or_internal("finding the session's object")
+        .or_internal("finding the session's object")?;
+    object.fetch_with_request(request).await.or_unavailable("the session")
 }

@@ -4,12 +4,12 @@ use super::guard::Admitted;
 use crate::answer::{Answer, OrInternal as _, forward, json};
 use crate::context::{Context, random_hex};
 use crate::session_object;
-use identity::ticket::{self, Ticket};
-use protocol::client::{SOCKET_PROTOCOL, TICKET_PROTOCOL_PREFIX, TicketResponse};
+use identity::ticket::{self, Ticket, TicketError};
+use protocol::client::{SOCKET_PROTOCOL, TICKET_PROTOCOL_PREFIX, TicketResponse, close_code};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::SessionId;
 use session::call::{Call, SocketCall};
-use worker::{Headers, Request, ResponseBuilder};
+use worker::{Headers, Request, ResponseBuilder, WebSocket, WebSocketPair};
 
 /// Writes a ticket for a session that exists.
 pub(super) async fn ticket(context: &Context, admitted: &Admitted, id: &SessionId) -> Answer {
@@ -42,18 +42,16 @@ pub(super) async fn connect(context: &Context, request: &Request, id: &SessionId
         );
         return Err(ErrorBody::new(ErrorCode::VersionUnsupported, message));
     }
-    let invalid =
-        |why: &str| ErrorBody::new(ErrorCode::TokenInvalid, format!("{why}; get a new one and come back"));
-    let text = offered
-        .find_map(|protocol| protocol.strip_prefix(TICKET_PROTOCOL_PREFIX))
-        .ok_or_else(|| invalid("the handshake carries no ticket"))?;
+    let text = offered.find_map(|protocol| protocol.strip_prefix(TICKET_PROTOCOL_PREFIX)).unwrap_or_default();
     // A local user's ticket is worth no more than the local user's cookie.
     if matches!(context.settings.sign_in, crate::settings::SignIn::Local(_)) {
         context.settings.local_users(context.host())?;
     }
-    let ticket =
-        ticket::read(&context.settings.session_key, text, id, context.origin.as_deref(), context.now)
-            .map_err(|error| invalid(&error.to_string()))?;
+    let key = &context.settings.session_key;
+    let ticket = match ticket::read(key, text, id, context.origin.as_deref(), context.now) {
+        Ok(ticket) => ticket,
+        Err(error) => return refuse_ticket(&error),
+    };
     let call = SocketCall {
         user: ticket.principal.user,
         ticket_id: ticket.id,
@@ -63,11 +61,22 @@ pub(super) async fn connect(context: &Context, request: &Request, id: &SessionId
     if response.status_code() != 101 {
         return forward(response);
     }
+    let socket =
+        response.websocket().ok_or("no WebSocket came with it").or_internal("connecting to a session")?;
+    upgraded(socket)
+}
+
+/// A page cannot see why a handshake failed, but it can see a close code.
+fn refuse_ticket(error: &TicketError) -> Answer {
+    let pair = WebSocketPair::new().or_internal("making a WebSocket")?;
+    pair.server.accept().or_internal("accepting a WebSocket")?;
+    let reason = error.to_string();
+    pair.server.close(Some(close_code::TICKET_INVALID), Some(reason)).or_internal("closing a WebSocket")?;
+    upgraded(pair.client)
+}
+
+fn upgraded(socket: WebSocket) -> Answer {
     let headers = Headers::new();
     headers.set("sec-websocket-protocol", SOCKET_PROTOCOL).or_internal("setting headers")?;
-    let builder = ResponseBuilder::new().with_status(101).with_headers(headers);
-    match response.websocket() {
-        Some(socket) => Ok(builder.with_websocket(socket).empty()),
-        None => Err(ErrorBody::new(ErrorCode::Internal, "the session answered without a WebSocket")),
-    }
+    Ok(ResponseBuilder::new().with_status(101).with_headers(headers).with_websocket(socket).empty())
 }

@@ -1,0 +1,216 @@
+/** The built Worker in workerd, with D1, objects and assets as `wrangler.toml` says, and stand-ins for code host and bridge. */
+
+import { mkdtemp, readFile, rm, writeFile, mkdir } from "node:fs/promises";
+import { request as httpRequest } from "node:http";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createTestHarness } from "wrangler";
+import { startBridge } from "./bridge.mjs";
+import { startCodeHost } from "./code-host.mjs";
+import { signRequest } from "./sign.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+
+export const SESSION_KEY = "session-key-of-the-edge-tests-0123456789";
+export const BRIDGE_KEY = "bridge-key-of-the-edge-tests-0123456789";
+export const ADA = { id: "usr_ada", login: "ada", name: "Ada Lovelace", email: "ada@farhand.example" };
+export const GRACE = { id: "usr_grace", login: "grace", name: "Grace Hopper 😀", email: "grace@farhand.example" };
+
+Object.assign(process.env, {
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_SEND_ERROR_REPORTS: "false",
+  WRANGLER_HIDE_BANNER: "true",
+});
+
+/** Writes `wrangler.toml` without its build and with absolute paths, and the smallest web client there can be. */
+async function prepare(folder) {
+  const assets = join(folder, "assets");
+  await mkdir(assets);
+  await writeFile(join(assets, "index.html"), "<!doctype html><title>Farhand</title>");
+  await writeFile(join(assets, "_headers"), "/*\n  X-Frame-Options: DENY\n");
+  const toml = await readFile(join(root, "wrangler.toml"), "utf8");
+  const config = toml
+    .replace(/\[build\]\n(?:[^[\n].*\n)*/, "")
+    .replace(/^main = "(.*)"/m, (_, path) => `main = ${JSON.stringify(join(root, path))}`)
+    .replace(/^migrations_dir = "(.*)"/m, (_, path) => `migrations_dir = ${JSON.stringify(join(root, path))}`)
+    .replace(/^directory = ".*"/m, `directory = ${JSON.stringify(assets)}`);
+  const path = join(folder, "wrangler.toml");
+  await writeFile(path, config);
+  return path;
+}
+
+/** Starts everything; `vars` and `secrets` override. */
+export async function startEdge({ vars = {}, secrets = {} } = {}) {
+  const folder = await mkdtemp(join(tmpdir(), "farhand-edge-"));
+  const codeHost = await startCodeHost();
+  const bridge = await startBridge();
+  const users = [
+    { ...ADA, token: "token-of-ada" },
+    { ...GRACE, token: "token-of-grace" },
+  ];
+  const server = createTestHarness({
+    root: folder,
+    workers: [
+      {
+        configPath: await prepare(folder),
+        vars: {
+          SIGN_IN: "local",
+          BRIDGE_URL: bridge.url,
+          GITHUB_API_URL: codeHost.url,
+          MODELS: '["demo/demo","demo/other"]',
+          AGENT: "scripted",
+          TEST_ROUTES: "1",
+          ...vars,
+        },
+        secrets: { SESSION_KEY, BRIDGE_KEY, LOCAL_USERS: JSON.stringify(users), ...secrets },
+      },
+    ],
+  });
+  const { url } = await server.listen();
+  const worker = server.getWorker();
+  await worker.applyD1Migrations("DB");
+  const origin = url.origin;
+  return {
+    server,
+    worker,
+    origin,
+    codeHost,
+    bridge,
+    /** All rows of an SQL query on the index. */
+    async rows(sql, ...values) {
+      const { DB } = await worker.getEnv();
+      return (await DB.prepare(sql).bind(...values).all()).results;
+    },
+    client: (user) => signIn(server, origin, user),
+    /** A bridge's signed report. */
+    async report(sessionId, what, value, changed = {}) {
+      const path = `/api/bridge/sessions/${sessionId}/${what}`;
+      const body = typeof value === "string" ? value : JSON.stringify(value);
+      const authorization = changed.authorization ?? signRequest(changed.key ?? BRIDGE_KEY, { path, body, ...changed.sign });
+      return read(await server.fetch(changed.path ?? path, { method: "POST", body: changed.body ?? body, headers: { authorization } }));
+    },
+    async close() {
+      await server.close();
+      await codeHost.close();
+      await bridge.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Status, headers and body, read as JSON where it is. */
+export async function read(response) {
+  const text = await response.text();
+  let body = text;
+  try {
+    body = JSON.parse(text);
+  } catch {}
+  return { status: response.status, headers: response.headers, body };
+}
+
+/** A browser: keeps the cookie and says where its pages come from. */
+async function signIn(server, origin, user) {
+  const headers = { origin, "content-type": "application/json" };
+  const answer = await read(
+    await server.fetch("/api/sign-in", { method: "POST", headers, body: JSON.stringify({ login: user.login }) }),
+  );
+  if (answer.status !== 200) throw new Error(`sign-in: ${answer.status} ${JSON.stringify(answer.body)}`);
+  const cookie = answer.headers.get("set-cookie").split(";")[0];
+  return {
+    cookie,
+    user,
+    async get(path, extra = {}) {
+      return read(await server.fetch(path, { headers: { cookie, ...extra } }));
+    },
+    async post(path, value, extra = {}) {
+      const body = typeof value === "string" ? value : JSON.stringify(value ?? {});
+      return read(await server.fetch(path, { method: "POST", body, headers: { ...headers, cookie, ...extra } }));
+    },
+    async ticket(sessionId) {
+      const { status, body } = await this.post(`/api/sessions/${sessionId}/ticket`);
+      if (status !== 200) throw new Error(`ticket: ${status} ${JSON.stringify(body)}`);
+      return body.ticket;
+    },
+  };
+}
+
+let prompts = 0;
+
+/** A prompt with an id of its own. */
+export function prompt(text, more = {}) {
+  prompts += 1;
+  return { id: `prm_${String(prompts).padStart(26, "0")}`, text, origin: "web", ...more };
+}
+
+/** Tries a WebSocket handshake; answers its status, and the socket where it came to be one. */
+export function handshake(origin, path, headers = {}) {
+  return new Promise((resolve, reject) => {
+    const attempt = httpRequest(new URL(path, origin), {
+      headers: {
+        connection: "Upgrade",
+        upgrade: "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": Buffer.from("0123456789abcdef").toString("base64"),
+        ...headers,
+      },
+    });
+    attempt.on("upgrade", (response, socket) => {
+      socket.destroy();
+      resolve({ status: response.statusCode, headers: response.headers });
+    });
+    attempt.on("response", async (response) => {
+      let text = "";
+      for await (const piece of response) text += piece;
+      resolve({ status: response.statusCode, headers: response.headers, body: text ? JSON.parse(text) : null });
+    });
+    attempt.on("error", reject);
+    attempt.end();
+  });
+}
+
+/** A viewer of a session: a real WebSocket that keeps every frame. */
+export async function view(edge, client, sessionId, { since } = {}) {
+  const ticket = await client.ticket(sessionId);
+  const url = new URL(`/api/sessions/${sessionId}/socket`, edge.origin.replace("http", "ws"));
+  const socket = new WebSocket(url, { protocols: ["farhand.v1", `ticket.${ticket}`], headers: { origin: edge.origin } });
+  const frames = [];
+  const waiting = new Set();
+  socket.addEventListener("message", ({ data }) => {
+    frames.push(data === "pong" ? data : JSON.parse(data));
+    for (const check of [...waiting]) check();
+  });
+  await new Promise((resolve, reject) => {
+    socket.addEventListener("open", resolve);
+    socket.addEventListener("error", () => reject(new Error("the WebSocket did not open")));
+  });
+  const viewer = {
+    socket,
+    frames,
+    /** Only the recorded events, in order of arrival. */
+    events: () => frames.filter((frame) => frame.type === "event"),
+    send: (frame) => socket.send(typeof frame === "string" ? frame : JSON.stringify(frame)),
+    /** The first frame that fits, now or within ten seconds. */
+    frame(fits, what = "a frame") {
+      return new Promise((resolve, reject) => {
+        const check = () => {
+          const found = frames.find(fits);
+          if (found === undefined) return;
+          clearTimeout(timer);
+          waiting.delete(check);
+          resolve(found);
+        };
+        const timer = setTimeout(() => {
+          waiting.delete(check);
+          reject(new Error(`${what} did not come; there were ${JSON.stringify(frames).slice(0, 2000)}`));
+        }, 10_000);
+        waiting.add(check);
+        check();
+      });
+    },
+    close: () => socket.close(),
+  };
+  viewer.send(since === undefined ? { type: "subscribe" } : { type: "subscribe", since });
+  return viewer;
+}
