@@ -103,7 +103,9 @@ fn reap(runner: Pid) -> Option<u8> {
     let mut code = None;
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, status)) if pid == runner => code = Some(u8::try_from(status).unwrap_or(1)),
+            Ok(WaitStatus::Exited(pid, status)) if pid == runner => {
+                code = Some(u8::try_from(status).unwrap_or(1))
+            }
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid == runner => {
                 code = Some(u8::try_from(128 + signal as i32).unwrap_or(u8::MAX));
             }

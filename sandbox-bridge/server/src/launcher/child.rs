@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 /// Never returns: it ends as the command, or with a refusal in the status pipe.
 pub(crate) fn run(spec: &LaunchSpec, groups: Vec<File>, mut status: File, log: OwnedFd, mut go: File) -> ! {
     let outcome = become_sandbox(spec, groups, log, &mut go).and_then(|abi| match spec.purpose {
-        Purpose::Boot => Err(execute(spec)),
+        Purpose::Boot | Purpose::Weak => Err(execute(spec)),
         Purpose::Probe => probe().map(|()| LaunchReport::Probed { landlock_abi: abi }),
     });
     let report = outcome.unwrap_or_else(|refusal| LaunchReport::Refused { refusal });
@@ -34,6 +34,10 @@ fn become_sandbox(spec: &LaunchSpec, groups: Vec<File>, log: OwnedFd, go: &mut F
     dup2_stderr(&log).failed(Step::Spec, "redirect standard error")?;
     for mut group in groups {
         group.write_all(b"0").failed(Step::Cgroup, "join a control group")?;
+    }
+    if spec.purpose == Purpose::Weak {
+        confine::limit(&spec.limits)?;
+        return prctl::set_no_new_privs().failed(Step::Privileges, "refuse new privileges").map(|()| 0);
     }
     unshare(CloneFlags::CLONE_NEWCGROUP).failed(Step::UserNamespace, "hide the host's control groups")?;
     root::enter(spec)?;

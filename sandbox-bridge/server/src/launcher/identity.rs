@@ -28,6 +28,11 @@ pub(crate) fn drop_to(account: &Account) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// For plain processes only: the account may be the bridge's own, even root, because there may be no other that works.
+pub(crate) fn stay_or_drop_to(account: &Account) -> Result<(), Refusal> {
+    if Uid::effective().as_raw() == account.uid { Ok(()) } else { drop_to(account) }
+}
+
 /// New namespaces of every kind but the control group's, which the child makes after it has joined its groups.
 pub(crate) fn enter_namespaces(account: &Account) -> Result<(), Refusal> {
     unshare(CloneFlags::CLONE_NEWUSER).failed(Step::UserNamespace, "make a user namespace")?;

@@ -62,8 +62,12 @@ fn launch() -> Result<i32, Refusal> {
         .iter()
         .map(|path| OpenOptions::new().write(true).open(path).failed(Step::Cgroup, &format!("open {path}")))
         .collect::<Result<Vec<File>, Refusal>>()?;
-    identity::drop_to(&spec.account)?;
-    identity::enter_namespaces(&spec.account)?;
+    if spec.purpose == Purpose::Weak {
+        identity::stay_or_drop_to(&spec.account)?;
+    } else {
+        identity::drop_to(&spec.account)?;
+        identity::enter_namespaces(&spec.account)?;
+    }
 
     let (status_in, status_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;
     let (log_in, log_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;

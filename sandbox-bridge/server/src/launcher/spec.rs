@@ -47,6 +47,8 @@ pub enum Purpose {
     Boot,
     /// Build everything, try it, and end without running the command.
     Probe,
+    /// Run the command as a plain process: no namespaces, no root of its own.
+    Weak,
 }
 
 /// A piece of the host inside the sandbox.

@@ -149,12 +149,6 @@ impl AsFd for Pidfd {
     }
 }
 
-impl std::os::fd::AsRawFd for Pidfd {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
 /// Field 22 of `/proc/<pid>/stat`: when the process started, in clock ticks since boot.
 pub fn start_time(pid: i32) -> io::Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;

@@ -36,9 +36,11 @@ pub(crate) fn run(
 ) -> Result<i32, Refusal> {
     let outcome = (|| {
         // While the child still has all privileges of the namespace, only an equal may look at it.
-        let process = identify(child).failed(Step::Spec, "identify PID 1")?;
-        identity::give_up_privileges()?;
-        if spec.purpose == Purpose::Boot {
+        let process = identify(child, spec.purpose).failed(Step::Spec, "identify PID 1")?;
+        if spec.purpose != Purpose::Weak {
+            identity::give_up_privileges()?;
+        }
+        if spec.purpose != Purpose::Probe {
             write_atomically(&format!("{}/witness/process.json", spec.directory), &process)
                 .failed(Step::Spec, "write process.json")?;
         }
@@ -77,7 +79,7 @@ fn end(child: Pid) {
     let _ = waitpid(child, None);
 }
 
-fn identify(child: Pid) -> io::Result<ProcessIdentity> {
+fn identify(child: Pid, purpose: Purpose) -> io::Result<ProcessIdentity> {
     let own = Pid::this().as_raw();
     Ok(ProcessIdentity {
         pid: child.as_raw(),
@@ -85,7 +87,7 @@ fn identify(child: Pid) -> io::Result<ProcessIdentity> {
         witness_pid: own,
         witness_start_time: start_time(own)?,
         boot_id: boot_id()?,
-        pid_namespace: pid_namespace(child.as_raw())?,
+        pid_namespace: if purpose == Purpose::Weak { 0 } else { pid_namespace(child.as_raw())? },
     })
 }
 

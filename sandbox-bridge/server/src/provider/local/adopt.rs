@@ -1,0 +1,83 @@
+//! What an earlier bridge left: sandboxes that still run are adopted, the others are cleaned up and reported.
+
+use super::layers;
+use super::sandbox::{Running, describe};
+use super::state::{self, SandboxState};
+use super::{ENDED_KEPT, Inner};
+use crate::provider::SandboxExit;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Called once, before anything is created.
+pub(crate) fn adopt_all(inner: &Arc<Inner>) -> io::Result<()> {
+    layers::discard_drafts(&inner.layout)?;
+    inner.layout.forget_ended(ENDED_KEPT);
+    for entry in fs::read_dir(inner.layout.sandboxes())?.flatten() {
+        let directory = entry.path();
+        match state::read_json::<SandboxState>(&directory.join("state.json")) {
+            Ok(state) => adopt(inner, &directory, state)?,
+            // The bridge died before it began to start it; whoever ordered it has no answer and will ask again.
+            Err(_) => inner.layout.discard(&directory)?,
+        }
+    }
+    let _layers = inner.layers_lock();
+    layers::sweep(&inner.layout)?;
+    inner.cgroups.sweep(|name| inner.layout.sandboxes().join(name).exists());
+    discard_preflights(inner)
+}
+
+fn adopt(inner: &Arc<Inner>, directory: &Path, state: SandboxState) -> io::Result<()> {
+    let id = state.sandbox_id.clone();
+    let Ok(process) = state::read_process(directory) else {
+        // Cut between the order and the process: as if it had never been ordered.
+        return inner.layout.discard(directory);
+    };
+    let group = inner.cgroups.find_group(id.as_str());
+    // The bridge may have been killed in the middle of a snapshot.
+    group.thaw();
+    let adopted = inner
+        .open_door(&id, state.weak_port)
+        .and_then(|(door, _)| Running::new(state.clone(), process.clone(), group.clone(), door));
+    match adopted {
+        Ok(running) => {
+            running.resume();
+            tracing::info!(sandbox_id = %id, "adopted a running sandbox");
+            inner.add(running);
+        }
+        Err(error) => {
+            tracing::info!(sandbox_id = %id, %error, "a sandbox did not outlive the bridge");
+            let reason =
+                wait_for_exit(directory).map_or_else(|| error.to_string(), |exit| describe(Some(exit)));
+            inner.forget(&id);
+            group.remove();
+            let exit = SandboxExit { record: state.record(), reason };
+            if inner.exits.try_send(exit).is_err() {
+                tracing::error!(sandbox_id = %id, "too many sandboxes ended during the bridge's absence");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The witness writes a moment after PID 1 is gone.
+fn wait_for_exit(directory: &Path) -> Option<crate::launcher::ExitRecord> {
+    let process = state::read_process(directory).ok()?;
+    let alive =
+        crate::launcher::start_time(process.witness_pid).is_ok_and(|time| time == process.witness_start_time);
+    if alive && let Ok(witness) = crate::launcher::Pidfd::open(process.witness_pid) {
+        let _ = witness.ended_within(Duration::from_secs(1));
+    }
+    state::read_exit(directory).ok()
+}
+
+fn discard_preflights(inner: &Arc<Inner>) -> io::Result<()> {
+    for entry in fs::read_dir(inner.layout.root())?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with("preflight-") {
+            inner.layout.discard(&entry.path())?;
+        }
+    }
+    Ok(())
+}

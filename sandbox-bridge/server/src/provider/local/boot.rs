@@ -1,0 +1,191 @@
+//! Starts the launcher for one sandbox and hears whether it works. Knows the environment inside; keeps nothing.
+
+use super::cgroup::{Group, PROCESSES_MAX};
+use super::layout::{HOME, Layout, WORKSPACE};
+use super::state::SandboxState;
+use super::{LocalConfig, Tier};
+use crate::launcher::{Account, Bind, BindAccess, LaunchReport, LaunchSpec, Purpose, RunLimits};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Where PID 1 forwards to the bridge.
+const BRIDGE_INSIDE: &str = "127.0.0.1:3128";
+const LOG_BYTES_MAX: u64 = 2 * 1024 * 1024;
+
+/// A launcher that has answered.
+pub(crate) struct Boot {
+    /// Its answer.
+    pub(crate) report: LaunchReport,
+}
+
+/// Runs the launcher with this spec, in the state directory. After `Started` it lives on as the witness and must be reaped;
+/// after every other answer it has ended and is reaped.
+pub(crate) fn launch(state: &Path, launcher: &Path, spec: &LaunchSpec) -> io::Result<Boot> {
+    let mut child = Command::new(launcher)
+        .arg("__launch")
+        .env_clear()
+        .current_dir(state)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(|error| {
+            io::Error::new(error.kind(), format!("could not run {}: {error}", launcher.display()))
+        })?;
+    let (input, output) = (child.stdin.take(), child.stdout.take());
+    let text = serde_json::to_vec(spec)?;
+    if let Some(mut input) = input {
+        // An early end of the launcher shows in its answer.
+        let _ = input.write_all(&text);
+    }
+    let mut line = String::new();
+    if let Some(output) = output {
+        BufReader::new(output).read_line(&mut line)?;
+    }
+    let report = serde_json::from_str(&line).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} is not a launcher: it said {line:?}", launcher.display()),
+        )
+    });
+    if !matches!(report, Ok(LaunchReport::Started { .. })) {
+        child.wait()?;
+    }
+    Ok(Boot { report: report? })
+}
+
+/// The spec of a sandbox whose directories are there.
+pub(crate) fn spec(
+    config: &LocalConfig,
+    layout: &Layout,
+    tier: &Tier,
+    state: &SandboxState,
+    group: &Group,
+    token: &str,
+) -> LaunchSpec {
+    let limits = &state.request.limits;
+    let memory_by_group = tier.group_limits_memory();
+    let directory = format!("sandboxes/{}", state.sandbox_id);
+    let mut spec = LaunchSpec {
+        directory,
+        account: tier.account(layout.account()),
+        lowers: state.lowers.iter().map(|name| format!("layers/{name}/fs")).collect(),
+        binds: Vec::new(),
+        command: config.command.clone(),
+        environment: environment(config, state, token),
+        working_directory: "/workspace".to_owned(),
+        limits: RunLimits {
+            // Not the address space: agents reserve many times what they use.
+            data_bytes: (!memory_by_group).then_some(u64::from(limits.memory_mib) << 20),
+            file_bytes: Some(u64::from(limits.disk_mib) << 20),
+            processes: Some(PROCESSES_MAX),
+        },
+        cgroups: group.join_files(),
+        log_bytes_max: LOG_BYTES_MAX,
+        purpose: Purpose::Boot,
+    };
+    match tier {
+        Tier::Namespaces { .. } => spec.binds = binds(config),
+        Tier::Weak { .. } => weaken(&mut spec, config, layout, state),
+        Tier::Refused { .. } => {}
+    }
+    spec
+}
+
+fn binds(config: &LocalConfig) -> Vec<Bind> {
+    let tool = |name: &str| Bind {
+        source: format!("tools/{name}"),
+        target: format!("/opt/farhand/bin/{name}"),
+        access: BindAccess::ReadOnly,
+    };
+    let mut binds = vec![tool("runner")];
+    if config.opencode.is_some() {
+        binds.push(tool("opencode"));
+    }
+    binds.extend(config.tool_mounts.iter().map(|mount| Bind {
+        source: mount.host.to_string_lossy().into_owned(),
+        target: mount.inside.to_string_lossy().into_owned(),
+        access: BindAccess::ReadOnly,
+    }));
+    binds
+}
+
+/// Built from nothing: what the bridge has in its own environment is none of the sandbox's business.
+fn environment(config: &LocalConfig, state: &SandboxState, token: &str) -> BTreeMap<String, String> {
+    let bridge = format!("http://{BRIDGE_INSIDE}");
+    let mut variables = BTreeMap::new();
+    let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
+    set("FARHAND_BRIDGE_URL", &bridge);
+    set("FARHAND_SANDBOX_TOKEN", token);
+    set("FARHAND_SANDBOX_ID", state.sandbox_id.as_str());
+    set("FARHAND_GENERATION", &state.request.generation.to_string());
+    set("FARHAND_SPOOL", "/run/farhand/spool");
+    set("FARHAND_WORKSPACE", "/workspace");
+    if config.opencode.is_some() {
+        set("FARHAND_OPENCODE", "/opt/farhand/bin/opencode");
+    }
+    set("HOME", "/home/agent");
+    set("USER", "agent");
+    set("LOGNAME", "agent");
+    set("SHELL", "/bin/bash");
+    set("PATH", "/opt/farhand/bin:/usr/local/bin:/usr/bin:/bin");
+    set("LANG", "C.UTF-8");
+    set("TERM", "xterm-256color");
+    set("TMPDIR", "/tmp");
+    for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {
+        set(name, &bridge);
+        set(&name.to_lowercase(), &bridge);
+    }
+    for name in ["NO_PROXY", "no_proxy"] {
+        set(name, "localhost,127.0.0.1,::1");
+    }
+    set("NODE_USE_ENV_PROXY", "1");
+    variables
+}
+
+/// The same sandbox as plain processes: paths of the host where there is no root of its own, and no forwarder.
+fn weaken(spec: &mut LaunchSpec, config: &LocalConfig, layout: &Layout, state: &SandboxState) {
+    let host = layout.sandbox(&state.sandbox_id);
+    let path = |below: &str| host.join(below).to_string_lossy().into_owned();
+    let tools = layout.tools();
+    let tool = |name: &str| tools.join(name).to_string_lossy().into_owned();
+    let workspace = path(&format!("upper/{WORKSPACE}"));
+    spec.purpose = Purpose::Weak;
+    spec.command = config.weak_command.clone().unwrap_or_else(|| vec![tool("runner"), "run".to_owned()]);
+    let bridge = format!("http://127.0.0.1:{}", state.weak_port.unwrap_or_default());
+    let opencode = config.opencode.as_ref().map(|_| tool("opencode"));
+    let replacements = [
+        ("FARHAND_BRIDGE_URL", Some(bridge)),
+        ("FARHAND_SPOOL", Some(path("run/spool"))),
+        ("FARHAND_WORKSPACE", Some(workspace.clone())),
+        ("FARHAND_OPENCODE", opencode),
+        ("HOME", Some(path(&format!("upper/{HOME}")))),
+        ("TMPDIR", Some(path("tmp"))),
+        ("PATH", Some(format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display()))),
+    ];
+    for (name, value) in replacements {
+        if let Some(value) = value {
+            spec.environment.insert(name.to_owned(), value);
+        }
+    }
+    // Nothing stops these processes from going out directly, so nothing is gained by sending them through the bridge.
+    spec.environment.retain(|name, _| !name.to_ascii_lowercase().ends_with("_proxy"));
+    spec.working_directory = workspace;
+}
+
+/// Whether this account could walk down to the directory by its absolute path.
+pub(crate) fn can_enter(directory: &Path, account: Account) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    directory.ancestors().all(|path| {
+        std::fs::metadata(path).is_ok_and(|data| {
+            let bits = match (data.uid() == account.uid, data.gid() == account.gid) {
+                (true, _) => data.mode() >> 6,
+                (false, true) => data.mode() >> 3,
+                (false, false) => data.mode(),
+            };
+            bits & 1 == 1
+        })
+    })
+}

@@ -1,0 +1,154 @@
+//! The processes of a sandbox, seen from the host: which they are, and stopping, continuing and ending all of them.
+
+use crate::launcher::{Pidfd, ProcessIdentity, boot_id, pid_namespace, start_time};
+use nix::sys::signal::Signal;
+use protocol::id::SandboxId;
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// How the processes of a sandbox are told from all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Membership {
+    /// They are in this process namespace.
+    Namespace(u64),
+    /// They are in the session of this process, or carry the sandbox's id in their environment.
+    Session {
+        /// Leader of the session.
+        leader: i32,
+        /// Whose.
+        sandbox_id: SandboxId,
+    },
+}
+
+impl Membership {
+    pub(crate) fn of(process: &ProcessIdentity, sandbox_id: &SandboxId) -> Self {
+        match process.pid_namespace {
+            0 => Self::Session { leader: process.witness_pid, sandbox_id: sandbox_id.clone() },
+            inode => Self::Namespace(inode),
+        }
+    }
+
+    fn has(&self, pid: i32) -> bool {
+        match self {
+            Self::Namespace(inode) => pid_namespace(pid).is_ok_and(|own| own == *inode),
+            Self::Session { leader, sandbox_id } => {
+                // The leader is the witness: it must stay to tell the end.
+                pid != *leader
+                    && (session_of(pid) == Some(*leader)
+                        || carries(pid, &format!("FARHAND_SANDBOX_ID={sandbox_id}")))
+            }
+        }
+    }
+
+    fn members(&self) -> Vec<i32> {
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()))
+            .filter(|pid| self.has(*pid))
+            .collect()
+    }
+
+    /// Sends a signal to every process, new ones included, until no running one is left that has not got it.
+    fn signal_all(&self, signal: Signal, time: Duration) -> io::Result<HashSet<i32>> {
+        let deadline = Instant::now() + time;
+        let mut reached = HashSet::new();
+        loop {
+            let fresh: Vec<i32> = self.members().into_iter().filter(|pid| !reached.contains(pid)).collect();
+            if fresh.is_empty() {
+                return Ok(reached);
+            }
+            for pid in fresh {
+                // The number may have passed to another process since; the descriptor is checked, then used.
+                if let Ok(pidfd) = Pidfd::open(pid)
+                    && self.has(pid)
+                {
+                    pidfd.signal(signal)?;
+                }
+                reached.insert(pid);
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the sandbox starts processes too fast"));
+            }
+        }
+    }
+
+    /// Stops every process where it is. Returns once none of them runs.
+    pub(crate) fn stop(&self) -> io::Result<()> {
+        const TIME: Duration = Duration::from_secs(2);
+        let deadline = Instant::now() + TIME;
+        let reached = self.signal_all(Signal::SIGSTOP, TIME)?;
+        for pid in reached {
+            while !is_still(pid) {
+                if Instant::now() > deadline {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "a process of the sandbox does not stop",
+                    ));
+                }
+                std::thread::yield_now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every process go on.
+    pub(crate) fn resume(&self) -> io::Result<()> {
+        self.signal_all(Signal::SIGCONT, Duration::from_secs(2)).map(drop)
+    }
+
+    /// Ends every process.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        self.signal_all(Signal::SIGKILL, Duration::from_secs(5)).map(drop)
+    }
+}
+
+/// Fields of `/proc/<pid>/stat` from the state on, which is number 3.
+fn stat_field(pid: i32, number: usize) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
+}
+
+fn session_of(pid: i32) -> Option<i32> {
+    stat_field(pid, 6)?.parse().ok()
+}
+
+/// Stopped, traced, ended or gone.
+fn is_still(pid: i32) -> bool {
+    stat_field(pid, 3).is_none_or(|state| matches!(state.as_str(), "T" | "t" | "Z" | "X"))
+}
+
+fn carries(pid: i32, variable: &str) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+        environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
+    })
+}
+
+/// The two processes the bridge holds on to.
+#[derive(Debug)]
+pub(crate) struct Handles {
+    pub(crate) first: Pidfd,
+    pub(crate) witness: Pidfd,
+}
+
+impl Handles {
+    /// Opens both, and makes sure that they are the ones that were written down.
+    pub(crate) fn open(process: &ProcessIdentity) -> io::Result<Self> {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "its processes are gone");
+        if boot_id()? != process.boot_id {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the machine was restarted"));
+        }
+        let handles = Self {
+            first: Pidfd::open(process.pid).map_err(|_| gone())?,
+            witness: Pidfd::open(process.witness_pid).map_err(|_| gone())?,
+        };
+        // Read after opening: what is true of the number now is true of the descriptor.
+        let same = start_time(process.pid)? == process.start_time
+            && start_time(process.witness_pid)? == process.witness_start_time
+            && (process.pid_namespace == 0 || pid_namespace(process.pid)? == process.pid_namespace);
+        if same { Ok(handles) } else { Err(gone()) }
+    }
+}

@@ -1,0 +1,243 @@
+//! One running sandbox: its processes, its door, its groups; saving it, ending it, and noticing that it ended.
+
+use super::Inner;
+use super::cgroup::Group;
+use super::layers::{self, LayerMeta, NewLayer};
+use super::process::{Handles, Membership};
+use super::socket::Door;
+use super::state::{self, SandboxState};
+use crate::launcher::{ExitRecord, ProcessIdentity};
+use crate::provider::SandboxExit;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use protocol::id::SnapshotId;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+
+/// How long the kernel may take to end what was killed.
+const END_TIME: Duration = Duration::from_secs(10);
+
+/// Why a sandbox is being ended; the first reason counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Ending {
+    /// It is not.
+    None = 0,
+    /// It was asked for.
+    Asked = 1,
+    /// It has lived as long as it may.
+    Life = 2,
+}
+
+/// A sandbox whose processes run, or did a moment ago.
+pub(crate) struct Running {
+    pub(crate) state: SandboxState,
+    process: ProcessIdentity,
+    handles: Handles,
+    membership: Membership,
+    group: Group,
+    /// One snapshot at a time.
+    saving: Mutex<()>,
+    door: Mutex<Option<Door>>,
+    ending: AtomicU8,
+    ended: watch::Sender<bool>,
+}
+
+impl Running {
+    pub(crate) fn new(
+        state: SandboxState,
+        process: ProcessIdentity,
+        group: Group,
+        door: Door,
+    ) -> io::Result<Arc<Self>> {
+        let handles = Handles::open(&process)?;
+        let membership = Membership::of(&process, &state.sandbox_id);
+        Ok(Arc::new(Self {
+            state,
+            process,
+            handles,
+            membership,
+            group,
+            saving: Mutex::new(()),
+            door: Mutex::new(Some(door)),
+            ending: AtomicU8::new(Ending::None as u8),
+            ended: watch::Sender::new(false),
+        }))
+    }
+
+    fn begin_ending(&self, ending: Ending) {
+        let first = self.ending.compare_exchange(
+            Ending::None as u8,
+            ending as u8,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if first.is_err() {
+            tracing::debug!(sandbox_id = %self.state.sandbox_id, "the sandbox is already being ended");
+        }
+    }
+
+    /// Ends every process. Returns at once; [`Running::has_ended`] tells when it is done.
+    pub(crate) fn kill(&self, ending: Ending) {
+        self.begin_ending(ending);
+        // Frozen processes die too, but only a thawed group gets rid of them in version 1.
+        self.group.thaw();
+        if self.process.pid_namespace == 0 {
+            let _ = self.membership.kill();
+        }
+        if let Err(error) = self.handles.first.signal(Signal::SIGKILL) {
+            tracing::warn!(sandbox_id = %self.state.sandbox_id, %error, "could not end PID 1");
+        }
+    }
+
+    /// Lets processes go on that an earlier bridge may have stopped. Blocks.
+    pub(crate) fn resume(&self) {
+        if let Err(error) = self.membership.resume() {
+            tracing::warn!(sandbox_id = %self.state.sandbox_id, %error, "could not let the sandbox go on");
+        }
+    }
+
+    /// Waits for the end and its cleaning up; `false` when it takes too long.
+    pub(crate) async fn has_ended(&self) -> bool {
+        let mut ended = self.ended.subscribe();
+        let done = tokio::time::timeout(END_TIME, ended.wait_for(|ended| *ended)).await;
+        matches!(done, Ok(Ok(_)))
+    }
+
+    /// Saves the file system as a layer. Blocks.
+    pub(crate) fn save(&self, inner: &Inner, id: &SnapshotId) -> io::Result<LayerMeta> {
+        let _one = self.saving.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Ok(meta) = layers::read_meta(&inner.layout, id.as_str()) {
+            return Ok(meta);
+        }
+        let upper = inner.layout.sandbox(&self.state.sandbox_id).join("upper");
+        let new = NewLayer {
+            id,
+            session: &self.state.request.session_id,
+            sandbox: &self.state.sandbox_id,
+            lowers: &self.state.lowers,
+            upper: &upper,
+            bytes_max: u64::from(self.state.request.limits.disk_mib) << 20,
+        };
+        let draft = {
+            let _still = Stillness::begin(self)?;
+            layers::draft(&inner.layout, &new)?
+        };
+        let _layers = inner.layers_lock();
+        layers::publish(&inner.layout, draft)
+    }
+
+    /// Watches the sandbox until it ends, then cleans up behind it.
+    pub(crate) async fn watch(self: Arc<Self>, inner: Arc<Inner>) {
+        let life = Duration::from_millis(self.state.request.limits.life_ms);
+        let lived = Duration::from_millis(state::now_ms().saturating_sub(self.state.created_at));
+        let limit = tokio::time::sleep(life.saturating_sub(lived));
+        tokio::select! {
+            () = self.witness_ended() => {}
+            () = limit => {
+                self.kill(Ending::Life);
+                self.witness_ended().await;
+            }
+        }
+        let running = Arc::clone(&self);
+        let cleaner = Arc::clone(&inner);
+        let reason =
+            tokio::task::spawn_blocking(move || running.clean_up(&cleaner)).await.unwrap_or_default();
+        if self.ending.load(Ordering::Acquire) != Ending::Asked as u8 {
+            let exit = SandboxExit { record: self.state.record(), reason };
+            if inner.exits.send(exit).await.is_err() {
+                tracing::debug!("nobody listens for ended sandboxes");
+            }
+        }
+        let _ = self.ended.send(true);
+        inner.empty_trash().await;
+    }
+
+    async fn witness_ended(&self) {
+        let watched = async {
+            let witness = self.handles.witness.as_fd().try_clone_to_owned()?;
+            // SAFETY: the registration owns the descriptor, so it stays open and the same as long as it is registered.
+            let witness = unsafe { AsyncFd::register_with_interest(witness, Interest::READABLE) }?;
+            witness.readable().await.map(drop)
+        };
+        if let Err(error) = watched.await {
+            // Out of descriptors, most likely. The answer is the same a little later.
+            tracing::warn!(sandbox_id = %self.state.sandbox_id, %error, "could not watch the sandbox");
+            while !self.handles.witness.ended_within(Duration::ZERO).unwrap_or(true) {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+
+    /// Frees what the sandbox held; answers why it ended. Blocks.
+    fn clean_up(&self, inner: &Inner) -> String {
+        // Only for a witness that is this bridge's child; an adopted one has been reaped by its new parent.
+        let _ = waitpid(Pid::from_raw(self.process.witness_pid), Some(WaitPidFlag::WNOHANG));
+        // Without a process namespace nothing but us ends what the runner left behind.
+        if self.process.pid_namespace == 0 {
+            let _ = self.membership.kill();
+        }
+        let _ = self.handles.first.ended_within(END_TIME);
+        let id = &self.state.sandbox_id;
+        let reason = self.reason(state::read_exit(&inner.layout.sandbox(id)).ok());
+        self.door.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        inner.forget(id);
+        self.group.remove();
+        reason
+    }
+
+    fn reason(&self, exit: Option<ExitRecord>) -> String {
+        if self.ending.load(Ordering::Acquire) == Ending::Life as u8 {
+            let minutes = self.state.request.limits.life_ms / 60_000;
+            return format!("the sandbox has reached the end of its life of {minutes} minutes");
+        }
+        if self.group.ran_out_of_memory() {
+            let mib = self.state.request.limits.memory_mib;
+            return format!("the sandbox needed more than its {mib} MiB of memory");
+        }
+        describe(exit)
+    }
+}
+
+/// How PID 1 ended, for humans.
+pub(crate) fn describe(exit: Option<ExitRecord>) -> String {
+    match exit {
+        Some(ExitRecord { code: Some(code), .. }) => format!("the runner ended with exit code {code}"),
+        Some(ExitRecord { signal: Some(signal), .. }) => format!("the sandbox was killed by {signal}"),
+        Some(_) | None => "the sandbox was killed together with its launcher".to_owned(),
+    }
+}
+
+/// While this lives, no process of the sandbox runs.
+struct Stillness<'a> {
+    running: &'a Running,
+    by_group: bool,
+}
+
+impl<'a> Stillness<'a> {
+    fn begin(running: &'a Running) -> io::Result<Self> {
+        let by_group = running.group.freeze();
+        let still = Self { running, by_group };
+        if !by_group {
+            running.membership.stop()?;
+        }
+        Ok(still)
+    }
+}
+
+impl Drop for Stillness<'_> {
+    fn drop(&mut self) {
+        if self.by_group {
+            self.running.group.thaw();
+        } else if let Err(error) = self.running.membership.resume() {
+            tracing::error!(sandbox_id = %self.running.state.sandbox_id, %error, "could not let the sandbox go on");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The local provider on this very machine: real namespaces, real overlays, real processes.
+//!
+//! What the kernel or the host cannot do is skipped with its reason printed; see it with `--nocapture`.
+
+mod lifecycle;
+mod support;
