@@ -12,7 +12,7 @@ export default defineConfig({
   expect: { timeout: 10_000 },
   reporter: [["list"]],
   use: {
-    baseURL: url ?? "http://farhand.test",
+    baseURL: url ?? "http://farhand.localhost",
     locale: "en-GB",
     timezoneId: "UTC",
     launchOptions: {

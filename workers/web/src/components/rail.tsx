@@ -2,7 +2,6 @@
 import type { SessionSummary, User } from "@farhand/protocol";
 import { Avatar, formatAge, Icon, type IconName, LineCounts, Spinner } from "@farhand/session-view";
 import { createMemo, createSignal, For, type JSX, Match, Show, Switch } from "solid-js";
-import { Dynamic } from "solid-js/web";
 import { signOut } from "../account.js";
 import { followLink, route } from "../router.js";
 import { filterSessions, groupSessions, type SessionListing } from "../session-list.js";
@@ -75,9 +74,7 @@ export function Rail(props: RailProps): JSX.Element {
           Team
         </button>
       </fieldset>
-      <Dynamic component={route().page === "home" ? "h1" : "h2"} class="visually-hidden">
-        Sessions
-      </Dynamic>
+      <h2 class="visually-hidden">Sessions</h2>
       <div class="rail-list" data-list>
         <Switch>
           <Match when={!props.listing.state.loaded && props.listing.state.error === null}>

@@ -9,6 +9,7 @@ export function Home(props: { listing: SessionListing; onRail(): void }): JSX.El
   const empty = (): boolean => props.listing.state.loaded && props.listing.state.sessions.length === 0;
   return (
     <main class="page home" id="content">
+      <h1 class="visually-hidden">Farhand</h1>
       <button
         type="button"
         class="icon-button rail-open"

@@ -1,5 +1,5 @@
 /** Says that the connection is away, but only when it stays away: a short gap is nobody's concern. */
-import { createEffect, createSignal, type JSX, on, onCleanup, Show } from "solid-js";
+import { createEffect, createMemo, createSignal, type JSX, on, onCleanup, Show } from "solid-js";
 import type { Session } from "../session-store.js";
 import { Icon, Spinner } from "./icons.jsx";
 
@@ -12,10 +12,11 @@ export function ConnectionBar(props: { session: Session }): JSX.Element {
   window.addEventListener("online", () => setOnline(true), { signal: listeners.signal });
   window.addEventListener("offline", () => setOnline(false), { signal: listeners.signal });
   onCleanup(() => listeners.abort());
-  const away = (): boolean => {
+  // A memo, so that one attempt after the other counts as one absence.
+  const away = createMemo(() => {
     const { state } = props.session.status();
     return state === "waiting" || state === "connecting";
-  };
+  });
   createEffect(
     on(away, (isAway) => {
       setLate(false);

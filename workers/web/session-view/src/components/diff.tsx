@@ -60,9 +60,11 @@ function FileView(props: { file: FileDiff; index: number; choices: Map<string, b
         <For each={props.file.hunks}>
           {(hunk) => (
             <>
-              <p class="diff-hunk">
-                @@ {hunk.oldStart},{hunk.newStart} @@ {hunk.heading}
-              </p>
+              <Show when={props.file.status !== "added" && props.file.status !== "deleted"}>
+                <p class="diff-hunk">
+                  @@ -{hunk.oldStart} +{hunk.newStart} @@ {hunk.heading}
+                </p>
+              </Show>
               <DiffLines lines={numberLines(hunk)} path={props.file.path} numbered />
             </>
           )}

@@ -53,12 +53,17 @@ export function FoldRow(props: FoldRowProps): JSX.Element {
   );
 }
 
-/** Added and removed lines: signs, not only colours. */
+/** Added and removed lines: signs, not only colours. A side without lines is left out. */
 export function LineCounts(props: { additions: number; deletions: number }): JSX.Element {
   return (
     <span class="counts">
-      <span class="count-added">+{props.additions}</span>{" "}
-      <span class="count-removed">-{props.deletions}</span>
+      <Show when={props.additions > 0}>
+        <span class="count-added">+{props.additions}</span>
+      </Show>
+      <Show when={props.additions > 0 && props.deletions > 0}> </Show>
+      <Show when={props.deletions > 0}>
+        <span class="count-removed">-{props.deletions}</span>
+      </Show>
     </span>
   );
 }

@@ -1,0 +1,197 @@
+/**
+ * Every state of the client in both themes and several widths: pictures for people, and for machines no accessibility fault, nothing
+ * blocked by the content security policy, nothing wider than the screen. Needs only a built client.
+ */
+import { fileURLToPath } from "node:url";
+import type { SessionSnapshot } from "@farhand/protocol";
+import { expect, type Page, test } from "@playwright/test";
+import axe from "axe-core";
+import { Deployment } from "./fixture/deployment.js";
+import { finished, NOW, running, SESSIONS, sandboxFailed, starting, turnFailed } from "./fixture/facts.js";
+
+const PICTURES = fileURLToPath(new URL("./test-results/pictures/", import.meta.url));
+
+const SIZES = [
+  { width: 1440, height: 1000 },
+  { width: 1024, height: 768 },
+  { width: 640, height: 900 },
+  { width: 390, height: 844 },
+];
+
+interface State {
+  name: string;
+  path: string;
+  snapshot?: () => SessionSnapshot;
+  prepare?(page: Page, deployment: Deployment): void | Promise<void>;
+  ready(page: Page, deployment: Deployment): Promise<void>;
+}
+
+const session = "/sessions/ses_cart";
+const timelineShows = (text: string) => async (page: Page) => {
+  await expect(page.getByRole("log")).toContainText(text);
+};
+
+const STATES: State[] = [
+  {
+    name: "sign-in",
+    path: "/",
+    prepare: (_, deployment) => {
+      deployment.user = null;
+    },
+    ready: (page) => expect(page.getByRole("button", { name: /Jo Reyes/ })).toBeVisible(),
+  },
+  {
+    name: "empty",
+    path: "/",
+    prepare: (_, deployment) => {
+      deployment.sessions = [];
+    },
+    ready: (page) => expect(page.getByText("No sessions yet")).toBeAttached(),
+  },
+  {
+    name: "home",
+    path: "/",
+    ready: (page) => expect(page.getByText("Move webhook retries to a queue")).toBeAttached(),
+  },
+  {
+    name: "new-session",
+    path: "/new",
+    ready: async (page) => {
+      await expect(page.getByRole("combobox", { name: "Repository" })).toHaveValue("acme/billing-api");
+      await page
+        .getByRole("textbox", { name: "First prompt" })
+        .fill("Show the order number in the page title");
+    },
+  },
+  {
+    name: "new-session-picker",
+    path: "/new",
+    ready: async (page) => {
+      await expect(page.getByRole("combobox", { name: "Repository" })).toHaveValue("acme/billing-api");
+      await page.getByRole("combobox", { name: "Repository" }).click();
+      await expect(page.getByRole("option").first()).toBeVisible();
+    },
+  },
+  {
+    name: "running",
+    path: session,
+    snapshot: running,
+    ready: timelineShows("Updating the"),
+  },
+  { name: "finished", path: session, snapshot: finished, ready: timelineShows("#421") },
+  { name: "starting", path: session, snapshot: starting, ready: timelineShows("cloning acme/shop-web") },
+  {
+    name: "sandbox-failed",
+    path: session,
+    snapshot: sandboxFailed,
+    ready: timelineShows("no user namespaces"),
+  },
+  {
+    name: "turn-failed-weak",
+    path: session,
+    snapshot: turnFailed,
+    ready: async (page) => {
+      await timelineShows("refused the key")(page);
+      await page.getByRole("button", { name: /Sandbox/ }).click();
+      await expect(page.getByRole("region", { name: "Sandbox" }).first()).toContainText(
+        "plain process of the host",
+      );
+    },
+  },
+  {
+    name: "reconnecting",
+    path: session,
+    snapshot: running,
+    ready: async (page, deployment) => {
+      await timelineShows("Updating the")(page);
+      deployment.reachable = false;
+      deployment.drop();
+      await expect(page.getByText("Reconnecting…")).toBeVisible();
+    },
+  },
+  {
+    name: "gone",
+    path: session,
+    ready: (page) =>
+      expect(page.getByRole("heading", { level: 1 })).toHaveText("This session does not exist"),
+  },
+];
+
+async function play(page: Page, state: State): Promise<Deployment> {
+  const deployment = new Deployment(page);
+  deployment.sessions = SESSIONS;
+  deployment.snapshot = state.snapshot?.() ?? null;
+  deployment.present = ["usr_jo", "usr_mika"];
+  await state.prepare?.(page, deployment);
+  await page.clock.setSystemTime(NOW);
+  await deployment.install();
+  return deployment;
+}
+
+async function open(page: Page, state: State): Promise<Deployment> {
+  const deployment = await play(page, state);
+  await page.goto(state.path);
+  await state.ready(page, deployment);
+  return deployment;
+}
+
+async function check(page: Page, name: string): Promise<void> {
+  await page.evaluate(() => document.fonts.ready);
+  await page.screenshot({ path: `${PICTURES}${name}.png`, animations: "disabled" });
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  expect(overflow, "wider than the screen").toBeLessThanOrEqual(0);
+  await page.evaluate(axe.source);
+  const violations = await page.evaluate(async () => {
+    const run = (globalThis as unknown as { axe: typeof axe }).axe.run;
+    const { violations: found } = await run(document, { rules: { region: { enabled: false } } });
+    return found.map((one) => `${one.id}: ${one.nodes.map((node) => node.target.join(" ")).join(", ")}`);
+  });
+  expect(violations).toEqual([]);
+}
+
+for (const state of STATES) {
+  test(`${state.name} looks right`, async ({ page }) => {
+    const deployment = await play(page, state);
+    for (const size of SIZES) {
+      // Each size starts afresh, as on a device of that size.
+      await page.setViewportSize(size);
+      deployment.reachable = true;
+      await page.goto(state.path);
+      await state.ready(page, deployment);
+      for (const colorScheme of ["dark", "light"] as const) {
+        await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        await check(page, `${state.name}-${size.width}-${colorScheme}`);
+      }
+    }
+    expect(deployment.complaints).toEqual([]);
+  });
+}
+
+test("changes and details have the whole screen of a phone", async ({ page }) => {
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
+  await open(page, { name: "finished", path: session, snapshot: finished, ready: timelineShows("#421") });
+  const tabs = page.getByRole("navigation", { name: "Parts of the session" });
+  await tabs.getByRole("button", { name: /Changes/ }).click();
+  await expect(page.getByRole("region", { name: "src/cart/discount.ts", exact: true })).toBeVisible();
+  await check(page, "phone-changes-dark");
+  await tabs.getByRole("button", { name: "Details" }).click();
+  await expect(page.getByText("here now").first()).toBeVisible();
+  await check(page, "phone-details-dark");
+  await page.getByRole("button", { name: "Show the session list" }).click();
+  await expect(page.getByRole("link", { name: "New session" })).toBeVisible();
+  await check(page, "phone-rail-dark");
+});
+
+test("details and help open on a wide screen", async ({ page }) => {
+  await page.setViewportSize({ width: 1440, height: 1000 });
+  await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+  await open(page, { name: "finished", path: session, snapshot: finished, ready: timelineShows("#421") });
+  await page.getByRole("tab", { name: "Details" }).click();
+  await expect(page.getByText("0.8 s after")).toBeVisible();
+  await check(page, "details-1440-light");
+  await page.getByRole("tabpanel").click();
+  await page.keyboard.press("?");
+  await expect(page.getByRole("dialog", { name: "Keyboard" })).toBeVisible();
+  await check(page, "help-1440-light");
+});
