@@ -3,6 +3,7 @@
 //! Everything is checked here, once, so that a wrong value stops the start with its remedy. Secrets live in types that do not
 //! print. Called by `main` and `serve`.
 
+use crate::provider::local::ToolMount;
 use clap::Args;
 use protocol::sign::{KEY_BYTES_MIN, Key, sha256_hex};
 use serde::Deserialize;
@@ -49,9 +50,9 @@ pub struct ServeArguments {
     #[arg(long, env = "FARHAND_OPENCODE")]
     pub opencode: Option<PathBuf>,
 
-    /// Another file or folder of this machine that sandboxes may read, such as a tool chain; may be repeated.
-    #[arg(long = "tool", env = "FARHAND_TOOLS", value_delimiter = ',')]
-    pub tools: Vec<PathBuf>,
+    /// A file or folder of this machine that sandboxes see read-only, as HOST=INSIDE; may be repeated.
+    #[arg(long = "tool", env = "FARHAND_TOOLS", value_delimiter = ',', value_parser = parse_tool)]
+    pub tools: Vec<ToolMount>,
 
     /// Accept plain processes where namespaces are missing. Nothing then keeps an agent from this machine's files and network.
     #[arg(long, env = "FARHAND_WEAK_SANDBOX")]
@@ -230,6 +231,14 @@ pub fn refuse_plain_http(what: &str, url: &Url) -> Result<(), ConfigError> {
         what: format!("{what} ({})", url.origin().ascii_serialization()),
         remedy: "use https",
     })
+}
+
+fn parse_tool(text: &str) -> Result<ToolMount, String> {
+    let (host, inside) = text.split_once('=').ok_or("write HOST=INSIDE, such as /opt/rust=/opt/rust")?;
+    if !host.starts_with('/') || !inside.starts_with('/') {
+        return Err("both paths must be absolute".to_owned());
+    }
+    Ok(ToolMount { host: host.into(), inside: inside.into() })
 }
 
 fn parse_json<'a, T: Deserialize<'a>>(

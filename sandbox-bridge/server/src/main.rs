@@ -1,2 +1,146 @@
-//! Placeholder until its first module lands.
-fn main() {}
+//! The binary `sandbox-bridge`: `serve` runs the bridge, `doctor` says what this machine can isolate.
+//!
+//! Reads the configuration and ends with words for humans; everything else is the library's. As `__launch` it becomes a sandbox,
+//! before any thread exists.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use nix::unistd::{Gid, Uid};
+use sandbox_bridge::config::{Secrets, ServeArguments};
+use sandbox_bridge::launcher;
+use sandbox_bridge::provider::local::{Account, DEFAULT_ACCOUNT, LocalConfig, LocalProvider, preflight};
+use sandbox_bridge::serve::{self, Sandboxes, Settings};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// The word that turns this binary into the launcher.
+const LAUNCH: &str = "__launch";
+/// What is started as the launcher: this very binary, even after an update has replaced its file.
+const OWN_BINARY: &str = "/proc/self/exe";
+
+/// Makes sandboxes, joins their runners to the sessions at the edge, and keeps the keys outside.
+#[derive(Parser)]
+#[command(name = "sandbox-bridge", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the bridge. Secrets come by environment: FARHAND_BRIDGE_KEY, FARHAND_GIT_CREDENTIALS, FARHAND_MODEL_PROVIDERS.
+    Serve(Box<ServeArguments>),
+    /// Try what this machine can isolate, and print it. Fails when sandboxes cannot be isolated at all.
+    Doctor {
+        /// Folder in which to try; where absent, the one for temporary files.
+        #[arg(long, env = "FARHAND_STATE")]
+        state: Option<PathBuf>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == LAUNCH) {
+        launcher::main();
+    }
+    let result = match Cli::parse().command {
+        Command::Serve(arguments) => run(*arguments),
+        Command::Doctor { state, json } => doctor(state, json),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("sandbox-bridge: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
+    log();
+    arguments.check()?;
+    let secrets = Secrets::read(|name| std::env::var(name).ok())?;
+    // Processes of the same account, such as an agent in the weak tier, must not read the secrets out of this one.
+    nix::sys::prctl::set_dumpable(false).context("could not close this process to others")?;
+    tokio::runtime::Runtime::new()
+        .context("could not start the runtime")?
+        .block_on(run_bridge(arguments, secrets))
+}
+
+async fn run_bridge(arguments: ServeArguments, secrets: Secrets) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new().context("could not listen for signals")?;
+    let settings = Settings {
+        listen: arguments.listen,
+        public_url: arguments.public_url,
+        edge_url: arguments.edge_url,
+        secrets,
+    };
+    let local = LocalConfig {
+        opencode: arguments.opencode,
+        weak_sandbox: arguments.weak_sandbox,
+        tool_mounts: arguments.tools,
+        launcher: PathBuf::from(OWN_BINARY),
+        ..LocalConfig::new(arguments.state, arguments.runner)
+    };
+    let bridge = serve::start(settings, async |inside| LocalProvider::start(local, inside)).await?;
+    println!("{}", serde_json::json!({ "listening": bridge.url }));
+    std::io::stdout().flush().context("could not say where the bridge listens")?;
+
+    signals.next().await;
+    let sandboxes = if arguments.sandboxes_die_with_bridge { Sandboxes::End } else { Sandboxes::RunOn };
+    tokio::select! {
+        () = bridge.stop(sandboxes) => Ok(ExitCode::SUCCESS),
+        () = signals.next() => {
+            tracing::warn!("told to end a second time: ending at once");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// What ends the bridge.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn doctor(state: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
+    let state = state.unwrap_or_else(std::env::temp_dir);
+    let own = Account { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() };
+    let account = if own.uid == 0 { DEFAULT_ACCOUNT } else { own };
+    let found = preflight(&state, Path::new(OWN_BINARY), account).with_context(|| {
+        format!("could not try anything in {}; choose a folder with --state", state.display())
+    })?;
+    if json {
+        println!("{}", serde_json::to_string(&found)?);
+    } else {
+        for check in &found.checks {
+            println!("{} {}: {}", if check.ok { "ok     " } else { "missing" }, check.name, check.detail);
+            if !check.remedy.is_empty() {
+                println!("        {}", check.remedy);
+            }
+        }
+    }
+    Ok(if found.namespaces { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// To standard error, since standard output has the listening line. `FARHAND_LOG` chooses, such as `debug` or `sandbox_bridge=debug`.
+fn log() {
+    let filter = EnvFilter::try_from_env("FARHAND_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+}

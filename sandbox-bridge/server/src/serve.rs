@@ -9,7 +9,7 @@ use crate::edge::EdgeClient;
 use crate::gateway::credential::StaticCredentials;
 use crate::gateway::{Gateway, inside_router};
 use crate::hub::Hub;
-use crate::provider::{ProviderError, SandboxProvider};
+use crate::provider::SandboxProvider;
 use axum::Router;
 use axum::serve::ListenerExt;
 use protocol::id::SandboxId;
@@ -68,8 +68,8 @@ pub enum ServeError {
     #[error("the HTTP client cannot be set up")]
     Http(#[from] reqwest::Error),
     /// There is no provider.
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
+    #[error("the sandbox provider did not start")]
+    Provider(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// A bridge that runs.
@@ -83,13 +83,14 @@ pub struct Bridge<P> {
 }
 
 /// Starts a bridge. `provider` is given the router that its sandboxes are to reach.
-pub async fn start<P, F>(
+pub async fn start<P, E, F>(
     settings: Settings,
     provider: impl FnOnce(Router) -> F,
 ) -> Result<Bridge<P>, ServeError>
 where
     P: SandboxProvider,
-    F: Future<Output = Result<P, ProviderError>>,
+    E: std::error::Error + Send + Sync + 'static,
+    F: Future<Output = Result<P, E>>,
 {
     let Settings { listen, public_url, edge_url, secrets } = settings;
     let failed = |source| ServeError::Listen { address: listen, source };
@@ -103,7 +104,7 @@ where
     let credentials = Arc::new(StaticCredentials::new(secrets.git_credentials));
     let gateway =
         Gateway::new(hub.clone(), secrets.keys.gateway.clone(), credentials, secrets.model_providers)?;
-    let provider = Arc::new(provider(inside_router(gateway)).await?);
+    let provider = Arc::new(provider(inside_router(gateway)).await.map_err(|error| ServeError::Provider(Box::new(error)))?);
     hub.open(provider.list());
     tracing::info!(url, sandboxes = hub.count(), "bridge started");
 

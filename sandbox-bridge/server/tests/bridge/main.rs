@@ -1,0 +1,14 @@
+//! The bridge as a whole, on loopback, between an edge, a code host, a model and runners that the tests play themselves.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may fail like tests"
+)]
+
+mod api;
+mod git;
+mod hub;
+mod model;
+mod support;

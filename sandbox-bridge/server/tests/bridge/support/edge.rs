@@ -1,0 +1,189 @@
+//! An edge that stores events as a session does: exactly once, gapless, of one generation; with faults to order.
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use protocol::bridge::{EventBatch, EventsAck, RunnerAttached, SandboxEnded};
+use protocol::error::{ErrorBody, ErrorCode};
+use protocol::runner::RunnerEventRecord;
+use protocol::sign::{Audience, Key, verify_request};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What goes wrong with one batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// It is stored, and the answer gets lost.
+    AckLost,
+    /// It is not stored.
+    Refused(ErrorCode),
+    /// The answer comes late.
+    Slow(Duration),
+}
+
+#[derive(Default)]
+pub(crate) struct Session {
+    pub(crate) stored: Vec<RunnerEventRecord>,
+    /// When each batch came, and its event numbers.
+    pub(crate) batches: Vec<(Instant, Vec<u64>)>,
+    pub(crate) attached: Vec<RunnerAttached>,
+    pub(crate) ended: Vec<SandboxEnded>,
+    pub(crate) faults: VecDeque<Fault>,
+    /// Answered to everything while it is set.
+    pub(crate) down: Option<ErrorCode>,
+    pub(crate) nonces: HashSet<String>,
+    pub(crate) unsigned: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) in_flight_max: usize,
+}
+
+impl Session {
+    pub(crate) fn acked(&self) -> u64 {
+        self.stored.last().map_or(0, |record| record.seq)
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct FakeEdge {
+    pub(crate) url: String,
+    session: Arc<watch::Sender<Session>>,
+}
+
+impl FakeEdge {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let edge = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            session: Arc::new(watch::Sender::new(Session::default())),
+        };
+        edge.serve(listener);
+        edge
+    }
+
+    /// An address at which nothing listens until [`FakeEdge::begin`].
+    pub(crate) async fn absent() -> Self {
+        let edge = Self::start().await;
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { url: format!("http://{}", free.local_addr().unwrap()), ..edge }
+    }
+
+    pub(crate) async fn begin(&self) {
+        let listener = TcpListener::bind(self.url.strip_prefix("http://").unwrap()).await.unwrap();
+        self.serve(listener);
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        let router = Router::new()
+            .route("/api/bridge/sessions/{session}/{what}", post(take))
+            .with_state(self.session.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Session)) {
+        self.session.send_modify(change);
+    }
+
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Session) -> T) -> T {
+        read(&self.session.borrow())
+    }
+
+    /// Waits for a state of the session.
+    pub(crate) async fn until(&self, what: &str, holds: impl FnMut(&Session) -> bool) {
+        let mut seen = self.session.subscribe();
+        super::soon(what, seen.wait_for(holds)).await.unwrap();
+    }
+}
+
+async fn take(
+    State(session): State<Arc<watch::Sender<Session>>>,
+    Path((_, what)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let key = Key::new(super::BRIDGE_SECRET.as_bytes()).unwrap();
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let now = sandbox_bridge::clock::now();
+    let verified = verify_request(&key, Audience::Edge, authorization, "POST", uri.path(), &body, now);
+    let fresh = verified.is_ok_and(|claims| {
+        let mut fresh = false;
+        session.send_modify(|session| fresh = session.nonces.insert(claims.nonce));
+        fresh
+    });
+    if !fresh {
+        session.send_modify(|session| session.unsigned += 1);
+        return refuse(ErrorCode::SignatureInvalid);
+    }
+    let down = session.borrow().down;
+    if let Some(code) = down {
+        return refuse(code);
+    }
+    match what.as_str() {
+        "attached" => {
+            let attached = serde_json::from_slice(&body).unwrap();
+            session.send_modify(|session| session.attached.push(attached));
+            Json(EventsAck { acked: session.borrow().acked() }).into_response()
+        }
+        "events" => events(&session, &body).await,
+        "ended" => {
+            let ended = serde_json::from_slice(&body).unwrap();
+            session.send_modify(|session| session.ended.push(ended));
+            Json(serde_json::json!({})).into_response()
+        }
+        _ => refuse(ErrorCode::NotFound),
+    }
+}
+
+async fn events(session: &watch::Sender<Session>, body: &[u8]) -> Response {
+    let batch: EventBatch = serde_json::from_slice(body).unwrap();
+    let mut fault = None;
+    session.send_modify(|session| {
+        session.batches.push((Instant::now(), batch.events.iter().map(|record| record.seq).collect()));
+        session.in_flight += 1;
+        session.in_flight_max = session.in_flight_max.max(session.in_flight);
+        fault = session.faults.pop_front();
+    });
+    if let Some(Fault::Slow(delay)) = fault {
+        tokio::time::sleep(delay).await;
+    }
+    let mut answer = None;
+    session.send_modify(|session| {
+        session.in_flight -= 1;
+        answer = Some(store(session, batch, fault));
+    });
+    answer.unwrap()
+}
+
+fn store(session: &mut Session, batch: EventBatch, fault: Option<Fault>) -> Response {
+    if let Some(Fault::Refused(code)) = fault {
+        return refuse(code);
+    }
+    for record in batch.events {
+        let expected = session.acked() + 1;
+        if record.seq > expected {
+            return refuse(ErrorCode::EventGap);
+        }
+        if record.seq == expected {
+            session.stored.push(record);
+        }
+    }
+    match fault {
+        Some(Fault::AckLost) => StatusCode::BAD_GATEWAY.into_response(),
+        Some(Fault::Refused(_) | Fault::Slow(_)) | None => {
+            Json(EventsAck { acked: session.acked() }).into_response()
+        }
+    }
+}
+
+fn refuse(code: ErrorCode) -> Response {
+    let status = StatusCode::from_u16(code.http_status()).unwrap();
+    (status, Json(ErrorBody::new(code, "as ordered by the test"))).into_response()
+}

@@ -1,0 +1,149 @@
+//! A provider whose sandboxes are nothing but an address of the sandbox-facing router.
+
+use axum::{Extension, Router};
+use protocol::bridge::{Capabilities, CreateSandboxRequest, SnapshotTaken};
+use protocol::id::{SandboxId, SnapshotId};
+use protocol::timeline::Isolation;
+use sandbox_bridge::clock;
+use sandbox_bridge::config::Keys;
+use sandbox_bridge::provider::{
+    BootSecrets, ProviderError, SandboxExit, SandboxProvider, SandboxRecord, SocketSandbox,
+};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// Where a sandbox reaches the bridge, and with what.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) url: String,
+    pub(crate) token: String,
+    pub(crate) record: SandboxRecord,
+}
+
+pub(crate) struct FakeProvider {
+    inside: Router,
+    pub(crate) places: Mutex<BTreeMap<SandboxId, Place>>,
+    /// Every call that did something, as text.
+    pub(crate) calls: Mutex<Vec<String>>,
+    /// Answered by the next creation.
+    pub(crate) refusal: Mutex<Option<ProviderError>>,
+    pub(crate) exits: mpsc::Sender<SandboxExit>,
+    exits_taken: Mutex<Option<mpsc::Receiver<SandboxExit>>>,
+}
+
+impl FakeProvider {
+    pub(crate) async fn start(inside: Router, adopted: Vec<SandboxId>) -> Result<Self, ProviderError> {
+        let (exits, receiver) = mpsc::channel(8);
+        let provider = Self {
+            inside,
+            places: Mutex::default(),
+            calls: Mutex::default(),
+            refusal: Mutex::default(),
+            exits,
+            exits_taken: Mutex::new(Some(receiver)),
+        };
+        for sandbox_id in adopted {
+            let request = super::order("1", 1);
+            let secrets = BootSecrets { sandbox_token: token(&sandbox_id, &request) };
+            provider.create(&sandbox_id, &request, &secrets).await?;
+        }
+        Ok(provider)
+    }
+
+    pub(crate) fn place(&self, sandbox_id: &SandboxId) -> Place {
+        self.places.lock().unwrap()[sandbox_id].clone()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub(crate) fn list_ids(&self) -> Vec<String> {
+        self.places.lock().unwrap().keys().map(ToString::to_string).collect()
+    }
+
+    fn note(&self, call: String) {
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+/// A token as an earlier life of the bridge signed it.
+fn token(sandbox_id: &SandboxId, request: &CreateSandboxRequest) -> String {
+    let keys = Keys::from_secret(super::BRIDGE_SECRET).unwrap();
+    let claims = protocol::sign::SandboxClaims {
+        sandbox_id: sandbox_id.clone(),
+        generation: request.generation,
+        session_id: request.session_id.clone(),
+    };
+    let now = clock::now();
+    protocol::sign::sign(&keys.gateway, protocol::sign::Audience::Gateway, claims, now, now.plus_ms(600_000))
+}
+
+impl SandboxProvider for FakeProvider {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            provider: "fake".to_owned(),
+            isolation: Isolation::Weak,
+            missing: Vec::new(),
+            limits: Vec::new(),
+        }
+    }
+
+    async fn create(
+        &self,
+        sandbox_id: &SandboxId,
+        request: &CreateSandboxRequest,
+        secrets: &BootSecrets,
+    ) -> Result<SandboxRecord, ProviderError> {
+        if let Some(refusal) = self.refusal.lock().unwrap().take() {
+            return Err(refusal);
+        }
+        if let Some(place) = self.places.lock().unwrap().get(sandbox_id) {
+            return Ok(place.record.clone());
+        }
+        self.note(format!("create {sandbox_id}"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
+        let router = self.inside.clone().layer(Extension(SocketSandbox(sandbox_id.clone())));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let record = SandboxRecord {
+            sandbox_id: sandbox_id.clone(),
+            session_id: request.session_id.clone(),
+            generation: request.generation,
+            request: request.clone(),
+        };
+        let place = Place { url, token: secrets.sandbox_token.clone(), record: record.clone() };
+        self.places.lock().unwrap().insert(sandbox_id.clone(), place);
+        Ok(record)
+    }
+
+    async fn snapshot(
+        &self,
+        sandbox_id: &SandboxId,
+        snapshot_id: &SnapshotId,
+    ) -> Result<SnapshotTaken, ProviderError> {
+        self.note(format!("snapshot {sandbox_id} {snapshot_id}"));
+        Ok(SnapshotTaken { snapshot_id: snapshot_id.clone(), size_bytes: 7 })
+    }
+
+    async fn terminate(&self, sandbox_id: &SandboxId) -> Result<(), ProviderError> {
+        if self.places.lock().unwrap().remove(sandbox_id).is_some() {
+            self.note(format!("terminate {sandbox_id}"));
+        }
+        Ok(())
+    }
+
+    async fn delete_snapshot(&self, _: &SnapshotId) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    fn list(&self) -> Vec<SandboxRecord> {
+        self.places.lock().unwrap().values().map(|place| place.record.clone()).collect()
+    }
+
+    fn exits(&self) -> Option<mpsc::Receiver<SandboxExit>> {
+        self.exits_taken.lock().unwrap().take()
+    }
+}
