@@ -1,5 +1,6 @@
 /**
- * Reads the input of an editing tool as lines to draw. Agents differ and the input may be cut, so whatever is not understood is `null`.
+ * Reads the input of an editing tool as lines to draw: fields of the known agents, or plain text that was written.
+ * Agents differ and the input may be cut, so whatever is not understood is `null`.
  * Pure; the input is foreign text.
  */
 import type { NumberedLine } from "./diff-lines.js";
@@ -8,11 +9,15 @@ const LINES_MAX = 400;
 
 /** What the call removed and added, as far as its input says; `null` when it does not. */
 export function editedLines(input: string): NumberedLine[] | null {
+  if (input !== "" && !/^\s*[{["]/.test(input)) return within(toLines(input, "added"));
   const fields = parseFields(input);
   const removed = firstText(fields, ["oldString", "old_string"]);
   const added = firstText(fields, ["newString", "new_string", "content"]);
   if (removed === null && added === null) return null;
-  const lines = [...toLines(removed, "removed"), ...toLines(added, "added")];
+  return within([...toLines(removed, "removed"), ...toLines(added, "added")]);
+}
+
+function within(lines: NumberedLine[]): NumberedLine[] | null {
   return lines.length === 0 || lines.length > LINES_MAX ? null : lines;
 }
 

@@ -120,7 +120,8 @@ function endTurn(snapshot: SessionSnapshot, event: Extract<SessionEvent, { type:
 /** Appends only what is new: a piece that overlaps what is there is cut, one that leaves a hole is refused. */
 function append(items: Item[], itemId: string, offset: number, text: string): boolean {
   const content = items.findLast((one) => one.id === itemId)?.content;
-  if (content === undefined) return false;
+  // An item that the snapshot left out stays left out.
+  if (content === undefined) return true;
   const grow = (have: string): string | null =>
     offset > have.length ? null : have + text.slice(have.length - offset);
   if (content.type === "text" || content.type === "reasoning") {

@@ -55,6 +55,7 @@ const TOOLS: Record<string, { kind: ToolKind; running: string; done: string }> =
   patch: { kind: "edit", running: "Editing", done: "Edited" },
   apply_patch: { kind: "edit", running: "Editing", done: "Edited" },
   multiedit: { kind: "edit", running: "Editing", done: "Edited" },
+  append: { kind: "edit", running: "Appending to", done: "Appended to" },
   write: { kind: "edit", running: "Writing", done: "Wrote" },
   read: { kind: "read", running: "Reading", done: "Read" },
   list: { kind: "search", running: "Listing", done: "Listed" },

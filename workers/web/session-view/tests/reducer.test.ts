@@ -73,6 +73,12 @@ describe("what is missing", () => {
   });
 });
 
+it("growth of an item that was left out changes nothing", () => {
+  const state = start();
+  applyAll(state, [{ type: "item_appended", itemId: "itm_2", offset: 5, text: "x" }]);
+  expect(state).toEqual({ ...start(), seq: 1 });
+});
+
 describe("appended text", () => {
   const append = (have: string, offset: number, text: string): string => {
     const state = start();

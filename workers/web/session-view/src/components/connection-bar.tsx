@@ -32,9 +32,7 @@ export function ConnectionBar(props: { session: Session }): JSX.Element {
           <Show when={online()} fallback={<Icon name="warning" size={14} />}>
             <Spinner />
           </Show>
-          {online()
-            ? "Reconnecting… What you write is kept and sent afterwards."
-            : "Offline. Your draft is kept."}
+          {online() ? "Reconnecting… What you write is kept." : "Offline. Your draft is kept."}
         </p>
       </Show>
     </div>
