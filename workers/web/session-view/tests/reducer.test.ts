@@ -66,9 +66,6 @@ describe("what is missing", () => {
     expect(applyEvent(state, 2, AT, { type: "item_appended", itemId: "itm_1", offset: 4, text: "x" })).toBe(
       "hole",
     );
-    expect(applyEvent(state, 2, AT, { type: "item_appended", itemId: "itm_2", offset: 0, text: "x" })).toBe(
-      "hole",
-    );
     expect(state).toEqual(before);
   });
 });

@@ -183,14 +183,7 @@ it("reads what an editing tool changed, and gives up on what it does not know", 
   ).toEqual(["removed", "removed", "added"]);
   expect(editedLines(JSON.stringify({ path: "a", content: "x\ny\n" }))?.length).toBe(2);
   expect(editedLines("plain\ntext")?.map((line) => line.kind)).toEqual(["added", "added"]);
-  for (const input of [
-    "",
-    "{cut",
-    "[]",
-    "null",
-    '{"oldString":3}',
-    JSON.stringify({ content: "x\n".repeat(500) }),
-  ]) {
+  for (const input of ["", "{cut", "[]", '{"oldString":3}', JSON.stringify({ content: "x\n".repeat(500) })]) {
     expect(editedLines(input)).toBeNull();
   }
 });
