@@ -1,1 +1,22 @@
-//! Placeholder until its first module lands.
+//! The whole product on loopback: stand-ins, sandbox bridge, and the Worker in workerd, with nothing left behind.
+//!
+//! `xtask` and the end-to-end tests start it. It builds nothing (see `xtask`), and it knows the product only by its command lines
+//! and wires.
+
+mod bridge;
+mod client;
+mod error;
+mod identity;
+mod options;
+mod paths;
+mod process;
+mod run;
+mod worker;
+
+pub use client::{Client, SessionSocket};
+pub use error::StackError;
+pub use fakes;
+pub use identity::Person;
+pub use options::{Agent, Model, Options, Provider, Repository};
+pub use paths::{Binaries, root};
+pub use run::Stack;

@@ -1,0 +1,338 @@
+//! The stack itself: what is started in which order, and how parts are killed and brought back.
+
+use crate::StackError;
+use crate::bridge::{self, Surroundings};
+use crate::client::Client;
+use crate::identity::{PEOPLE, Person, Secrets};
+use crate::options::{Model, Options, Repository};
+use crate::process::Process;
+use crate::worker::{self, Variables};
+use fakes::github::{Github, GithubOptions};
+use fakes::model::{DemoModel, ModelOptions};
+use fakes::seed;
+use serde::{Deserialize, Serialize};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Time between two pieces of the demo model's text.
+const PIECE_DELAY: Duration = Duration::from_millis(10);
+
+/// Ports of a run, kept so that it can be started again under the same addresses.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Ports {
+    worker: u16,
+    github: u16,
+    bridge: u16,
+}
+
+/// The running product. Everything ends when it is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    // Dropped in this order: the Worker before the bridge, whose last events it would refuse anyway.
+    worker: Option<Process>,
+    bridge: Option<Process>,
+    github: Github,
+    model: Option<DemoModel>,
+    repositories: Vec<seed::Seeded>,
+    options: Options,
+    secrets: RedactedSecrets,
+    configuration: PathBuf,
+    ports: Ports,
+    url: String,
+    bridge_url: String,
+    _folder: RunFolder,
+}
+
+struct RedactedSecrets(Secrets);
+
+impl std::fmt::Debug for RedactedSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
+/// Removes the run's folder last, unless it is to be kept.
+#[derive(Debug)]
+struct RunFolder {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if !self.keep {
+            // What cannot be removed is in `target/` and named after this run.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+impl Stack {
+    /// Starts everything and waits until it answers.
+    pub async fn start(options: Options) -> Result<Self, StackError> {
+        options.binaries.check()?;
+        let directory = options.directory.clone();
+        std::fs::create_dir_all(&directory).map_err(StackError::file(&directory))?;
+        let folder = RunFolder { path: directory.clone(), keep: options.keep };
+        let secrets = Secrets::of_run(&directory)?;
+        let mut ports = Ports::of_run(&directory);
+        ports.worker = choose_port(options.port, ports.worker)?;
+        let url = format!("http://127.0.0.1:{}", ports.worker);
+
+        let root = directory.join("git");
+        let mut repositories = Vec::new();
+        for repository in &options.repositories {
+            repositories.push(match repository {
+                Repository::Shop => seed::shop(&root).await?,
+                Repository::Import { origin } => seed::import(&root, origin).await?,
+            });
+        }
+        let github = Github::start(GithubOptions {
+            root,
+            port: choose_port(None, ports.github)?,
+            accounts: secrets.accounts(),
+            app_token: secrets.app_token.clone(),
+        })
+        .await?;
+        ports.github = port_of(github.url());
+        let model = match options.model {
+            Model::Demo => {
+                let model =
+                    ModelOptions { port: 0, api_key: secrets.model_key.clone(), piece_delay: PIECE_DELAY };
+                Some(DemoModel::start(model).await?)
+            }
+            Model::Real { .. } => None,
+        };
+        let around = Surroundings {
+            options: &options,
+            secrets: &secrets,
+            github: &github,
+            model: model.as_ref(),
+            edge_url: &url,
+        };
+        let (bridge, bridge_url) = bridge::start(&around, choose_port(None, ports.bridge)?)?;
+        ports.bridge = port_of(&bridge_url);
+        ports.save(&directory)?;
+
+        let variables = Variables { bridge_url: &bridge_url, github_api_url: &github.api_url() };
+        let configuration = worker::configure(&options, &secrets, &variables)?;
+        worker::migrate(&options, &configuration)?;
+        let mut worker = worker::start(&options, &configuration, ports.worker)?;
+        worker::ready(&mut worker, &url).await?;
+        Ok(Self {
+            worker: Some(worker),
+            bridge: Some(bridge),
+            github,
+            model,
+            repositories,
+            options,
+            secrets: RedactedSecrets(secrets),
+            configuration,
+            ports,
+            url,
+            bridge_url,
+            _folder: folder,
+        })
+    }
+
+    /// Origin of the Worker: open it in a browser.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Base URL of the sandbox bridge.
+    #[must_use]
+    pub fn bridge_url(&self) -> &str {
+        &self.bridge_url
+    }
+
+    /// Shared secret of edge and bridge, for tests that sign requests of their own.
+    #[must_use]
+    pub fn bridge_key(&self) -> &str {
+        &self.secrets.0.bridge_key
+    }
+
+    /// Every secret of the run, for tests that look where none may be.
+    #[must_use]
+    pub fn canaries(&self) -> Vec<String> {
+        let secrets = &self.secrets.0;
+        let mut all = vec![
+            secrets.session_key.clone(),
+            secrets.bridge_key.clone(),
+            secrets.app_token.clone(),
+            secrets.model_key.clone(),
+        ];
+        all.extend(secrets.accounts().into_iter().map(|account| account.token));
+        all
+    }
+
+    /// Everything of the run is in here: `git`, `sandboxes`, `workerd`, `logs`.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.options.directory
+    }
+
+    /// The stand-in for the code host.
+    #[must_use]
+    pub fn github(&self) -> &Github {
+        &self.github
+    }
+
+    /// The stand-in for a model, unless a real one answers.
+    #[must_use]
+    pub fn model(&self) -> Option<&DemoModel> {
+        self.model.as_ref()
+    }
+
+    /// What is there to work on, as given in the options.
+    #[must_use]
+    pub fn repositories(&self) -> &[seed::Seeded] {
+        &self.repositories
+    }
+
+    /// Who can sign in.
+    #[must_use]
+    pub fn people(&self) -> &'static [Person] {
+        PEOPLE
+    }
+
+    /// Process of the bridge while it runs, for measurements.
+    #[must_use]
+    pub fn bridge_pid(&self) -> Option<u32> {
+        self.bridge.as_ref().map(Process::id)
+    }
+
+    /// Process of wrangler while it runs; workerd is its child.
+    #[must_use]
+    pub fn worker_pid(&self) -> Option<u32> {
+        self.worker.as_ref().map(Process::id)
+    }
+
+    /// Signs a local user in.
+    pub async fn sign_in(&self, login: &str) -> Result<Client, StackError> {
+        if !PEOPLE.iter().any(|person| person.login == login) {
+            return Err(StackError::UserUnknown(login.to_owned()));
+        }
+        Client::sign_in(&self.url, login).await
+    }
+
+    /// SIGKILL to the bridge alone, as a crash would be.
+    pub fn kill_bridge(&mut self) {
+        if let Some(bridge) = self.bridge.take() {
+            bridge.crash();
+        }
+    }
+
+    /// Starts the bridge again, at the same address and with the same state.
+    pub fn restart_bridge(&mut self) -> Result<(), StackError> {
+        self.kill_bridge();
+        let around = Surroundings {
+            options: &self.options,
+            secrets: &self.secrets.0,
+            github: &self.github,
+            model: self.model.as_ref(),
+            edge_url: &self.url,
+        };
+        let (bridge, url) = bridge::start(&around, self.ports.bridge)?;
+        self.bridge = Some(bridge);
+        self.bridge_url = url;
+        Ok(())
+    }
+
+    /// SIGKILL to workerd and all around it.
+    pub fn kill_workerd(&mut self) {
+        self.worker = None;
+    }
+
+    /// Starts workerd again, at the same address and with the same state.
+    pub async fn restart_workerd(&mut self) -> Result<(), StackError> {
+        self.kill_workerd();
+        let mut worker = worker::start(&self.options, &self.configuration, self.ports.worker)?;
+        worker::ready(&mut worker, &self.url).await?;
+        self.worker = Some(worker);
+        Ok(())
+    }
+
+    /// An error when the Worker or the bridge ended by itself.
+    pub fn check(&mut self) -> Result<(), StackError> {
+        for process in [&mut self.worker, &mut self.bridge].into_iter().flatten() {
+            if !process.is_running() {
+                return Err(process.failed("ended by itself"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if !self.options.sandboxes_die_with_bridge {
+            // The next bridge finds the sandboxes that the last one left, and ends them with itself.
+            self.options.sandboxes_die_with_bridge = true;
+            let _ = self.restart_bridge();
+        }
+    }
+}
+
+impl Ports {
+    fn of_run(directory: &Path) -> Self {
+        let file = directory.join("ports.json");
+        std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    fn save(self, directory: &Path) -> Result<(), StackError> {
+        let file = directory.join("ports.json");
+        std::fs::write(&file, serde_json::to_vec(&self).unwrap_or_default()).map_err(StackError::file(&file))
+    }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+/// The port asked for, or the one of the last time, or any free one.
+fn choose_port(wanted: Option<u16>, last: u16) -> Result<u16, StackError> {
+    match wanted {
+        Some(port) if port != 0 => {
+            if is_free(port) {
+                Ok(port)
+            } else {
+                Err(StackError::PortTaken { port })
+            }
+        }
+        Some(_) | None if last != 0 && is_free(last) => Ok(last),
+        Some(_) | None => {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(StackError::file("127.0.0.1"))?;
+            Ok(listener.local_addr().map_err(StackError::file("127.0.0.1"))?.port())
+        }
+    }
+}
+
+fn port_of(url: &str) -> u16 {
+    url.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_refused_with_the_remedy() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let text = choose_port(Some(port), 0).unwrap_err().to_string();
+        assert!(text.contains(&port.to_string()) && text.contains("--port"), "{text}");
+        assert_ne!(choose_port(None, port).unwrap(), port);
+        drop(listener);
+        assert_eq!(choose_port(None, port).unwrap(), port);
+    }
+
+    #[test]
+    fn the_port_of_an_address_is_read() {
+        assert_eq!(port_of("http://127.0.0.1:8787"), 8787);
+        assert_eq!(port_of("http://127.0.0.1:8787/"), 8787);
+        assert_eq!(port_of("http://x"), 0);
+    }
+}
