@@ -34,7 +34,15 @@ test("configuration names users and models, and no token", async () => {
 });
 
 test("what is not in the table is 404 as JSON", async () => {
-  for (const unknown of ["/api", "/api/", "/api/nothing", "/api/sessions/x/status", "/api/health/", "/nothing", "/sessions/x"]) {
+  for (const unknown of [
+    "/api",
+    "/api/",
+    "/api/nothing",
+    "/api/sessions/x/status",
+    "/api/health/",
+    "/nothing",
+    "/sessions/x",
+  ]) {
     const { status, body } = await read(await edge.server.fetch(unknown));
     assert.deepEqual([status, body.code], [404, "not_found"], unknown);
     assert.ok(body.message.length > 10);
@@ -48,7 +56,9 @@ test("a known path with another method is 405 as JSON", async () => {
     if (!pattern.startsWith("/api/")) continue;
     for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
       if (known.includes(method)) continue;
-      const { status, body } = await read(await edge.server.fetch(pattern.replace("{id}", "ses_none"), { method }));
+      const { status, body } = await read(
+        await edge.server.fetch(pattern.replace("{id}", "ses_none"), { method }),
+      );
       assert.deepEqual([status, body.code], [405, "method_not_allowed"], `${method} ${pattern}`);
       assert.ok(body.message.includes(known.join(", ")), body.message);
     }
@@ -100,23 +110,38 @@ test("no other site can make a browser change something", async () => {
   for (const route of changing()) {
     for (const from of refused) {
       const headers = { cookie: ada.cookie, "content-type": "application/json", ...from };
-      const { status, body } = await read(await edge.server.fetch(path(route), { method: "POST", headers, body: "{}" }));
-      assert.deepEqual([status, body.code], [403, "origin_refused"], `${route.path} from ${JSON.stringify(from)}`);
+      const { status, body } = await read(
+        await edge.server.fetch(path(route), { method: "POST", headers, body: "{}" }),
+      );
+      assert.deepEqual(
+        [status, body.code],
+        [403, "origin_refused"],
+        `${route.path} from ${JSON.stringify(from)}`,
+      );
     }
   }
 });
 
 test("nothing that a form can send changes something", async () => {
   const ada = await edge.client(ADA);
-  const types = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain; application/json"];
+  const types = [
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "text/plain; application/json",
+  ];
   for (const route of changing()) {
     for (const type of types) {
       const headers = { cookie: ada.cookie, origin: edge.origin, "content-type": type };
-      const { status, body } = await read(await edge.server.fetch(path(route), { method: "POST", headers, body: "{}" }));
+      const { status, body } = await read(
+        await edge.server.fetch(path(route), { method: "POST", headers, body: "{}" }),
+      );
       assert.deepEqual([status, body.code], [415, "media_type_unsupported"], `${route.path} as ${type}`);
     }
     const overridden = await read(
-      await edge.server.fetch(path(route), { headers: { cookie: ada.cookie, "x-http-method-override": "POST" } }),
+      await edge.server.fetch(path(route), {
+        headers: { cookie: ada.cookie, "x-http-method-override": "POST" },
+      }),
     );
     assert.notEqual(overridden.status, 201);
     if (route.path !== "/api/sessions") assert.equal(overridden.status, 405, route.path);
@@ -127,7 +152,9 @@ test("a request that changes something may prove itself without an origin", asyn
   const ada = await edge.client(ADA);
   for (const site of ["same-origin", "none"]) {
     const headers = { cookie: ada.cookie, "content-type": "application/json", "sec-fetch-site": site };
-    const { status } = await read(await edge.server.fetch("/api/sign-out", { method: "POST", headers, body: "{}" }));
+    const { status } = await read(
+      await edge.server.fetch("/api/sign-out", { method: "POST", headers, body: "{}" }),
+    );
     assert.equal(status, 200);
   }
 });
@@ -144,8 +171,13 @@ test("every body has a limit that is stated", async () => {
     });
   for (const route of changing()) {
     const headers = { cookie: ada.cookie, origin: edge.origin, "content-type": "application/json" };
-    for (const [body, more] of [[large, {}], [chunked(), { duplex: "half" }]]) {
-      const answer = await read(await edge.server.fetch(path(route), { method: "POST", headers, body, ...more }));
+    for (const [body, more] of [
+      [large, {}],
+      [chunked(), { duplex: "half" }],
+    ]) {
+      const answer = await read(
+        await edge.server.fetch(path(route), { method: "POST", headers, body, ...more }),
+      );
       assert.deepEqual([answer.status, answer.body.code], [413, "too_large"], route.path);
       assert.match(answer.body.message, /262144/);
     }

@@ -9,7 +9,12 @@ export async function startBridge() {
   const server = createServer(async (request, response) => {
     let body = "";
     for await (const piece of request) body += piece;
-    requests.push({ method: request.method, path: request.url, headers: request.headers, body: body ? JSON.parse(body) : null });
+    requests.push({
+      method: request.method,
+      path: request.url,
+      headers: request.headers,
+      body: body ? JSON.parse(body) : null,
+    });
     for (const check of [...waiting]) check();
     const snapshot = request.url.match(/\/snapshots\/([^/]+)$/);
     const isCommand = request.url.includes("/commands/");

@@ -14,10 +14,14 @@ export async function startCodeHost() {
     };
     const git = url.pathname.match(/^\/git\/(.+)\.git\/info\/refs$/);
     if (git) return answerGit(git[1], request, response);
-    if (request.headers.authorization !== "Bearer token-of-ada" && request.headers.authorization !== "Bearer token-of-grace") {
+    if (
+      request.headers.authorization !== "Bearer token-of-ada" &&
+      request.headers.authorization !== "Bearer token-of-grace"
+    ) {
       return json(401, { message: "Bad credentials" });
     }
-    if (url.pathname === "/user/repos") return json(200, ["acme/site", "acme/shop", "acme/archived"].map(describe));
+    if (url.pathname === "/user/repos")
+      return json(200, ["acme/site", "acme/shop", "acme/archived"].map(describe));
     const found = url.pathname.match(/^\/repos\/([^/]+\/[^/]+)$/);
     if (!found) return json(404, { message: "Not Found" });
     if (found[1] === "acme/broken") return json(502, { message: "Server Error" });
@@ -27,7 +31,16 @@ export async function startCodeHost() {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const base = `http://127.0.0.1:${server.address().port}`;
-  const known = ["acme/shop", "acme/site", "acme/archived", "acme/read-only", "acme/no-git", "acme/gone", "acme/plain", "acme/moved"];
+  const known = [
+    "acme/shop",
+    "acme/site",
+    "acme/archived",
+    "acme/read-only",
+    "acme/no-git",
+    "acme/gone",
+    "acme/plain",
+    "acme/moved",
+  ];
 
   function describe(name) {
     let cloneUrl = `${base}/git/${name}.git`;

@@ -1,6 +1,6 @@
 /** The built Worker in workerd, with D1, objects and assets as `wrangler.toml` says, and stand-ins for code host and bridge. */
 
-import { mkdtemp, readFile, rm, writeFile, mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -15,7 +15,12 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 export const SESSION_KEY = "session-key-of-the-edge-tests-0123456789";
 export const BRIDGE_KEY = "bridge-key-of-the-edge-tests-0123456789";
 export const ADA = { id: "usr_ada", login: "ada", name: "Ada Lovelace", email: "ada@farhand.example" };
-export const GRACE = { id: "usr_grace", login: "grace", name: "Grace Hopper 😀", email: "grace@farhand.example" };
+export const GRACE = {
+  id: "usr_grace",
+  login: "grace",
+  name: "Grace Hopper 😀",
+  email: "grace@farhand.example",
+};
 
 Object.assign(process.env, {
   CLOUDFLARE_CF_FETCH_ENABLED: "false",
@@ -23,6 +28,12 @@ Object.assign(process.env, {
   WRANGLER_SEND_ERROR_REPORTS: "false",
   WRANGLER_HIDE_BANNER: "true",
 });
+
+// The harness sends the Worker's own requests with this process's `fetch`, which would follow redirects by itself. Whether one is
+// followed is the Worker's decision.
+const nodeFetch = globalThis.fetch;
+globalThis.fetch = (url, { method, headers, body, signal } = {}) =>
+  nodeFetch(url, { method, headers: [...(headers ?? [])], body, signal, duplex: "half", redirect: "manual" });
 
 /** Writes `wrangler.toml` without its build and with absolute paths, and the smallest web client there can be. */
 async function prepare(folder) {
@@ -81,15 +92,26 @@ export async function startEdge({ vars = {}, secrets = {} } = {}) {
     /** All rows of an SQL query on the index. */
     async rows(sql, ...values) {
       const { DB } = await worker.getEnv();
-      return (await DB.prepare(sql).bind(...values).all()).results;
+      return (
+        await DB.prepare(sql)
+          .bind(...values)
+          .all()
+      ).results;
     },
     client: (user) => signIn(server, origin, user),
     /** A bridge's signed report. */
     async report(sessionId, what, value, changed = {}) {
       const path = `/api/bridge/sessions/${sessionId}/${what}`;
       const body = typeof value === "string" ? value : JSON.stringify(value);
-      const authorization = changed.authorization ?? signRequest(changed.key ?? BRIDGE_KEY, { path, body, ...changed.sign });
-      return read(await server.fetch(changed.path ?? path, { method: "POST", body: changed.body ?? body, headers: { authorization } }));
+      const authorization =
+        changed.authorization ?? signRequest(changed.key ?? BRIDGE_KEY, { path, body, ...changed.sign });
+      return read(
+        await server.fetch(changed.path ?? path, {
+          method: "POST",
+          body: changed.body ?? body,
+          headers: { authorization },
+        }),
+      );
     },
     async close() {
       await server.close();
@@ -114,7 +136,11 @@ export async function read(response) {
 async function signIn(server, origin, user) {
   const headers = { origin, "content-type": "application/json" };
   const answer = await read(
-    await server.fetch("/api/sign-in", { method: "POST", headers, body: JSON.stringify({ login: user.login }) }),
+    await server.fetch("/api/sign-in", {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ login: user.login }),
+    }),
   );
   if (answer.status !== 200) throw new Error(`sign-in: ${answer.status} ${JSON.stringify(answer.body)}`);
   const cookie = answer.headers.get("set-cookie").split(";")[0];
@@ -126,7 +152,9 @@ async function signIn(server, origin, user) {
     },
     async post(path, value, extra = {}) {
       const body = typeof value === "string" ? value : JSON.stringify(value ?? {});
-      return read(await server.fetch(path, { method: "POST", body, headers: { ...headers, cookie, ...extra } }));
+      return read(
+        await server.fetch(path, { method: "POST", body, headers: { ...headers, cookie, ...extra } }),
+      );
     },
     async ticket(sessionId) {
       const { status, body } = await this.post(`/api/sessions/${sessionId}/ticket`);
@@ -163,7 +191,11 @@ export function handshake(origin, path, headers = {}) {
     attempt.on("response", async (response) => {
       let text = "";
       for await (const piece of response) text += piece;
-      resolve({ status: response.statusCode, headers: response.headers, body: text ? JSON.parse(text) : null });
+      resolve({
+        status: response.statusCode,
+        headers: response.headers,
+        body: text ? JSON.parse(text) : null,
+      });
     });
     attempt.on("error", reject);
     attempt.end();
@@ -174,7 +206,10 @@ export function handshake(origin, path, headers = {}) {
 export async function view(edge, client, sessionId, { since } = {}) {
   const ticket = await client.ticket(sessionId);
   const url = new URL(`/api/sessions/${sessionId}/socket`, edge.origin.replace("http", "ws"));
-  const socket = new WebSocket(url, { protocols: ["farhand.v1", `ticket.${ticket}`], headers: { origin: edge.origin } });
+  const socket = new WebSocket(url, {
+    protocols: ["farhand.v1", `ticket.${ticket}`],
+    headers: { origin: edge.origin },
+  });
   const frames = [];
   const waiting = new Set();
   socket.addEventListener("message", ({ data }) => {

@@ -16,7 +16,10 @@ export function claims(audience, payload, { issuedAt = Date.now(), expiresAt = i
 }
 
 /** Value of `authorization` for a request between edge and bridge. */
-export function signRequest(key, { audience = "edge", method = "POST", path, body, nonce, issuedAt, expiresAt }) {
+export function signRequest(
+  key,
+  { audience = "edge", method = "POST", path, body, nonce, issuedAt, expiresAt },
+) {
   const payload = {
     method,
     path,
