@@ -119,11 +119,20 @@ impl Cgroups {
         }
     }
 
+    fn parents(&self) -> impl Iterator<Item = &PathBuf> {
+        self.unified.iter().map(|(parent, _)| parent).chain(self.single.iter().map(|(_, parent)| parent))
+    }
+
+    /// Removes the parents themselves, after a try-out that made no groups.
+    pub(crate) fn remove_parents(&self) {
+        for parent in self.parents() {
+            let _ = fs::remove_dir(parent);
+        }
+    }
+
     /// Removes groups whose sandbox is gone.
     pub(crate) fn sweep(&self, is_known: impl Fn(&str) -> bool) {
-        let parents =
-            self.unified.iter().map(|(parent, _)| parent).chain(self.single.iter().map(|(_, parent)| parent));
-        for parent in parents {
+        for parent in self.parents() {
             for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
                 let is_group = entry.file_type().is_ok_and(|kind| kind.is_dir());
                 if is_group && !entry.file_name().to_str().is_some_and(&is_known) {

@@ -66,11 +66,10 @@ pub fn preflight(state: &Path, launcher: &Path, account: Account) -> io::Result<
     fs::create_dir_all(state)?;
     let place = tempfile::Builder::new().prefix("preflight-").tempdir_in(state)?;
     let layout = Layout::open(&place.path().join("state"), account)?;
-
     let outcome = try_out(&layout, launcher);
-    let removed = super::remove::remove_contents(place.path());
-    let cgroups = Cgroups::open(state);
-    removed?;
+    let cgroups = Cgroups::open(place.path());
+    cgroups.remove_parents();
+    super::remove::remove_contents(place.path())?;
     Ok(report(outcome?, &cgroups))
 }
 

@@ -80,16 +80,11 @@ impl Membership {
         const TIME: Duration = Duration::from_secs(2);
         let deadline = Instant::now() + TIME;
         let reached = self.signal_all(Signal::SIGSTOP, TIME)?;
-        for pid in reached {
-            while !is_still(pid) {
-                if Instant::now() > deadline {
-                    return Err(io::Error::new(
-                        io::ErrorKind::TimedOut,
-                        "a process of the sandbox does not stop",
-                    ));
-                }
-                std::thread::yield_now();
+        while let Some(pid) = reached.iter().find(|pid| !is_still(**pid, &reached)) {
+            if Instant::now() > deadline {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("process {pid} does not stop")));
             }
+            std::thread::yield_now();
         }
         Ok(())
     }
@@ -116,9 +111,23 @@ fn session_of(pid: i32) -> Option<i32> {
     stat_field(pid, 6)?.parse().ok()
 }
 
-/// Stopped, traced, ended or gone.
-fn is_still(pid: i32) -> bool {
-    stat_field(pid, 3).is_none_or(|state| matches!(state.as_str(), "T" | "t" | "Z" | "X"))
+/// Whether no thread of the process runs: all are stopped, ended, or wait for a child that is.
+fn is_still(pid: i32, all: &HashSet<i32>) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let state = fs::read_to_string(thread.path().join("stat"))
+            .ok()
+            .and_then(|text| Some(text.rsplit_once(')')?.1.trim_start().chars().next()?));
+        match state {
+            None | Some('T' | 't' | 'Z' | 'X') => true,
+            // After vfork the parent sleeps until the child executes something, and the child is stopped.
+            Some('D') => all.iter().any(|child| {
+                stat_field(*child, 4).is_some_and(|parent| parent == pid.to_string())
+                    && stat_field(*child, 3).is_some_and(|state| state == "T")
+            }),
+            Some(_) => false,
+        }
+    })
 }
 
 fn carries(pid: i32, variable: &str) -> bool {

@@ -3,6 +3,7 @@
 use super::Inner;
 use super::cgroup::Group;
 use super::layers::{self, LayerMeta, NewLayer};
+use super::layout::BASE_LAYER;
 use super::process::{Handles, Membership};
 use super::socket::Door;
 use super::state::{self, SandboxState};
@@ -118,11 +119,14 @@ impl Running {
             return Ok(meta);
         }
         let upper = inner.layout.sandbox(&self.state.sandbox_id).join("upper");
+        // Without an overlay the directory holds everything, also what came from layers below.
+        let whole = [BASE_LAYER.to_owned()];
+        let lowers = if self.process.pid_namespace == 0 { &whole } else { self.state.lowers.as_slice() };
         let new = NewLayer {
             id,
             session: &self.state.request.session_id,
             sandbox: &self.state.sandbox_id,
-            lowers: &self.state.lowers,
+            lowers,
             upper: &upper,
             bytes_max: u64::from(self.state.request.limits.disk_mib) << 20,
         };

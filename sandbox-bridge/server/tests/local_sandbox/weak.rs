@@ -1,0 +1,116 @@
+//! The tier without isolation: announced as such, refused unless asked for, and still without leftovers.
+
+use crate::support::{
+    Desk, config, from_snapshot, launcher, new_sandbox_id, new_snapshot_id, processes_with, request, secrets,
+    until,
+};
+use protocol::timeline::Isolation;
+use sandbox_bridge::provider::local::{LocalConfig, LocalProvider, preflight};
+use sandbox_bridge::provider::{ProviderError, SandboxProvider};
+use std::fs;
+use std::path::PathBuf;
+
+fn weak(config: LocalConfig) -> LocalConfig {
+    LocalConfig { force_weak: true, weak_sandbox: true, ..config }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_processes_do_everything_but_isolate() {
+    let place = tempfile::tempdir().unwrap();
+    let desk = Desk::default();
+    let provider = LocalProvider::start(weak(config(place.path())), desk.router()).unwrap();
+    let capabilities = provider.capabilities();
+    assert_eq!(capabilities.isolation, Isolation::Weak);
+    assert!(
+        capabilities.missing.iter().any(|why| why.contains("plain processes")),
+        "{:?}",
+        capabilities.missing
+    );
+
+    let id = new_sandbox_id();
+    provider.create(&id, &request(), &secrets()).await.unwrap();
+    let seen = desk.ok(&id, "pwd; echo $FARHAND_WORKSPACE; echo file > file; echo memory > ~/memory").await;
+    let (here, workspace) = seen.trim().split_once('\n').unwrap();
+    assert_eq!(here, workspace);
+    assert!(here.contains(id.as_str()));
+    desk.ok(&id, "setsid sh -c 'trap \"\" TERM HUP; sleep 1000' & nohup sleep 1000 > /dev/null 2>&1 & true")
+        .await;
+
+    let snapshot = new_snapshot_id();
+    let taken = provider.snapshot(&id, &snapshot).await.unwrap();
+    assert!(taken.size_bytes >= 12);
+    let marker = format!("FARHAND_SANDBOX_ID={id}");
+    assert!(processes_with(&marker).len() >= 3);
+    provider.terminate(&id).await.unwrap();
+    until("every process is gone", || processes_with(&marker).is_empty()).await;
+    assert!(!place.path().join("state/sandboxes").join(id.as_str()).exists());
+
+    let restored = new_sandbox_id();
+    provider.create(&restored, &from_snapshot(&snapshot), &secrets()).await.unwrap();
+    assert_eq!(desk.ok(&restored, "cat file ~/memory; rm file").await, "file\nmemory\n");
+    let second = new_snapshot_id();
+    provider.snapshot(&restored, &second).await.unwrap();
+    provider.terminate(&restored).await.unwrap();
+    let third = new_sandbox_id();
+    provider.create(&third, &from_snapshot(&second), &secrets()).await.unwrap();
+    assert_eq!(desk.ok(&third, "ls; cat ~/memory").await, "memory\n");
+    provider.terminate(&third).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_state_directory_lets_root_drop_to_the_account() {
+    if !nix::unistd::Uid::effective().is_root() {
+        println!("skipped: only root has somebody to drop to");
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let desk = Desk::default();
+    let provider = LocalProvider::start(weak(config(place.path())), desk.router()).unwrap();
+    let id = new_sandbox_id();
+    provider.create(&id, &request(), &secrets()).await.unwrap();
+    assert_eq!(desk.ok(&id, "id -u; touch file; stat -c %u file").await, "61184\n61184\n");
+    provider.terminate(&id).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_namespaces_and_without_consent_nothing_is_created() {
+    let place = tempfile::tempdir().unwrap();
+    // A launcher in a place where user namespaces are used up.
+    let script = place.path().join("no-namespaces");
+    let text = format!(
+        "#!/bin/sh\nread -r spec\necho '{{\"type\":\"refused\",\"refusal\":{{\"step\":\"user_namespace\",\"message\":\"could not make a user namespace: EPERM\"}}}}'\n# {}\n",
+        launcher().display()
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let refusing = LocalConfig { launcher: script.clone(), ..config(place.path()) };
+    let provider = LocalProvider::start(refusing.clone(), Desk::default().router()).unwrap();
+    assert!(!provider.preflight().namespaces);
+    let refusal = provider.create(&new_sandbox_id(), &request(), &secrets()).await.unwrap_err();
+    assert!(
+        matches!(&refusal, ProviderError::Rejected(why) if why.contains("could not make a user namespace") && why.contains("--weak-sandbox")),
+        "{refusal}"
+    );
+    assert!(provider.capabilities().missing.iter().any(|why| why.contains("--weak-sandbox")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_of_this_machine_can_be_read_by_machines() {
+    let place = tempfile::tempdir().unwrap();
+    let report = preflight(place.path(), &launcher(), crate::support::account()).unwrap();
+    let json = serde_json::to_value(&report).unwrap();
+    assert!(json["checks"].as_array().is_some_and(|checks| !checks.is_empty()), "{json}");
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    println!("{json:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_runner_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let config = LocalConfig { runner: PathBuf::from("/nowhere/runner"), ..config(place.path()) };
+    let refusal = LocalProvider::start(config, Desk::default().router()).err().unwrap();
+    let source = std::error::Error::source(&refusal).unwrap().to_string();
+    assert!(source.contains("/nowhere/runner"), "{source}");
+}
