@@ -19,7 +19,7 @@ mod step;
 mod turn;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use answer::evaluate_refusal;
 pub use deadline::DeadlineReason;
