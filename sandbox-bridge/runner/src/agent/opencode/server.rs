@@ -1,0 +1,181 @@
+//! The OpenCode process: starts it on loopback, knows when it is ready, notices its death, ends it.
+//!
+//! Ready is the line it prints, not the open port: requests sent before that line are never answered. The process dies with the
+//! runner. Used by `opencode`.
+
+use super::client::Client;
+use super::config;
+use super::warm::WarmModel;
+use crate::environment::Environment;
+use crate::random;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use protocol::runner::RunnerConfiguration;
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+const READY_MAX: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(2);
+const LOG_LINES_MAX: usize = 20;
+
+/// OpenCode cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The provider did not say where it is.
+    #[error(
+        "FARHAND_OPENCODE is not set; the sandbox's provider has to give the path of the opencode binary"
+    )]
+    NoBinary,
+    /// The system said no.
+    #[error("OpenCode cannot be started from {path}")]
+    Spawn {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    /// It ended or kept silent.
+    #[error("OpenCode did not become ready: {0}")]
+    NotReady(String),
+    /// It runs but does not do as asked.
+    #[error("OpenCode does not open a session: {0}")]
+    NoSession(String),
+}
+
+type Log = Arc<Mutex<VecDeque<String>>>;
+
+/// A running OpenCode.
+pub(super) struct Server {
+    child: Child,
+    log: Log,
+    pub(super) client: Client,
+    pub(super) version: String,
+}
+
+impl Server {
+    /// Starts the process and waits until it answers.
+    pub(super) async fn start(
+        environment: &Environment,
+        configuration: &RunnerConfiguration,
+        warm: Option<&WarmModel>,
+    ) -> Result<Self, StartError> {
+        let binary = environment.opencode.as_deref().ok_or(StartError::NoBinary)?;
+        let spawn = |source| StartError::Spawn { path: binary.display().to_string(), source };
+        std::fs::create_dir_all(&environment.workspace).map_err(spawn)?;
+        let port = free_port().map_err(spawn)?;
+        let password = random::password();
+        let variables = config::variables(environment, configuration, &password, warm.map(|warm| warm.port));
+        let mut child = command(binary, port, &environment.workspace, variables).spawn().map_err(spawn)?;
+        let log = Log::default();
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(collect(stderr, Arc::clone(&log)));
+        }
+        let client = Client::new(port, &password, &environment.workspace)
+            .map_err(|error| StartError::NotReady(error.to_string()))?;
+        let mut server = Self { child, log, client, version: String::new() };
+        let ready = timeout(READY_MAX, server.become_ready()).await;
+        match ready.unwrap_or_else(|_| Err(format!("nothing within {} s", READY_MAX.as_secs()))) {
+            Ok(version) => server.version = version,
+            Err(reason) => return Err(StartError::NotReady(format!("{reason}{}", server.last_words()))),
+        }
+        Ok(server)
+    }
+
+    async fn become_ready(&mut self) -> Result<String, String> {
+        let stdout = self.child.stdout.take().ok_or("it has no output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        loop {
+            let line = lines.next_line().await.map_err(|error| error.to_string())?;
+            let Some(line) = line else {
+                let status = self.child.wait().await.map_err(|error| error.to_string())?;
+                return Err(format!("it ended with {status}"));
+            };
+            let ready = line.contains("server listening on");
+            remember(&self.log, line);
+            if ready {
+                break;
+            }
+        }
+        tokio::spawn(collect(lines.into_inner(), Arc::clone(&self.log)));
+        self.client.wait_until_healthy().await.map_err(|error| error.to_string())
+    }
+
+    /// Waits until the process has ended.
+    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Whether the process has ended.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The last lines it wrote, for the reason of a failure.
+    pub(super) fn last_words(&self) -> String {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines: Vec<_> = log.iter().rev().take(3).rev().map(String::as_str).collect();
+        if lines.is_empty() { String::new() } else { format!("; its last words: {}", lines.join(" | ")) }
+    }
+
+    /// Asks it to end, then makes it.
+    pub(super) async fn stop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        // What remains is killed with the handle.
+        let _ = timeout(GRACE, self.child.wait()).await;
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            // It may have ended this moment.
+            let _ = killpg(Pid::from_raw(id), signal);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+}
+
+fn command(binary: &Path, port: u16, folder: &Path, variables: Vec<(String, String)>) -> Command {
+    let mut command = Command::new(binary);
+    command.args(["serve", "--hostname", "127.0.0.1", "--port", &port.to_string()]).current_dir(folder);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FARHAND_")) {
+        command.env_remove(name);
+    }
+    command.envs(variables).process_group(0).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // SAFETY: `prctl` is one system call and allocates nothing, so it may run between fork and exec.
+    unsafe {
+        command.pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
+    }
+    command
+}
+
+/// A port that was free a moment ago. OpenCode does not tell a port of its own choice reliably.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+async fn collect(output: impl AsyncRead + Unpin, log: Log) {
+    let mut lines = BufReader::new(output).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        remember(&log, line);
+    }
+}
+
+fn remember(log: &Log, line: String) {
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    log.push_back(line.chars().take(500).collect());
+    if log.len() > LOG_LINES_MAX {
+        log.pop_front();
+    }
+}

@@ -1,0 +1,105 @@
+//! Where commands arrive: accepts each once, remembers it, and hands turns to the worker.
+//!
+//! Deciding and recording happens without waiting, so that the answer and `turn_received` leave at once. The link calls it with
+//! every command; the worker tells it when a turn is over.
+
+use crate::ledger::Ledger;
+use crate::spool::Spool;
+use protocol::id::{CommandId, TurnId};
+use protocol::runner::{RunnerCommand, RunnerEvent, TurnOrder};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A turn that the runner has accepted.
+pub(crate) struct AcceptedTurn {
+    pub(crate) order: TurnOrder,
+    pub(crate) received: Instant,
+    /// Cancelled when a participant stops the turn.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Shared by link and worker.
+pub(crate) struct Desk {
+    spool: Arc<Spool>,
+    state: Mutex<State>,
+}
+
+struct State {
+    ledger: Ledger,
+    turns: mpsc::UnboundedSender<AcceptedTurn>,
+    running: Option<(TurnId, CancellationToken)>,
+}
+
+impl Desk {
+    /// The desk, and the turns that it accepts.
+    pub(crate) fn new(spool: Arc<Spool>, ledger: Ledger) -> (Self, mpsc::UnboundedReceiver<AcceptedTurn>) {
+        let (turns, accepted) = mpsc::unbounded_channel();
+        (Self { spool, state: Mutex::new(State { ledger, turns, running: None }) }, accepted)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries a command out; the error is for humans.
+    pub(crate) fn handle(&self, id: CommandId, command: RunnerCommand) -> Result<(), String> {
+        let mut state = self.state();
+        if state.ledger.has_command(&id) {
+            return Ok(());
+        }
+        match command {
+            RunnerCommand::StartTurn { turn } => self.start(&mut state, id, turn),
+            RunnerCommand::StopTurn { turn_id } => {
+                if let Some((running, stop)) = &state.running
+                    && *running == turn_id
+                {
+                    stop.cancel();
+                }
+                state
+                    .ledger
+                    .record_command(id)
+                    .map_err(|error| format!("the runner's ledger cannot be written: {error}"))
+            }
+            RunnerCommand::Unknown => {
+                Err("this runner does not know the command; it is older than the bridge".into())
+            }
+        }
+    }
+
+    fn start(&self, state: &mut State, id: CommandId, order: TurnOrder) -> Result<(), String> {
+        if state.ledger.has_turn(&order.turn_id, order.attempt) {
+            return Ok(());
+        }
+        if let Some(open) = state.ledger.open_turn() {
+            return Err(format!("turn {} is still running in this sandbox", open.turn_id));
+        }
+        let received = Instant::now();
+        let event = RunnerEvent::TurnReceived { turn_id: order.turn_id.clone(), attempt: order.attempt };
+        let full = |error| format!("the runner's spool cannot be written: {error}");
+        state.ledger.begin_turn(id, order.clone()).map_err(full)?;
+        self.spool.append_now(&event).map_err(full)?;
+        let stop = CancellationToken::new();
+        state.running = Some((order.turn_id.clone(), stop.clone()));
+        state
+            .turns
+            .send(AcceptedTurn { order, received, stop })
+            .map_err(|_| "the runner is ending".to_owned())
+    }
+
+    /// The turn that an earlier runner left open.
+    pub(crate) fn abandoned_turn(&self) -> Option<TurnOrder> {
+        let state = self.state();
+        if state.running.is_some() { None } else { state.ledger.open_turn().cloned() }
+    }
+
+    /// Records the end of the open turn; to be called right after its last event was appended.
+    pub(crate) fn end_turn(&self) {
+        let mut state = self.state();
+        state.running = None;
+        if let Err(error) = state.ledger.end_turn() {
+            eprintln!("runner: the end of the turn is not in the ledger: {error}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The repository of the session: set up once, then one commit and push per turn, in the author's name.
+//!
+//! Only the session's branch is pushed, to the gateway and nowhere else, and never by force. What the agent does to remotes,
+//! branches or hooks does not change that: when it left the branch, what it has checked out is what is pushed. Called by `worker`
+//! and `turn`.
+
+mod command;
+mod diff;
+mod identity;
+mod patch;
+mod push;
+
+use crate::environment::Environment;
+use command::Git;
+pub(crate) use command::{GitError, gateway_settings, settings_as_variables};
+pub(crate) use identity::{Identity, subject_of};
+use protocol::runner::RunnerConfiguration;
+use protocol::timeline::{Change, FileDiff};
+use push::push;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a fetch is tried again while the gateway does not answer.
+const FETCH_TRIED_FOR: Duration = Duration::from_secs(60);
+
+/// The workspace's repository.
+pub(crate) struct Workspace {
+    git: Git,
+    folder: PathBuf,
+    url: String,
+    branch: String,
+    default_branch: String,
+}
+
+/// What a turn began with.
+pub(crate) struct TurnStart {
+    head: String,
+}
+
+/// What a turn left.
+#[derive(Debug)]
+pub(crate) struct TurnResult {
+    pub(crate) change: Option<Change>,
+    pub(crate) files: Vec<FileDiff>,
+}
+
+/// The workspace cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkspaceError {
+    /// Something of git's.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The folder cannot be used.
+    #[error("the workspace folder cannot be used")]
+    Folder(#[source] std::io::Error),
+    /// A name that git does not take for a branch.
+    #[error("{0:?} cannot be the name of a branch; check the deployment's branch prefix")]
+    BranchName(String),
+    /// There is nothing to start from.
+    #[error("the repository has no branch {0}; push a first commit to it, or set the right default branch")]
+    DefaultBranch(String),
+}
+
+impl Workspace {
+    /// The repository's place, before anything is there.
+    pub(crate) fn new(environment: &Environment, configuration: &RunnerConfiguration) -> Self {
+        Self {
+            git: Git::new(environment),
+            folder: environment.workspace.clone(),
+            url: format!("{}/git/{}.git", environment.bridge_url, configuration.repository),
+            branch: configuration.branch.clone(),
+            default_branch: configuration.default_branch.clone(),
+        }
+    }
+
+    /// Whether a repository is there already, from a snapshot or an earlier runner.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.folder.join(".git/HEAD").exists()
+    }
+
+    /// Makes the session's branch the one that is checked out: from the code host where it exists there, else from the default
+    /// branch. What a restored workspace has stays.
+    pub(crate) async fn set_up(&self) -> Result<(), WorkspaceError> {
+        for name in [&self.branch, &self.default_branch] {
+            if name.starts_with('-') || !self.is_branch_name(name).await? {
+                return Err(WorkspaceError::BranchName(name.clone()));
+            }
+        }
+        if !self.is_restored() {
+            std::fs::create_dir_all(&self.folder).map_err(WorkspaceError::Folder)?;
+            self.git.run(&["init", "--quiet", "--initial-branch", &self.branch]).await?;
+        }
+        self.remove_stale_locks();
+        self.git.run(&["config", "remote.origin.url", &self.url]).await?;
+        self.git.run(&["config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"]).await?;
+        push::retried(FETCH_TRIED_FOR, || self.git.run_remote(&["fetch", "--quiet", "--prune", "origin"]))
+            .await?;
+
+        let remote_default = format!("refs/remotes/origin/{}", self.default_branch);
+        if self.git.resolve(&remote_default).await?.is_none() {
+            return Err(WorkspaceError::DefaultBranch(self.default_branch.clone()));
+        }
+        self.git.run(&["symbolic-ref", "refs/remotes/origin/HEAD", &remote_default]).await?;
+        if self.git.resolve(&format!("refs/heads/{}", self.branch)).await?.is_none() {
+            let remote = self.remote_branch();
+            let start = if self.git.resolve(&remote).await?.is_some() { remote } else { remote_default };
+            self.git.run(&["checkout", "--quiet", "--no-track", "-B", &self.branch, &start, "--"]).await?;
+        } else {
+            self.catch_up().await?;
+        }
+        Ok(())
+    }
+
+    /// A restored workspace goes on from what was pushed after its snapshot, when nothing in it stands against that.
+    async fn catch_up(&self) -> Result<(), GitError> {
+        let remote = self.remote_branch();
+        if self.git.resolve(&remote).await?.is_some()
+            && self.git.succeeds(&["merge-base", "--is-ancestor", "HEAD", &remote]).await?
+            && !self.git.succeeds(&["merge", "--quiet", "--ff-only", &remote]).await?
+        {
+            eprintln!("runner: the workspace has changes of its own and stays behind its branch");
+        }
+        Ok(())
+    }
+
+    async fn is_branch_name(&self, name: &str) -> Result<bool, GitError> {
+        let full = format!("refs/heads/{name}");
+        // Runs in a folder that exists in any case: the workspace may not.
+        let checked = tokio::process::Command::new("git").args(["check-ref-format", &full]).status().await;
+        Ok(checked.map_err(GitError::Start)?.success())
+    }
+
+    fn remote_branch(&self) -> String {
+        format!("refs/remotes/origin/{}", self.branch)
+    }
+
+    /// A git process that was killed leaves its lock behind. Only called while nothing else uses the repository.
+    fn remove_stale_locks(&self) {
+        for name in ["index.lock", "HEAD.lock", "config.lock"] {
+            // Usually there is none.
+            let _ = std::fs::remove_file(self.folder.join(".git").join(name));
+        }
+    }
+
+    /// Sets the identity for the agent's own commits and notes where the turn begins.
+    pub(crate) async fn begin_turn(&self, who: &Identity) -> Result<TurnStart, GitError> {
+        self.git.run(&["config", "user.name", &who.name]).await?;
+        self.git.run(&["config", "user.email", &who.email]).await?;
+        Ok(TurnStart { head: self.head().await? })
+    }
+
+    async fn head(&self) -> Result<String, GitError> {
+        let missing =
+            || GitError::Refused { command: "rev-parse".into(), message: "there is no commit".into() };
+        self.git.resolve("HEAD^{commit}").await?.ok_or_else(missing)
+    }
+
+    /// Commits what is left, pushes the branch, and tells what changed. An error means that the branch at the code host may lack
+    /// commits of this turn.
+    pub(crate) async fn end_turn(
+        &self,
+        start: Option<&TurnStart>,
+        who: &Identity,
+        subject: &str,
+    ) -> Result<TurnResult, GitError> {
+        self.commit_rest(who, subject).await?;
+        let head = self.head().await?;
+        let remote = self.git.resolve(&self.remote_branch()).await?;
+        let to_push = match &remote {
+            Some(remote) => *remote != head,
+            None => self.has_own_commits(&head).await?,
+        };
+        if to_push {
+            push(&self.git, &self.url, &self.branch, &head).await?;
+            self.return_to_branch(&head).await?;
+        }
+        let moved = to_push || (remote.is_some() && start.is_some_and(|start| start.head != head));
+        if !moved {
+            return Ok(TurnResult { change: None, files: Vec::new() });
+        }
+        let (total, files) = diff::of_branch(&self.git, &self.default_branch, &head).await?;
+        let subject = self.git.run(&["log", "-1", "--format=%s", &head, "--"]).await?;
+        let change = Change {
+            branch: self.branch.clone(),
+            commit: head,
+            subject: subject.trim_end().to_owned(),
+            files_changed: total.files,
+            additions: total.additions,
+            deletions: total.deletions,
+        };
+        Ok(TurnResult { change: Some(change), files })
+    }
+
+    async fn commit_rest(&self, who: &Identity, subject: &str) -> Result<(), GitError> {
+        let add = ["add", "--all", "--", "."];
+        if let Err(error) = self.git.run(&add).await {
+            // A git process of the agent that was stopped leaves a lock.
+            if !error.to_string().contains(".lock") {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.remove_stale_locks();
+            self.git.run(&add).await?;
+        }
+        if self.git.succeeds(&["diff", "--cached", "--quiet", "--ignore-submodules=none"]).await? {
+            return Ok(());
+        }
+        self.git.commit(who, subject).await
+    }
+
+    /// Whether there is anything that the default branch does not have.
+    async fn has_own_commits(&self, head: &str) -> Result<bool, GitError> {
+        let range = format!("refs/remotes/origin/{}..{head}", self.default_branch);
+        Ok(self.git.run(&["rev-list", "--count", &range, "--"]).await?.trim() != "0")
+    }
+
+    /// The agent may have left the branch; the next turn begins on it.
+    async fn return_to_branch(&self, head: &str) -> Result<(), GitError> {
+        let branch = format!("refs/heads/{}", self.branch);
+        if self.git.run(&["rev-parse", "--symbolic-full-name", "HEAD"]).await?.trim() != branch {
+            self.git.run(&["checkout", "--quiet", "--no-track", "-B", &self.branch, head, "--"]).await?;
+        }
+        Ok(())
+    }
+}
