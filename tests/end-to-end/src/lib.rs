@@ -1,1 +1,1 @@
-//! Placeholder until its first module lands.
+//! The whole product on real parts, as people use it, in `tests/`. There is nothing to call here.

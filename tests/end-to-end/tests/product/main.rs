@@ -1,0 +1,24 @@
+//! One session and another, through the Worker in workerd, the bridge, a sandbox, an agent, git and the code host.
+//!
+//! The binaries are built before (`cargo xtask test`). Each test has a stack of its own.
+
+mod faults;
+mod observer;
+mod sandbox;
+mod turns;
+
+use observer::Observer;
+use protocol::id::SessionId;
+use stack::{Agent, Client, Options, Stack};
+
+/// A stack with the scripted agent.
+async fn scripted(name: &str) -> anyhow::Result<Stack> {
+    Ok(Stack::start(Options { agent: Agent::Scripted, ..Options::new(name) }).await?)
+}
+
+/// A session of this user with its first prompt, and somebody watching it.
+async fn session(client: &Client, prompt: &str) -> anyhow::Result<(SessionId, Observer)> {
+    let session = client.create_session("acme/shop", Some(Client::prompt(prompt))).await?;
+    let observer = Observer::join(client, &session).await?;
+    Ok((session, observer))
+}
