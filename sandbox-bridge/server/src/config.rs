@@ -86,6 +86,9 @@ pub enum ConfigError {
     /// A key of the git credentials is no origin.
     #[error("{GIT_CREDENTIALS_VARIABLE}: {0:?} is no origin; write it like https://github.com")]
     Origin(String),
+    /// Nobody could tell the edge where this replica is.
+    #[error("with --listen {0}, give --public-url: the https address at which the edge reaches this replica")]
+    PublicUrl(SocketAddr),
     /// Plain HTTP would leave the machine.
     #[error("{what} would send plain HTTP beyond this machine: {remedy}")]
     PlainHttp {
@@ -207,6 +210,11 @@ impl ServeArguments {
                 remedy: "listen on 127.0.0.1, or put TLS in front and say so with --behind-tls",
             });
         }
+        match &self.public_url {
+            Some(url) => refuse_plain_http("--public-url", url)?,
+            None if self.listen.ip().is_loopback() => {}
+            None => return Err(ConfigError::PublicUrl(self.listen)),
+        }
         refuse_plain_http("--edge-url", &self.edge_url)
     }
 }
@@ -301,6 +309,28 @@ mod tests {
         ] {
             assert_eq!(refuse_plain_http("x", &Url::parse(url).unwrap()).is_ok(), allowed, "{url}");
         }
+    }
+
+    #[test]
+    fn a_listener_beyond_loopback_needs_tls_and_an_address() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            serve: ServeArguments,
+        }
+        let check = |flags: &[&str]| {
+            let usual = ["x", "--edge-url", "https://farhand.example", "--state", "s", "--runner", "r"];
+            let arguments = usual.into_iter().chain(flags.iter().copied());
+            <Command as clap::Parser>::try_parse_from(arguments).unwrap().serve.check()
+        };
+        assert!(check(&[]).is_ok());
+        assert!(check(&["--listen", "[::1]:0"]).is_ok());
+        assert!(matches!(check(&["--listen", "0.0.0.0:80"]), Err(ConfigError::PlainHttp { .. })));
+        let open = ["--listen", "0.0.0.0:80", "--behind-tls"];
+        assert!(matches!(check(&open), Err(ConfigError::PublicUrl(_))));
+        let with = |url| check(&[open.as_slice(), &["--public-url", url]].concat());
+        assert!(with("https://bridge.example").is_ok());
+        assert!(matches!(with("http://bridge.example"), Err(ConfigError::PlainHttp { .. })));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod binary;
 mod git;
 mod hub;
 mod model;

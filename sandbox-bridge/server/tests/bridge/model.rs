@@ -15,10 +15,13 @@ use tokio_util::io::ReaderStream;
 
 const KEY: &str = "canary-model-key";
 
+/// Method, path, headers and length of a request.
+type Seen = (Method, String, HeaderMap, usize);
+
 /// A provider that answers with the chunks that the test gives it.
 #[derive(Clone)]
 struct Upstream {
-    seen: Arc<Mutex<Vec<(Method, String, HeaderMap, usize)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     chunks: Arc<Mutex<Option<tokio::io::DuplexStream>>>,
 }
 
@@ -59,7 +62,7 @@ impl Scene {
         self.stack.http.post(format!("http://{}/model/{path}", self.place.url)).bearer_auth(&self.place.token)
     }
 
-    fn seen(&self) -> Vec<(Method, String, HeaderMap, usize)> {
+    fn seen(&self) -> Vec<Seen> {
         self.upstream.seen.lock().unwrap().clone()
     }
 }
