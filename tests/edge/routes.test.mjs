@@ -159,6 +159,13 @@ test("a request that changes something may prove itself without an origin", asyn
   }
 });
 
+test("a request without a body needs no media type", async () => {
+  const ada = await edge.client(ADA);
+  const headers = { cookie: ada.cookie, origin: edge.origin };
+  const { status } = await read(await edge.server.fetch("/api/sign-out", { method: "POST", headers }));
+  assert.equal(status, 200);
+});
+
 test("every body has a limit that is stated", async () => {
   const ada = await edge.client(ADA);
   const large = JSON.stringify({ login: "x".repeat(256 * 1024) });
