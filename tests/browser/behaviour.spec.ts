@@ -41,6 +41,7 @@ test("a session starts with repository, model and prompt", async ({ page }) => {
   deployment.snapshot = starting();
   await deployment.install();
   await page.goto("/");
+  await expect(page.getByRole("link", { name: "New session" }).first()).toBeVisible();
   await page.keyboard.press("c");
   const picker = page.getByRole("combobox", { name: "Repository" });
   await expect(picker).toHaveValue("acme/billing-api");
@@ -284,6 +285,7 @@ test("the timeline follows its end until one scrolls away", async ({ page }) => 
 
 test("keys move through the list, search it and go away while one types", async ({ page }) => {
   await open(page);
+  await expect(page.getByRole("link", { name: /Move webhook retries/ })).toBeVisible();
   await page.keyboard.press("Escape");
   await page.keyboard.press("j");
   await page.keyboard.press("Enter");

@@ -13,5 +13,6 @@ export { TimelineView } from "./components/timeline-view.jsx";
 export { type ConnectionStatus, type StopReason, TicketRefused } from "./connection.js";
 export { formatAge, startOfDay } from "./format.js";
 export { newPromptId } from "./ids.js";
+export { keyName } from "./keys.js";
 export { openSession, type Session } from "./session-store.js";
 export { artifactOf, runningTurn } from "./timeline.js";

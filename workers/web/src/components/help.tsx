@@ -1,5 +1,5 @@
 /** The sheet with the keyboard shortcuts. */
-import { Icon } from "@farhand/session-view";
+import { Icon, keyName } from "@farhand/session-view";
 import { For, type JSX } from "solid-js";
 import { SHORTCUT_HELP } from "../keyboard.js";
 
@@ -22,7 +22,7 @@ export function Help(props: { dialog(element: HTMLDialogElement): void }): JSX.E
           {([keys, meaning]) => (
             <div>
               <dt>
-                <kbd>{keys}</kbd>
+                <kbd>{keyName(keys)}</kbd>
               </dt>
               <dd>{meaning}</dd>
             </div>

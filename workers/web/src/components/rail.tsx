@@ -1,6 +1,6 @@
 /** The session list: new session, search, filter, groups, and at its foot the user and the theme. */
 import type { SessionSummary, User } from "@farhand/protocol";
-import { Avatar, formatAge, Icon, type IconName, LineCounts, Spinner } from "@farhand/session-view";
+import { Avatar, formatAge, Icon, type IconName, keyName, LineCounts, Spinner } from "@farhand/session-view";
 import { createMemo, createSignal, For, type JSX, Match, Show, Switch } from "solid-js";
 import { signOut } from "../account.js";
 import { followLink, route } from "../router.js";
@@ -29,51 +29,9 @@ export function Rail(props: RailProps): JSX.Element {
   const groups = createMemo(() => groupSessions(shown(), props.listing.now()));
   return (
     <nav class="rail" aria-label="Sessions">
-      <div class="rail-head">
-        <a class="brand" href="/" onClick={followLink}>
-          <Mark />
-          Farhand
-        </a>
-        <button
-          type="button"
-          class="icon-button rail-hide"
-          aria-label="Hide the session list"
-          title="Hide (⌘B)"
-          onClick={() => props.onHide()}
-        >
-          <Icon name="sidebar" size={17} />
-        </button>
-      </div>
-      <a class="button is-primary rail-new" href="/new" onClick={followLink}>
-        <Icon name="plus" size={16} />
-        New session
-        <span class="key" aria-hidden="true">
-          C
-        </span>
-      </a>
-      <label class="search">
-        <Icon name="search" />
-        <span class="visually-hidden">Search sessions</span>
-        <input
-          type="search"
-          placeholder="Search sessions"
-          ref={props.searchField}
-          value={search()}
-          onInput={(event) => setSearch(event.currentTarget.value)}
-        />
-        <span class="key" aria-hidden="true">
-          ⌘K
-        </span>
-      </label>
-      <fieldset class="filter">
-        <legend class="visually-hidden">Whose sessions</legend>
-        <button type="button" aria-pressed={mine()} onClick={() => choose(true)}>
-          Mine
-        </button>
-        <button type="button" aria-pressed={!mine()} onClick={() => choose(false)}>
-          Team
-        </button>
-      </fieldset>
+      <RailHead onHide={props.onHide} />
+      <Search value={search()} onInput={setSearch} field={props.searchField} />
+      <Filter mine={mine()} onChoose={choose} />
       <h2 class="visually-hidden">Sessions</h2>
       <div class="rail-list" data-list>
         <Switch>
@@ -112,6 +70,72 @@ export function Rail(props: RailProps): JSX.Element {
       </div>
       <RailFoot user={props.user} onHelp={props.onHelp} />
     </nav>
+  );
+}
+
+function RailHead(props: { onHide(): void }): JSX.Element {
+  return (
+    <>
+      <div class="rail-head">
+        <a class="brand" href="/" onClick={followLink}>
+          <Mark />
+          Farhand
+        </a>
+        <button
+          type="button"
+          class="icon-button rail-hide"
+          aria-label="Hide the session list"
+          title={`Hide (${keyName("⌘B")})`}
+          onClick={() => props.onHide()}
+        >
+          <Icon name="sidebar" size={17} />
+        </button>
+      </div>
+      <a class="button is-primary rail-new" href="/new" onClick={followLink}>
+        <Icon name="plus" size={16} />
+        New session
+        <span class="key" aria-hidden="true">
+          C
+        </span>
+      </a>
+    </>
+  );
+}
+
+function Search(props: {
+  value: string;
+  onInput(value: string): void;
+  field(element: HTMLInputElement): void;
+}): JSX.Element {
+  return (
+    <label class="search">
+      <Icon name="search" />
+      <span class="visually-hidden">Search sessions</span>
+      <input
+        type="search"
+        placeholder="Search sessions"
+        ref={props.field}
+        value={props.value}
+        onInput={(event) => props.onInput(event.currentTarget.value)}
+      />
+      <span class="key" aria-hidden="true">
+        {keyName("⌘K")}
+      </span>
+    </label>
+  );
+}
+
+function Filter(props: { mine: boolean; onChoose(mine: boolean): void }): JSX.Element {
+  return (
+    <fieldset class="filter">
+      <legend class="visually-hidden">Whose sessions</legend>
+      <button type="button" aria-pressed={props.mine} onClick={() => props.onChoose(true)}>
+        Mine
+      </button>
+      <button type="button" aria-pressed={!props.mine} onClick={() => props.onChoose(false)}>
+        Team
+      </button>
+    </fieldset>
   );
 }
 

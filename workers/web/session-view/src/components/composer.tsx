@@ -3,6 +3,7 @@
  * Used in a session and, with a repository in front, for a new one.
  */
 import { createEffect, createSignal, createUniqueId, type JSX, on, Show } from "solid-js";
+import { keyName } from "../keys.js";
 import type { KeyValueStore } from "../outbox.js";
 import { Icon } from "./icons.jsx";
 
@@ -109,7 +110,7 @@ export function Composer(props: ComposerProps): JSX.Element {
           class="send-button"
           aria-label={props.sendLabel}
           aria-disabled={reason() !== undefined}
-          title={reason() ?? `${props.sendLabel} (⌘↵)`}
+          title={reason() ?? `${props.sendLabel} (${keyName("⌘↵")})`}
         >
           <Show when={!sending()} fallback={<span class="spinner" aria-hidden="true" />}>
             <Icon name="arrowUp" size={18} />
