@@ -6,6 +6,7 @@ use super::outcome::{TurnReport, cut};
 use super::prompt::refuse;
 use super::sandbox::SandboxPhase;
 use super::step::Step;
+use super::turn::StopState;
 use protocol::bridge::{EventBatch, RunnerAttached, SandboxEnded};
 use protocol::error::ErrorCode;
 use protocol::id::SandboxId;
@@ -34,7 +35,6 @@ impl Step<'_> {
         }
         let now = self.now();
         let Some(sandbox) = &mut self.session.sandbox else { return Reply::Done };
-        let moved = sandbox.bridge_url.as_deref() != Some(attached.bridge_url.as_str());
         sandbox.bridge_url = Some(attached.bridge_url);
         sandbox.heard_at = now;
         let acked = sandbox.runner_seq;
@@ -42,10 +42,22 @@ impl Step<'_> {
             sandbox.phase = SandboxPhase::Attached;
             self.set_starting("the runner is connected");
         }
-        if moved && self.session.turn.as_ref().is_some_and(|turn| !turn.received) {
+        self.repeat_orders();
+        Reply::Acked { acked }
+    }
+
+    /// The bridge that was given an order may have died with it: whatever is unanswered is due at once.
+    fn repeat_orders(&mut self) {
+        if self.session.turn.as_ref().is_some_and(|turn| !turn.received) {
             self.repeat_turn_order();
         }
-        Reply::Acked { acked }
+        let stops = self.session.turn.as_ref().is_some_and(|turn| turn.stop != StopState::None);
+        if let Some(work) = self.stop_order().filter(|_| stops) {
+            self.enqueue(work);
+        }
+        if let Some(work) = self.snapshot_order() {
+            self.enqueue(work);
+        }
     }
 
     pub(super) fn take_events(&mut self, batch: EventBatch) -> Reply {

@@ -1,7 +1,7 @@
 //! The session's sandbox: ordered when a prompt needs one, watched, and given up for a new generation when it is lost.
 
 use super::input::{Effect, Work, WorkOutcome};
-use super::session::{PullRequestState, Saving};
+use super::session::PullRequestState;
 use super::step::Step;
 use protocol::bridge::SandboxSource;
 use protocol::id::{SandboxId, SnapshotId};
@@ -130,11 +130,9 @@ impl Step<'_> {
     /// Makes the sandbox end and its words stale.
     pub(super) fn retire_sandbox(&mut self) {
         let generation = self.session.generation;
-        if let Some(Saving { snapshot_id, .. }) = self.session.saving.take()
-            && let Some(sandbox) = &self.session.sandbox
-        {
-            let sandbox_id = sandbox.id.clone();
-            self.withdraw(&Work::TakeSnapshot { sandbox_id, generation, snapshot_id });
+        if let Some(work) = self.snapshot_order() {
+            self.withdraw(&work);
+            self.session.saving = None;
         }
         let Some(sandbox) = self.session.sandbox.take() else { return };
         self.withdraw(&Work::CreateSandbox {
@@ -240,14 +238,9 @@ impl Step<'_> {
     }
 
     pub(super) fn give_up_snapshot(&mut self, reason: String) {
-        let generation = self.session.generation;
-        let (Some(Saving { snapshot_id, .. }), Some(sandbox)) =
-            (self.session.saving.take(), &self.session.sandbox)
-        else {
-            return;
-        };
-        let sandbox_id = sandbox.id.clone();
-        self.withdraw(&Work::TakeSnapshot { sandbox_id, generation, snapshot_id });
+        let Some(work) = self.snapshot_order() else { return };
+        self.session.saving = None;
+        self.withdraw(&work);
         self.record(SessionEvent::EffectFailed { what: "saving the sandbox".to_owned(), reason });
     }
 }

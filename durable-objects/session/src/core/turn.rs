@@ -180,16 +180,21 @@ impl Step<'_> {
     }
 
     fn order_snapshot(&mut self) {
-        let since = self.now();
         let snapshot_id = SnapshotId::from_random(self.draw());
-        let Some(sandbox) = &self.session.sandbox else { return };
-        let work = Work::TakeSnapshot {
+        self.session.saving = Some(Saving { snapshot_id, since: self.now() });
+        if let Some(work) = self.snapshot_order() {
+            self.enqueue(work);
+        }
+    }
+
+    /// The order of the snapshot that is being taken.
+    pub(super) fn snapshot_order(&self) -> Option<Work> {
+        let (saving, sandbox) = (self.session.saving.as_ref()?, self.session.sandbox.as_ref()?);
+        Some(Work::TakeSnapshot {
             sandbox_id: sandbox.id.clone(),
             generation: self.session.generation,
-            snapshot_id: snapshot_id.clone(),
-        };
-        self.session.saving = Some(Saving { snapshot_id, since });
-        self.enqueue(work);
+            snapshot_id: saving.snapshot_id.clone(),
+        })
     }
 
     pub(super) fn record_artifact(&mut self, name: &str, turn_id: &TurnId, content: ArtifactContent) {

@@ -124,6 +124,35 @@ fn an_unconfirmed_turn_is_sent_again() {
 }
 
 #[test]
+fn a_bridge_that_comes_back_is_told_again_what_it_may_have_forgotten() {
+    let mut rig = Rig::running();
+    let turn_id = rig.turn();
+    rig.apply(Input::StopRequested { turn_id, by: user("ada").id });
+    check(
+        &rig.attach("http://127.0.0.1:1"),
+        &expect![[r#"
+        + stop_turn
+        = Acked { acked: 3 }
+    "#]],
+    );
+    rig.end_turn(None);
+    check(
+        &rig.attach("http://127.0.0.1:1"),
+        &expect![[r#"
+        + take_snapshot
+        = Acked { acked: 4 }
+    "#]],
+    );
+    rig.finish_snapshot(WorkOutcome::Done);
+    check(
+        &rig.attach("http://127.0.0.1:1"),
+        &expect![[r#"
+        = Acked { acked: 4 }
+    "#]],
+    );
+}
+
+#[test]
 fn a_stop_that_is_not_answered_is_repeated_and_then_enforced() {
     let mut rig = Rig::running();
     rig.prompt(2);
