@@ -2,9 +2,17 @@
 //!
 //! What the kernel or the host cannot do is skipped with its reason printed; see it with `--nocapture`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failing helper is a failing test"
+)]
+
 mod adopt;
 mod jail;
 mod lifecycle;
 mod ordinary;
+mod runner;
 mod support;
 mod weak;

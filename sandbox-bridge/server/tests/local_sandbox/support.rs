@@ -3,8 +3,6 @@
 //! The stand-in is a shell script that fetches commands through the sandbox's own door and posts what came out, so every test
 //! also goes through the socket. State directories lie in a directory that only this account may enter.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
-
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::routing::{get, post};
@@ -27,7 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const TOKEN: &str = "sandbox-token-of-this-test";
 
 /// Fetches a script, runs it, posts its output. Comes back when the bridge was away.
-const AGENT: &str = r#"
+pub(crate) const AGENT: &str = r#"
 call() { curl -s --fail ${BRIDGE_SOCKET:+--unix-socket $BRIDGE_SOCKET} "$@"; }
 while true; do
     if call -o /tmp/next-$$ "$URL/next"; then
@@ -63,7 +61,11 @@ pub(crate) struct Desk(Arc<Mutex<HashMap<SandboxId, Post>>>);
 
 impl Desk {
     pub(crate) fn router(&self) -> Router {
-        Router::new().route("/next", get(next)).route("/result", post(result)).with_state(self.clone())
+        Router::new()
+            .route("/next", get(next))
+            .route("/result", post(result))
+            .route("/size", post(size))
+            .with_state(self.clone())
     }
 
     fn with<T>(&self, id: &SandboxId, what: impl FnOnce(&mut Post) -> T) -> T {
@@ -112,6 +114,10 @@ async fn next(State(desk): State<Desk>, Extension(SocketSandbox(id)): Extension<
         post.waiting = Some(answer);
     });
     script
+}
+
+async fn size(body: axum::body::Body) -> String {
+    axum::body::to_bytes(body, 64 << 20).await.unwrap().len().to_string()
 }
 
 #[derive(serde::Deserialize)]

@@ -160,7 +160,7 @@ impl Running {
                 tracing::debug!("nobody listens for ended sandboxes");
             }
         }
-        let _ = self.ended.send(true);
+        self.ended.send_replace(true);
         inner.empty_trash().await;
     }
 
