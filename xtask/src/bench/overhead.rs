@@ -1,0 +1,196 @@
+//! B6: what Farhand itself adds, on a warm session with the scripted agent.
+//!
+//! - `prompt_to_agent_ms`: the session accepts a prompt (its `submitted_at`) → the runner has the turn (its time of the first words less
+//!   its own measure of how long they took). Whole milliseconds, as both clocks write them.
+//! - `first_delta_ms`: the runner has the first words of a quiet stream (`started_at`) → a viewer has read them.
+//! - `agent_to_viewer_ms`: a command in the sandbox prints the time → each of 100 viewers has read that line.
+
+use super::statistics::{percentile, rounded};
+use crate::progress::Progress;
+use crate::setup::NativeProfile;
+use anyhow::{Context as _, bail};
+use protocol::client::{ClientMessage, ServerMessage};
+use protocol::id::{PromptId, SessionId};
+use protocol::timeline::{ItemContent, SessionEvent, TurnOutcome};
+use serde_json::{Value, json};
+use stack::{Agent, Binaries, Client, Options, SessionSocket, Stack, StackError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Measured prompts, after the ones that warm up.
+const PROMPTS: usize = 150;
+const WARM_UP: usize = 10;
+const VIEWERS: usize = 100;
+/// A viewer's stream: lines, and the time between two.
+const LINES: usize = 200;
+const COLD_TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The session is quiet when nothing came for this long: snapshots of the last turn are done.
+const QUIET: Duration = Duration::from_millis(100);
+
+fn now_ms() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |duration| duration.as_secs_f64() * 1000.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are below 2^53")]
+fn as_ms(number: u64) -> f64 {
+    number as f64
+}
+
+/// Measures B6.
+pub(super) async fn measure(progress: &Progress) -> anyhow::Result<Value> {
+    let mut options = Options::new("bench");
+    options.agent = Agent::Scripted;
+    options.binaries = Binaries::of_profile(NativeProfile::Native.folder());
+    options.weak_sandbox = crate::demo::weak_sandbox(false, false, &options.binaries, progress)?;
+    let stack = Stack::start(options).await?;
+    let client = stack.sign_in("ada").await?;
+    let session = client.create_session("acme/shop", Some(Client::prompt("say warm"))).await?;
+    let mut socket = client.socket(&session, None).await?;
+    settle(&mut socket, COLD_TIMEOUT).await?;
+
+    let (mut accepted, mut first) = (Vec::new(), Vec::new());
+    for round in 0..WARM_UP + PROMPTS {
+        let sample = prompt(&mut socket, "say x").await?;
+        if round >= WARM_UP {
+            accepted.push(sample.accepted_to_agent_ms);
+            first.push(sample.first_delta_ms);
+        }
+        quiet(&mut socket).await?;
+    }
+    let viewers = viewers(&client, &session, &mut socket).await?;
+    drop(stack);
+    let figure = |samples: &[f64], share| percentile(samples, share).map(rounded);
+    Ok(json!({
+        "prompt_to_agent_ms": figure(&accepted, 0.5),
+        "prompt_to_agent_p99_ms": figure(&accepted, 0.99),
+        "first_delta_ms": figure(&first, 0.5),
+        "agent_to_viewer_ms": figure(&viewers, 0.5),
+    }))
+}
+
+struct Sample {
+    accepted_to_agent_ms: f64,
+    first_delta_ms: f64,
+}
+
+async fn submit(socket: &mut SessionSocket, text: &str) -> anyhow::Result<PromptId> {
+    let request = Client::prompt(text);
+    let id = request.id.clone();
+    socket.send(&ClientMessage::Prompt { prompt: request }).await?;
+    Ok(id)
+}
+
+async fn prompt(socket: &mut SessionSocket, text: &str) -> anyhow::Result<Sample> {
+    let id = submit(socket, text).await?;
+    let (mut submitted, mut seen) = (None, None);
+    loop {
+        let message = socket.next(TIMEOUT).await?;
+        let ServerMessage::Event { event, .. } = message else { continue };
+        match event {
+            SessionEvent::PromptQueued { prompt } if prompt.id == id => submitted = Some(prompt.submitted_at),
+            SessionEvent::ItemChanged { item }
+                if seen.is_none() && matches!(item.content, ItemContent::Text { .. }) =>
+            {
+                seen = Some((item.started_at, now_ms()));
+            }
+            SessionEvent::TurnEnded { end, .. } => {
+                let (seen_at, read_at) = seen.context("the turn said nothing")?;
+                let first_token = end.first_token_ms.context("the runner measured no first token")?;
+                let submitted = submitted.context("the prompt was not queued")?;
+                let received = as_ms(seen_at.0) - as_ms(first_token);
+                return Ok(Sample {
+                    accepted_to_agent_ms: (received - as_ms(submitted.0)).max(0.0),
+                    first_delta_ms: (read_at - as_ms(seen_at.0)).max(0.0),
+                });
+            }
+            SessionEvent::SessionCreated { .. }
+            | SessionEvent::TitleChanged { .. }
+            | SessionEvent::ParticipantJoined { .. }
+            | SessionEvent::PromptQueued { .. }
+            | SessionEvent::PromptCancelled { .. }
+            | SessionEvent::TurnStarted { .. }
+            | SessionEvent::StopRequested { .. }
+            | SessionEvent::ItemChanged { .. }
+            | SessionEvent::ItemAppended { .. }
+            | SessionEvent::SandboxChanged { .. }
+            | SessionEvent::SnapshotTaken { .. }
+            | SessionEvent::ArtifactChanged { .. }
+            | SessionEvent::EffectFailed { .. }
+            | SessionEvent::Unknown => {}
+        }
+    }
+}
+
+/// Waits for the end of the first turn.
+async fn settle(socket: &mut SessionSocket, timeout: Duration) -> anyhow::Result<()> {
+    let ended = socket.until("the end of the first turn", timeout, |message| match message {
+        ServerMessage::Event { event: SessionEvent::TurnEnded { end, .. }, .. } => Some(end.outcome.clone()),
+        ServerMessage::Snapshot { snapshot, .. } => {
+            snapshot.turns.last().and_then(|turn| turn.end.as_ref()).map(|end| end.outcome.clone())
+        }
+        ServerMessage::Event { .. }
+        | ServerMessage::CaughtUp { .. }
+        | ServerMessage::Presence { .. }
+        | ServerMessage::PromptAccepted { .. }
+        | ServerMessage::Rejected { .. }
+        | ServerMessage::Unknown => None,
+    });
+    match ended.await? {
+        TurnOutcome::Completed => quiet(socket).await,
+        other => bail!("the first turn ended as {other:?}"),
+    }
+}
+
+async fn quiet(socket: &mut SessionSocket) -> anyhow::Result<()> {
+    loop {
+        match socket.next(QUIET).await {
+            Ok(_) => {}
+            Err(StackError::Timeout { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// How old each printed line is when a viewer has read it.
+async fn viewers(
+    client: &Client,
+    session: &SessionId,
+    socket: &mut SessionSocket,
+) -> anyhow::Result<Vec<f64>> {
+    let mut tasks = Vec::new();
+    for _ in 0..VIEWERS {
+        let mut viewer = client.socket(session, None).await?;
+        tasks.push(tokio::spawn(async move { watch(&mut viewer).await }));
+    }
+    let command = format!("run i=0; while [ $i -lt {LINES} ]; do date +%s%N; sleep 0.02; i=$((i+1)); done");
+    submit(socket, &command).await?;
+    let mut ages = Vec::new();
+    for task in tasks {
+        ages.extend(task.await.context("a viewer was lost")??);
+    }
+    Ok(ages)
+}
+
+async fn watch(viewer: &mut SessionSocket) -> anyhow::Result<Vec<f64>> {
+    let mut ages = Vec::new();
+    let mut cut = String::new();
+    let mut has_begun = false;
+    loop {
+        let ServerMessage::Event { event, .. } = viewer.next(TIMEOUT).await? else { continue };
+        let read_at = now_ms();
+        if matches!(event, SessionEvent::TurnStarted { .. }) {
+            has_begun = true;
+        } else if let (true, SessionEvent::ItemAppended { text, .. }) = (has_begun, &event) {
+            cut.push_str(text);
+            while let Some((line, rest)) = cut.split_once('\n') {
+                if let Ok(nanoseconds) = line.trim().parse::<u64>() {
+                    ages.push(read_at - as_ms(nanoseconds / 1000) / 1000.0);
+                }
+                cut = rest.to_owned();
+            }
+        } else if has_begun && matches!(event, SessionEvent::TurnEnded { .. }) {
+            anyhow::ensure!(ages.len() * 2 > LINES, "a viewer saw only {} of {LINES} lines", ages.len());
+            return Ok(ages);
+        }
+    }
+}

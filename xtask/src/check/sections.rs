@@ -1,0 +1,207 @@
+//! The sections of `test` in their order, and how each is run and counted.
+
+use super::count::{Count, Runner, count};
+use crate::setup::{Setup, find};
+use crate::shell;
+use anyhow::{Context as _, bail};
+use stack::{Agent, Options, Stack};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::Command;
+
+/// How much of a failed section's output is shown.
+const TAIL_LINES: usize = 60;
+
+type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Outcome>> + 'a>>;
+
+/// One section.
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    /// Whether Worker, bridge, runner and web client must be built first.
+    pub(super) needs_stack: bool,
+    pub(super) run: for<'a> fn(&'a Setup) -> Running<'a>,
+}
+
+/// What a section showed.
+pub(super) struct Outcome {
+    pub(super) count: Count,
+    pub(super) trouble: Option<String>,
+}
+
+/// In order: what is quick and often wrong first.
+pub(super) const SECTIONS: &[Section] = &[
+    Section { name: "format", needs_stack: false, run: |_| Box::pin(async { format() }) },
+    Section { name: "clippy", needs_stack: false, run: |_| Box::pin(async { clippy() }) },
+    Section { name: "clippy-wasm", needs_stack: false, run: |_| Box::pin(async { clippy_wasm() }) },
+    Section { name: "rust", needs_stack: true, run: |_| Box::pin(async { rust() }) },
+    Section {
+        name: "protocol-typescript",
+        needs_stack: false,
+        run: |_| Box::pin(async { protocol_typescript() }),
+    },
+    Section {
+        name: "types",
+        needs_stack: false,
+        run: |_| Box::pin(async { node_program("types", Runner::Single, "tsc", &["--build"]) }),
+    },
+    Section {
+        name: "biome",
+        needs_stack: false,
+        run: |_| Box::pin(async { node_program("biome", Runner::Single, "biome", &["check"]) }),
+    },
+    Section { name: "session-view", needs_stack: false, run: |_| Box::pin(async { session_view() }) },
+    Section { name: "web-budget", needs_stack: true, run: |_| Box::pin(async { web_budget() }) },
+    Section { name: "edge", needs_stack: true, run: |_| Box::pin(async { edge() }) },
+    Section { name: "end-to-end", needs_stack: true, run: |_| Box::pin(async { end_to_end() }) },
+    Section { name: "browser", needs_stack: true, run: |setup| Box::pin(browser(setup)) },
+];
+
+fn log(name: &str) -> PathBuf {
+    stack::root().join("target/logs").join(format!("test-{name}.log"))
+}
+
+/// Runs a program to its end, and counts its tests.
+fn section(name: &str, runner: Runner, command: &mut Command) -> anyhow::Result<Outcome> {
+    let log = log(name);
+    let succeeded = shell::run(command, &log).is_ok();
+    let output = std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    let counted = match runner {
+        Runner::Single => Count { passed: u64::from(succeeded), failed: 0 },
+        Runner::CargoTest | Runner::Nextest | Runner::Node | Runner::Vitest | Runner::Playwright => {
+            count(runner, &String::from_utf8_lossy(&output))
+        }
+    };
+    let count = counted.settle(succeeded);
+    let trouble =
+        (count.failed > 0).then(|| format!("{}\n({})", shell::tail(&log, TAIL_LINES), log.display()));
+    Ok(Outcome { count, trouble })
+}
+
+fn format() -> anyhow::Result<Outcome> {
+    section("format", Runner::Single, shell::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> anyhow::Result<Outcome> {
+    let arguments = ["clippy", "--workspace", "--exclude", "edge", "--all-targets", "--", "-D", "warnings"];
+    section("clippy", Runner::Single, shell::cargo().args(arguments))
+}
+
+fn clippy_wasm() -> anyhow::Result<Outcome> {
+    let target = "wasm32-unknown-unknown";
+    let arguments = ["clippy", "-p", "edge", "-p", "session", "--target", target, "--", "-D", "warnings"];
+    section("clippy-wasm", Runner::Single, shell::cargo().args(arguments))
+}
+
+/// `cargo nextest run`, or `cargo test` where nextest is not installed.
+fn cargo_tests(name: &str, arguments: &[&str], threads: Option<usize>) -> anyhow::Result<Outcome> {
+    let mut command = shell::cargo();
+    if find("cargo-nextest").is_some() {
+        command.args(["nextest", "run", "--no-fail-fast"]).args(arguments);
+        if let Some(threads) = threads {
+            command.arg(format!("--test-threads={threads}"));
+        }
+        return section(name, Runner::Nextest, &mut command);
+    }
+    command.args(["test", "--no-fail-fast"]).args(arguments);
+    if let Some(threads) = threads {
+        command.args(["--".to_owned(), format!("--test-threads={threads}")]);
+    }
+    section(name, Runner::CargoTest, &mut command)
+}
+
+fn rust() -> anyhow::Result<Outcome> {
+    cargo_tests("rust", &["--workspace", "--exclude", "edge", "--exclude", "end-to-end"], None)
+}
+
+fn protocol_typescript() -> anyhow::Result<Outcome> {
+    section(
+        "protocol-typescript",
+        Runner::CargoTest,
+        shell::cargo().args(["test", "-p", "protocol", "--features", "typescript"]),
+    )
+}
+
+fn node_command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(stack::root().join("node_modules/.bin").join(program));
+    command
+        .current_dir(stack::root())
+        .args(arguments)
+        .env("PATH", shell::path_with_node())
+        .env("NO_COLOR", "1")
+        .env("CI", "1");
+    command
+}
+
+fn node_program(name: &str, runner: Runner, program: &str, arguments: &[&str]) -> anyhow::Result<Outcome> {
+    section(name, runner, &mut node_command(program, arguments))
+}
+
+fn session_view() -> anyhow::Result<Outcome> {
+    let mut command = node_command("vitest", &["run"]);
+    section(
+        "session-view",
+        Runner::Vitest,
+        command.current_dir(stack::root().join("workers/web/session-view")),
+    )
+}
+
+fn web_budget() -> anyhow::Result<Outcome> {
+    node_program("web-budget", Runner::Single, "node", &["workers/web/scripts/budget.mjs"])
+}
+
+fn edge() -> anyhow::Result<Outcome> {
+    let folder = stack::root().join("tests/edge");
+    let mut files: Vec<String> = std::fs::read_dir(&folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".test.mjs"))
+        .map(|name| format!("tests/edge/{name}"))
+        .collect();
+    files.sort();
+    let mut arguments = vec!["--test", "--test-timeout=120000", "--test-reporter=spec"];
+    arguments.extend(files.iter().map(String::as_str));
+    let mut command = node_command("node", &arguments);
+    section("edge", Runner::Node, command.env("FARHAND_EDGE_PREBUILT", "1"))
+}
+
+fn end_to_end() -> anyhow::Result<Outcome> {
+    cargo_tests("end-to-end", &["-p", "end-to-end"], Some(1))
+}
+
+/// The web client in Chromium against a running stack.
+async fn browser(setup: &Setup) -> anyhow::Result<Outcome> {
+    let chromium = chromium(setup)?;
+    let mut options = Options::new("browser");
+    options.agent = Agent::Scripted;
+    options.weak_sandbox = crate::demo::weak_sandbox(false, false, &options.binaries, &setup.progress)?;
+    let stack = Stack::start(options).await?;
+    let mut command = node_command("playwright", &["test"]);
+    command
+        .current_dir(stack::root().join("tests/browser"))
+        .env("FARHAND_URL", stack.url())
+        .env("FARHAND_CODE_HOST_URL", stack.github().url())
+        .env("CHROMIUM", chromium);
+    // The stand-ins answer on this runtime meanwhile.
+    let outcome =
+        tokio::task::spawn_blocking(move || section("browser", Runner::Playwright, &mut command)).await;
+    drop(stack);
+    outcome.context("the browser tests were lost")?
+}
+
+fn chromium(setup: &Setup) -> anyhow::Result<PathBuf> {
+    let search = || ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| find(name));
+    if let Some(found) = search() {
+        return Ok(found);
+    }
+    if !nix::unistd::Uid::effective().is_root() || find("apt-get").is_none() {
+        bail!("Chromium is missing: install it (`sudo apt-get install chromium`) for the browser tests");
+    }
+    setup.progress.note("installing Chromium for the browser tests …");
+    let install = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        shell::run(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"), &log("chromium"))
+    };
+    install(&["update"])?;
+    install(&["install", "--yes", "--no-install-recommends", "chromium"])?;
+    search().context("Chromium was installed but cannot be found")
+}

@@ -1,0 +1,221 @@
+//! What must be there before anything runs: each step does nothing when its inputs have not changed.
+//!
+//! Everything is installed below the checkout, from the package registries; nothing on the machine is changed.
+
+mod modules;
+mod prerequisites;
+mod stamp;
+mod tools;
+
+use crate::progress::{Done, Progress};
+use crate::shell;
+use anyhow::Context as _;
+pub(crate) use prerequisites::{disk_free_gib, find};
+use stamp::Stamp;
+use std::path::PathBuf;
+use std::process::Command;
+pub(crate) use tools::TOOLS;
+
+/// Version of Node below which npm cannot install the Node that is used.
+pub(crate) const NODE_MAJOR_MIN: u32 = 20;
+/// Free disk below which builds are likely to fail half-way.
+pub(crate) const DISK_FREE_GIB_MIN: u64 = 3;
+/// What Wasm and the static runner are built for.
+pub(crate) const TARGETS: &[&str] = &["wasm32-unknown-unknown", "x86_64-unknown-linux-musl"];
+
+/// Whether the Wasm is made small: 15 s more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Optimise {
+    Yes,
+    No,
+}
+
+/// How bridge and runner are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NativeProfile {
+    Dev,
+    /// As deployed; for measurements.
+    Native,
+}
+
+impl NativeProfile {
+    /// The profile's folder below the target folder.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Native => "native",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Native => "native",
+        }
+    }
+}
+
+/// Sets up the checkout.
+pub(crate) struct Setup {
+    pub(crate) progress: Progress,
+    root: PathBuf,
+}
+
+impl Setup {
+    pub(crate) fn new(progress: Progress) -> Self {
+        Self { progress, root: stack::root() }
+    }
+
+    /// Everything that a running stack needs.
+    pub(crate) fn stack(&self, profile: NativeProfile) -> anyhow::Result<()> {
+        self.prerequisites()?;
+        self.node_modules()?;
+        self.edge(Optimise::No)?;
+        self.native(profile)?;
+        self.web()
+    }
+
+    /// Refuses early, with the remedy, what would fail late.
+    pub(crate) fn prerequisites(&self) -> anyhow::Result<()> {
+        self.progress.step("prerequisites", || prerequisites::check(&self.root).map(|()| Done::Unchanged))
+    }
+
+    /// npm packages exactly as locked, Node 24 among them.
+    pub(crate) fn node_modules(&self) -> anyhow::Result<()> {
+        self.progress.step("npm packages", || {
+            if modules::are_installed(&self.root) {
+                return Ok(Done::Unchanged);
+            }
+            modules::install(&self.root, &self.log("npm"))?;
+            Ok(Done::Worked)
+        })
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.root.join("target/logs").join(format!("{name}.log"))
+    }
+
+    fn rust_target(&self, target: &str) -> anyhow::Result<()> {
+        let sysroot = shell::ask("rustc", &["--print", "sysroot"]).unwrap_or_default();
+        if PathBuf::from(sysroot).join("lib/rustlib").join(target).join("lib").is_dir() {
+            return Ok(());
+        }
+        self.progress.step(&format!("Rust target {target}"), || {
+            anyhow::ensure!(
+                find("rustup").is_some(),
+                "the Rust target {target} is missing and rustup is not there to add it: install Rust by https://rustup.rs"
+            );
+            let mut command = Command::new("rustup");
+            shell::run(command.current_dir(&self.root).args(["target", "add", target]), &self.log("rustup"))?;
+            Ok(Done::Worked)
+        })
+    }
+
+    /// The Worker as Wasm in `build/`.
+    pub(crate) fn edge(&self, optimise: Optimise) -> anyhow::Result<()> {
+        self.rust_target("wasm32-unknown-unknown")?;
+        for tool in TOOLS {
+            if !tools::is_installed(&self.root, tool) {
+                let name = format!("{} {} (once, some minutes)", tool.name, tool.version);
+                self.progress.step(&name, || {
+                    tools::install(&self.root, tool, &self.log(tool.name)).map(|()| Done::Worked)
+                })?;
+            }
+        }
+        let mut stamp = Stamp::new(&self.root, "edge");
+        for folder in ["workers/edge", "workers/identity", "workers/github", "durable-objects", "migrations"]
+        {
+            stamp.add_folder(folder, &["rs", "toml", "sql"])?;
+        }
+        for file in ["Cargo.lock", "Cargo.toml", "rust-toolchain.toml"] {
+            stamp.add_file(file)?;
+        }
+        stamp.add_text(&format!("{optimise:?}"));
+        let name = if optimise == Optimise::Yes { "edge Wasm, optimised" } else { "edge Wasm" };
+        self.progress.step(name, || {
+            if stamp.is_current() && self.root.join("build/index_bg.wasm").is_file() {
+                return Ok(Done::Unchanged);
+            }
+            self.build_edge(optimise)?;
+            stamp.write()?;
+            Ok(Done::Worked)
+        })
+    }
+
+    fn build_edge(&self, optimise: Optimise) -> anyhow::Result<()> {
+        let bin = self.root.join("node_modules/.bin");
+        let mut command = Command::new(tools::path(&self.root, "worker-build"));
+        command
+            .current_dir(&self.root)
+            .arg(self.root.join("workers/edge"))
+            .arg("--out-dir")
+            .arg(self.root.join("build"))
+            .arg("--release")
+            .env("WASM_BINDGEN_BIN", tools::path(&self.root, "wasm-bindgen"))
+            .env("WASM_OPT_BIN", bin.join("wasm-opt"))
+            .env("ESBUILD_BIN", bin.join("esbuild"))
+            .env("PATH", shell::path_with_node());
+        if optimise == Optimise::No {
+            command.arg("--no-opt");
+        }
+        shell::run(&mut command, &self.log("edge"))
+    }
+
+    /// Bridge and runner.
+    pub(crate) fn native(&self, profile: NativeProfile) -> anyhow::Result<()> {
+        self.rust_target("x86_64-unknown-linux-musl")?;
+        let name = match profile {
+            NativeProfile::Dev => "bridge and runner",
+            NativeProfile::Native => "bridge and runner, optimised",
+        };
+        self.progress.step(name, || {
+            let mut bridge = shell::cargo();
+            bridge.args([
+                "build",
+                "--profile",
+                profile.name(),
+                "--package",
+                "sandbox-bridge",
+                "--bin",
+                "sandbox-bridge",
+            ]);
+            shell::run(&mut bridge, &self.log("bridge"))?;
+            let mut runner = shell::cargo();
+            runner.args([
+                "build",
+                "--profile",
+                profile.name(),
+                "--package",
+                "runner",
+                "--target",
+                "x86_64-unknown-linux-musl",
+            ]);
+            if std::env::var_os("CC_x86_64_unknown_linux_musl").is_none()
+                && find("x86_64-linux-musl-gcc").is_none()
+            {
+                runner.env("CC_x86_64_unknown_linux_musl", "gcc");
+            }
+            shell::run(&mut runner, &self.log("runner"))?;
+            Ok(Done::Worked)
+        })
+    }
+
+    /// The web client in `workers/web/dist`.
+    pub(crate) fn web(&self) -> anyhow::Result<()> {
+        let mut stamp = Stamp::new(&self.root, "web");
+        for folder in ["workers/web", "durable-objects/protocol/typescript"] {
+            stamp.add_folder(folder, &[])?;
+        }
+        stamp.add_file("package-lock.json")?;
+        self.progress.step("web client", || {
+            if stamp.is_current() && self.root.join("workers/web/dist/index.html").is_file() {
+                return Ok(Done::Unchanged);
+            }
+            let mut command = Command::new("npm");
+            command.current_dir(&self.root).args(["run", "build"]).env("PATH", shell::path_with_node());
+            shell::run(&mut command, &self.log("web")).context("the web client does not build")?;
+            stamp.write()?;
+            Ok(Done::Worked)
+        })
+    }
+}
