@@ -77,9 +77,13 @@ impl Context {
         (provenance, self.own_origins.iter().map(String::as_str).collect())
     }
 
-    /// Whether cookies may travel without encryption.
+    /// Whether cookies may travel without encryption. A proxy in front may have taken the encryption off.
     pub(crate) fn transport(&self) -> Transport {
-        if self.url.scheme() == "https" { Transport::Secure } else { Transport::Plain }
+        if self.own_origins.iter().any(|origin| origin.starts_with("https:")) {
+            Transport::Secure
+        } else {
+            Transport::Plain
+        }
     }
 
     /// Who is signed in.
