@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::platform::{now, random};
 use super::shell::Shell;
 use crate::core::{Work, WorkOutcome, evaluate_refusal};
+use futures::future::{Either, select};
 use protocol::bridge::{
     CommandRequest, CreateSandboxRequest, RepositorySource, SandboxCreated, SandboxLimits, SnapshotRequest,
     TerminateRequest,
@@ -11,19 +12,20 @@ use protocol::bridge::{
 use protocol::runner::RunnerCommand;
 use protocol::sign::{Audience, sign_request};
 use serde::Serialize;
+use std::time::Duration;
 use worker::wasm_bindgen::JsValue;
-use worker::{AbortSignal, Fetch, Headers, Method, Request, RequestInit, Url, web_sys};
+use worker::{AbortController, Delay, Fetch, Headers, Method, Request, RequestInit, Url};
 
 /// A command is an answer of one hop.
-const COMMAND_MS_MAX: u32 = 10_000;
+const COMMAND_MS_MAX: u64 = 10_000;
 /// Making and saving a sandbox takes the provider's time.
-const SANDBOX_MS_MAX: u32 = 115_000;
+const SANDBOX_MS_MAX: u64 = 115_000;
 
 /// One request, to be sent to any replica.
 struct Ask {
     path: String,
     body: String,
-    timeout_ms: u32,
+    timeout_ms: u64,
     /// The replica that should get it.
     replica: Option<String>,
 }
@@ -32,7 +34,7 @@ impl Ask {
     fn new<T: Serialize>(
         path: String,
         body: &T,
-        timeout_ms: u32,
+        timeout_ms: u64,
         replica: Option<String>,
     ) -> Result<Self, Failure> {
         let body = serde_json::to_string(body).map_err(|error| Failure::Bug(error.to_string()))?;
@@ -169,7 +171,7 @@ pub(super) async fn exchange(
     url: &str,
     headers: &[(&str, String)],
     body: Option<&str>,
-    timeout_ms: u32,
+    timeout_ms: u64,
 ) -> worker::Result<(u16, Vec<u8>)> {
     let list = Headers::new();
     list.set("content-type", "application/json")?;
@@ -179,8 +181,20 @@ pub(super) async fn exchange(
     let mut init = RequestInit::new();
     init.with_method(method).with_headers(list).with_body(body.map(JsValue::from_str));
     let request = Request::new_with_init(url, &init)?;
-    let signal = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(timeout_ms));
-    let mut response = Fetch::Request(request).send_with_signal(&signal).await?;
-    let status = response.status_code();
-    Ok((status, response.bytes().await?))
+    let abort = AbortController::default();
+    let signal = abort.signal();
+    let answer = std::pin::pin!(async {
+        let mut response = Fetch::Request(request).send_with_signal(&signal).await?;
+        let status = response.status_code();
+        Ok((status, response.bytes().await?))
+    });
+    // A timer of our own, because it ends with the answer; `AbortSignal::timeout` would keep the object from sleeping until its time.
+    let timer = Delay::from(Duration::from_millis(timeout_ms));
+    match select(answer, timer).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), _)) => {
+            abort.abort();
+            Err(worker::Error::RustError(format!("no answer within {} s", timeout_ms / 1000)))
+        }
+    }
 }

@@ -14,7 +14,7 @@ use protocol::id::RepositoryId;
 use worker::Method;
 
 /// The code host's answer to one request.
-const GITHUB_MS_MAX: u32 = 30_000;
+const GITHUB_MS_MAX: u64 = 30_000;
 
 impl Shell {
     pub(super) async fn open_pull_request(&self, order: &PullRequestOrder) -> WorkOutcome {
