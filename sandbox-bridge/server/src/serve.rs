@@ -104,7 +104,9 @@ where
     let credentials = Arc::new(StaticCredentials::new(secrets.git_credentials));
     let gateway =
         Gateway::new(hub.clone(), secrets.keys.gateway.clone(), credentials, secrets.model_providers)?;
-    let provider = Arc::new(provider(inside_router(gateway)).await.map_err(|error| ServeError::Provider(Box::new(error)))?);
+    let provider = Arc::new(
+        provider(inside_router(gateway)).await.map_err(|error| ServeError::Provider(Box::new(error)))?,
+    );
     hub.open(provider.list());
     tracing::info!(url, sandboxes = hub.count(), "bridge started");
 

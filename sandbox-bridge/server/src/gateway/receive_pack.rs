@@ -220,7 +220,7 @@ mod tests {
     fn a_refusal_is_a_report_that_git_reads() {
         let line = format!("{OLD} {NEW} refs/heads/main\0report-status side-band-64k");
         let Err(Refusal::Report(report)) = evaluate(&[line]) else { panic!("no report") };
-        let expected = "0056\u{1}000eunpack ok\n003fng refs/heads/main only farhand/1 can be pushed from this session\n00000000";
+        let expected = "005d\u{1}000eunpack ok\n0046ng refs/heads/main only farhand/1 can be pushed from this session\n00000000";
         assert_eq!(String::from_utf8(report).unwrap(), expected);
     }
 
