@@ -35,6 +35,9 @@ fn become_sandbox(spec: &LaunchSpec, groups: Vec<File>, log: OwnedFd, go: &mut F
     for mut group in groups {
         group.write_all(b"0").failed(Step::Cgroup, "join a control group")?;
     }
+    // When the machine runs out of memory, an agent goes before the bridge does.
+    fs::write("/proc/self/oom_score_adj", "500")
+        .failed(Step::Privileges, "be the first to go without memory")?;
     if spec.purpose == Purpose::Weak {
         confine::limit(&spec.limits)?;
         return prctl::set_no_new_privs().failed(Step::Privileges, "refuse new privileges").map(|()| 0);

@@ -22,6 +22,7 @@ pub use system::{Pidfd, boot_id, pid_namespace, start_time};
 pub use witness::ExitRecord;
 
 use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, fork, pipe2, setsid};
 use spec::Failed;
 use std::fs::{File, OpenOptions};
@@ -54,6 +55,8 @@ fn launch() -> Result<i32, Refusal> {
         .map_err(|error| Refusal::new(Step::Spec, format!("the spec is not understood: {error}")))?;
     // A session of its own: signals for the bridge's terminal or process group do not reach the sandbox.
     setsid().failed(Step::Spec, "start a session")?;
+    // Modes inside are the launcher's, not the ones of whoever started the bridge.
+    umask(Mode::from_bits_truncate(0o022));
     system::close_from(3).failed(Step::Spec, "close inherited files")?;
 
     // Joining is checked against whoever opened the file, so it is opened while this may still be root.

@@ -26,6 +26,15 @@ pub struct ExitRecord {
     pub ended_at: u64,
 }
 
+impl ExitRecord {
+    /// Whether SIGKILL ended it, or the child whose code it passes on.
+    #[must_use]
+    pub fn was_killed(&self) -> bool {
+        self.code == Some(128 + Signal::SIGKILL as i32)
+            || self.signal.as_deref() == Some(Signal::SIGKILL.as_str())
+    }
+}
+
 /// Waits for PID 1. Reports on standard output as soon as it executes the command.
 pub(crate) fn run(
     spec: &LaunchSpec,

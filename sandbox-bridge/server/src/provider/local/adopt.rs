@@ -1,9 +1,10 @@
 //! What an earlier bridge left: sandboxes that still run are adopted, the others are cleaned up and reported.
 
+use super::ENDED_KEPT;
+use super::inner::Inner;
 use super::layers;
 use super::sandbox::{Running, describe};
 use super::state::{self, SandboxState};
-use super::{ENDED_KEPT, Inner};
 use crate::provider::SandboxExit;
 use std::fs;
 use std::io;
@@ -38,9 +39,9 @@ fn adopt(inner: &Arc<Inner>, directory: &Path, state: SandboxState) -> io::Resul
     let group = inner.cgroups.find_group(id.as_str());
     // The bridge may have been killed in the middle of a snapshot.
     group.thaw();
-    let adopted = inner
-        .open_door(&id, state.weak_port)
-        .and_then(|(door, _)| Running::new(state.clone(), process.clone(), group.clone(), door));
+    let adopted = inner.open_door(&id, state.weak_port).and_then(|(door, _)| {
+        Running::new(state.clone(), process.clone(), group.clone(), door, inner.sandbox_uid())
+    });
     match adopted {
         Ok(running) => {
             running.resume();

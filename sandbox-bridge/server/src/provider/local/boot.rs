@@ -2,8 +2,8 @@
 
 use super::cgroup::{Group, PROCESSES_MAX};
 use super::layout::{HOME, Layout, WORKSPACE};
+use super::settings::{LocalConfig, Tier};
 use super::state::SandboxState;
-use super::{LocalConfig, Tier};
 use crate::launcher::{Account, Bind, BindAccess, LaunchReport, LaunchSpec, Purpose, RunLimits};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};

@@ -7,193 +7,46 @@ mod adopt;
 mod boot;
 mod cgroup;
 mod copy;
+mod inner;
 mod layers;
 mod layout;
 mod preflight;
 mod process;
 mod remove;
 mod sandbox;
+mod settings;
 mod socket;
 mod state;
 
 pub use crate::launcher::Account;
 pub use preflight::{Check, Preflight, preflight};
+pub use settings::{DEFAULT_ACCOUNT, LocalConfig, StartError, ToolMount};
 
 use super::{BootSecrets, ProviderError, SandboxExit, SandboxProvider, SandboxRecord};
-use crate::launcher::LaunchReport;
 use axum::Router;
-use cgroup::{Cgroups, Group};
-use layers::ChainError;
-use layout::{BASE_LAYER, Layout};
-use protocol::bridge::{Capabilities, CreateSandboxRequest, SandboxSource, SnapshotTaken};
+use cgroup::Cgroups;
+use inner::{Inner, lock, unavailable};
+use layout::Layout;
+use protocol::bridge::{Capabilities, CreateSandboxRequest, SnapshotTaken};
 use protocol::id::{SandboxId, SnapshotId};
 use protocol::timeline::Isolation;
 use sandbox::{Ending, Running};
-use socket::Door;
-use state::SandboxState;
-use std::collections::HashMap;
+use settings::{Tier, choose_tier, install_tools};
 use std::io;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// The account of sandboxes where the bridge is root, unless configured otherwise.
-pub const DEFAULT_ACCOUNT: Account = Account { uid: 61184, gid: 61184 };
 /// Ends that wait for the hub to take them.
 const EXITS_MAX: usize = 1024;
 /// How long a used-up id is refused.
 const ENDED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// What the local provider needs to know.
-#[derive(Clone, Debug)]
-pub struct LocalConfig {
-    /// Sandboxes and snapshots; on a file system with `user.*` attributes.
-    pub state_dir: PathBuf,
-    /// The static runner binary.
-    pub runner: PathBuf,
-    /// OpenCode, where the agent is used.
-    pub opencode: Option<PathBuf>,
-    /// Plain processes are accepted where namespaces are missing.
-    pub weak_sandbox: bool,
-    /// Plain processes even where namespaces are there; for tests of that tier.
-    pub force_weak: bool,
-    /// Whom sandboxes run as when the bridge is root; otherwise they run as the bridge's own account.
-    pub account: Account,
-    /// More of the host inside every sandbox, read-only.
-    pub tool_mounts: Vec<ToolMount>,
-    /// What is started as the launcher: this very binary.
-    pub launcher: PathBuf,
-    /// What PID 1 executes, by its path inside.
-    pub command: Vec<String>,
-    /// What runs in place of the runner in the weak tier.
-    pub weak_command: Option<Vec<String>>,
-}
-
-impl LocalConfig {
-    /// The usual settings around a state directory and a runner.
-    #[must_use]
-    pub fn new(state_dir: PathBuf, runner: PathBuf) -> Self {
-        Self {
-            state_dir,
-            runner,
-            opencode: None,
-            weak_sandbox: false,
-            force_weak: false,
-            account: DEFAULT_ACCOUNT,
-            tool_mounts: Vec::new(),
-            launcher: PathBuf::from("/proc/self/exe"),
-            command: vec!["/opt/farhand/bin/runner".to_owned(), "init".to_owned()],
-            weak_command: None,
-        }
-    }
-}
-
-/// A directory or file of the host that every sandbox sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolMount {
-    /// On the host; symbolic links are followed once, at the start.
-    pub host: PathBuf,
-    /// Inside, absolute; not within a place that the sandbox can write.
-    pub inside: PathBuf,
-}
-
-/// Why the provider could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The state directory is not usable.
-    #[error("could not use the state directory {path}")]
-    State {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A binary that sandboxes need is not usable.
-    #[error("could not provide {what} to sandboxes")]
-    Tool {
-        /// Which.
-        what: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// How sandboxes are kept apart on this machine.
-#[derive(Clone, Debug)]
-pub(crate) enum Tier {
-    /// As they should be.
-    Namespaces {
-        /// Whether memory is limited for a sandbox as a whole.
-        group_memory: bool,
-    },
-    /// As plain processes of this account.
-    Weak {
-        /// Whom they run as; the bridge itself where its state directory is closed to others.
-        account: Account,
-        /// Whether memory is limited for a sandbox as a whole.
-        group_memory: bool,
-    },
-    /// Not at all, for this reason.
-    Refused {
-        /// For humans, with the remedy.
-        reason: String,
-    },
-}
-
-impl Tier {
-    fn group_limits_memory(&self) -> bool {
-        match self {
-            Self::Namespaces { group_memory } | Self::Weak { group_memory, .. } => *group_memory,
-            Self::Refused { .. } => false,
-        }
-    }
-
-    fn account(&self, usual: Account) -> Account {
-        match self {
-            Self::Weak { account, .. } => *account,
-            Self::Namespaces { .. } | Self::Refused { .. } => usual,
-        }
-    }
-}
 
 /// Sandboxes on this machine.
 #[derive(Clone)]
 pub struct LocalProvider {
     inner: Arc<Inner>,
     exits: Arc<Mutex<Option<mpsc::Receiver<SandboxExit>>>>,
-}
-
-pub(crate) struct Inner {
-    config: LocalConfig,
-    layout: Layout,
-    tier: Tier,
-    preflight: Preflight,
-    cgroups: Cgroups,
-    inside: Router,
-    sandboxes: Mutex<HashMap<SandboxId, Arc<Slot>>>,
-    exits: mpsc::Sender<SandboxExit>,
-    layers: Mutex<()>,
-    trash: Mutex<()>,
-}
-
-/// The place of one id: whoever changes it holds the gate.
-#[derive(Default)]
-struct Slot {
-    gate: tokio::sync::Mutex<()>,
-    running: Mutex<Option<Arc<Running>>>,
-}
-
-impl Slot {
-    fn running(&self) -> Option<Arc<Running>> {
-        lock(&self.running).clone()
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl LocalProvider {
@@ -238,175 +91,6 @@ impl LocalProvider {
     pub fn preflight(&self) -> &Preflight {
         &self.inner.preflight
     }
-}
-
-fn install_tools(config: &mut LocalConfig, layout: &Layout) -> Result<(), StartError> {
-    let install = |path: &PathBuf, name: &str| {
-        layout.install_tool(path, name).map_err(|source| StartError::Tool { what: name.to_owned(), source })
-    };
-    install(&config.runner, "runner")?;
-    if let Some(opencode) = &config.opencode {
-        install(opencode, "opencode")?;
-    }
-    for mount in &mut config.tool_mounts {
-        let what = mount.host.display().to_string();
-        mount.host =
-            std::fs::canonicalize(&mount.host).map_err(|source| StartError::Tool { what, source })?;
-    }
-    Ok(())
-}
-
-fn choose_tier(config: &LocalConfig, layout: &Layout, preflight: &Preflight, own: Account) -> Tier {
-    let group_memory = preflight.group_limits.iter().any(|name| name == "memory");
-    if preflight.namespaces && !config.force_weak {
-        return Tier::Namespaces { group_memory };
-    }
-    if config.weak_sandbox || config.force_weak {
-        let account = if boot::can_enter(layout.root(), config.account) { config.account } else { own };
-        return Tier::Weak { account, group_memory };
-    }
-    let reason = preflight.missing().first().cloned().unwrap_or_default();
-    Tier::Refused {
-        reason: format!(
-            "This machine cannot isolate sandboxes: {reason} Or accept plain processes, which can read what the bridge's \
-             account can read, with --weak-sandbox."
-        ),
-    }
-}
-
-impl Inner {
-    fn layers_lock(&self) -> MutexGuard<'_, ()> {
-        lock(&self.layers)
-    }
-
-    fn slot(&self, id: &SandboxId) -> Arc<Slot> {
-        Arc::clone(lock(&self.sandboxes).entry(id.clone()).or_default())
-    }
-
-    /// Drops an id from memory and disk; its directory goes to the trash.
-    fn forget(&self, id: &SandboxId) {
-        let outcome = self.layout.mark_ended(id).and_then(|()| {
-            self.layout.keep_log(id);
-            self.layout.discard(&self.layout.sandbox(id))
-        });
-        if let Err(error) = outcome {
-            tracing::error!(sandbox_id = %id, %error, "could not clean up behind a sandbox");
-        }
-        lock(&self.sandboxes).remove(id);
-        let _layers = self.layers_lock();
-        if let Err(error) = layers::sweep(&self.layout) {
-            tracing::warn!(%error, "could not sweep unused snapshots");
-        }
-    }
-
-    /// Deletes what was discarded, on a thread of its own.
-    async fn empty_trash(self: &Arc<Self>) {
-        let inner = Arc::clone(self);
-        let emptied = tokio::task::spawn_blocking(move || {
-            let _one = lock(&inner.trash);
-            inner.layout.empty_trash()
-        });
-        if let Ok(Err(error)) = emptied.await {
-            tracing::warn!(%error, "could not empty the trash; it is tried again later");
-        }
-    }
-
-    fn add(self: &Arc<Self>, running: Arc<Running>) {
-        let slot = self.slot(&running.state.sandbox_id);
-        *lock(&slot.running) = Some(Arc::clone(&running));
-        tokio::spawn(running.watch(Arc::clone(self)));
-    }
-
-    /// Opens the bridge's door of a sandbox; answers the port where it is one.
-    fn open_door(&self, id: &SandboxId, port: Option<u16>) -> io::Result<(Door, Option<u16>)> {
-        match self.tier {
-            Tier::Weak { .. } => {
-                socket::open_loopback(port, id, &self.inside).map(|(door, port)| (door, Some(port)))
-            }
-            Tier::Namespaces { .. } | Tier::Refused { .. } => {
-                let directory = self.layout.sandbox(id).join("socket");
-                Ok((socket::open_unix(&directory, self.layout.owner(), id, &self.inside)?, None))
-            }
-        }
-    }
-
-    /// Makes and boots a sandbox. Blocks; leaves nothing when it fails.
-    fn create(
-        self: &Arc<Self>,
-        id: &SandboxId,
-        request: &CreateSandboxRequest,
-        token: &str,
-    ) -> Result<Arc<Running>, ProviderError> {
-        let created = self.try_create(id, request, token);
-        if created.is_err() {
-            let _ = self.layout.discard(&self.layout.sandbox(id));
-            self.cgroups.find_group(id.as_str()).remove();
-        }
-        created
-    }
-
-    fn try_create(
-        self: &Arc<Self>,
-        id: &SandboxId,
-        request: &CreateSandboxRequest,
-        token: &str,
-    ) -> Result<Arc<Running>, ProviderError> {
-        let failed = |error: io::Error| unavailable("could not create the sandbox", error);
-        let directory = self.layout.make_sandbox(id).map_err(failed)?;
-        let (door, weak_port) = self.open_door(id, None).map_err(failed)?;
-        let state = {
-            let _layers = self.layers_lock();
-            let lowers = self.lowers(request)?;
-            let state = SandboxState {
-                sandbox_id: id.clone(),
-                request: request.clone(),
-                lowers,
-                created_at: state::now_ms(),
-                weak_port,
-            };
-            // From here on the layers are known to be in use.
-            state::write(&directory, &state).map_err(failed)?;
-            state
-        };
-        if let Tier::Weak { account, .. } = &self.tier {
-            layers::materialise(&self.layout, &state.lowers, &directory.join("upper"), *account)
-                .map_err(failed)?;
-        }
-        let group = self.cgroups.make_group(id.as_str(), &request.limits).unwrap_or_else(|error| {
-            tracing::warn!(sandbox_id = %id, %error, "could not limit the sandbox as a whole");
-            Group::default()
-        });
-        let spec = boot::spec(&self.config, &self.layout, &self.tier, &state, &group, token);
-        match boot::launch(self.layout.root(), &self.config.launcher, &spec).map_err(failed)?.report {
-            LaunchReport::Started { process } => Running::new(state, process, group, door).map_err(failed),
-            LaunchReport::Refused { refusal } => {
-                Err(unavailable("could not start the sandbox", io::Error::other(refusal.message)))
-            }
-            LaunchReport::Probed { .. } => {
-                Err(unavailable("could not start the sandbox", io::Error::other("the launcher only tried")))
-            }
-        }
-    }
-
-    fn lowers(&self, request: &CreateSandboxRequest) -> Result<Vec<String>, ProviderError> {
-        match &request.source {
-            SandboxSource::Base => Ok(vec![BASE_LAYER.to_owned()]),
-            SandboxSource::Snapshot { snapshot_id } => {
-                layers::chain(&self.layout, snapshot_id, &request.session_id).map_err(|error| match error {
-                    ChainError::Missing(_) | ChainError::ForeignSession(_) | ChainError::Broken { .. } => {
-                        ProviderError::Rejected(error.to_string())
-                    }
-                    ChainError::Unreadable(what, source) => {
-                        unavailable(&format!("could not read the snapshot {what}"), source)
-                    }
-                })
-            }
-        }
-    }
-}
-
-fn unavailable(what: &str, error: io::Error) -> ProviderError {
-    ProviderError::Unavailable { what: format!("{what}: {error}"), source: error.into() }
 }
 
 /// Runs something to its end even when the caller goes away in the middle.
@@ -504,7 +188,7 @@ impl SandboxProvider for LocalProvider {
     ) -> Result<SnapshotTaken, ProviderError> {
         let (inner, id, snapshot_id) = (Arc::clone(&self.inner), sandbox_id.clone(), snapshot_id.clone());
         to_the_end("could not save the sandbox", async move {
-            let running = inner.slot(&id).running();
+            let running = inner.find(&id);
             blocking("could not save the sandbox", move || {
                 let meta = match (layers::read_meta(&inner.layout, snapshot_id.as_str()), running) {
                     (Ok(meta), _) => meta,
@@ -554,8 +238,7 @@ impl SandboxProvider for LocalProvider {
     }
 
     fn list(&self) -> Vec<SandboxRecord> {
-        let slots: Vec<Arc<Slot>> = lock(&self.inner.sandboxes).values().cloned().collect();
-        slots.iter().filter_map(|slot| slot.running()).map(|running| running.state.record()).collect()
+        self.inner.all().iter().map(|running| running.state.record()).collect()
     }
 
     fn exits(&self) -> Option<mpsc::Receiver<SandboxExit>> {

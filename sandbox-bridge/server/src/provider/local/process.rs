@@ -107,6 +107,12 @@ fn stat_field(pid: i32, number: usize) -> Option<String> {
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
 }
 
+/// Not the owner of the directory in `/proc`: a process that hides its memory gives that to root.
+fn uid_of(pid: i32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
 fn session_of(pid: i32) -> Option<i32> {
     stat_field(pid, 6)?.parse().ok()
 }
@@ -117,7 +123,7 @@ fn is_still(pid: i32, all: &HashSet<i32>) -> bool {
     threads.flatten().all(|thread| {
         let state = fs::read_to_string(thread.path().join("stat"))
             .ok()
-            .and_then(|text| Some(text.rsplit_once(')')?.1.trim_start().chars().next()?));
+            .and_then(|text| text.rsplit_once(')')?.1.trim_start().chars().next());
         match state {
             None | Some('T' | 't' | 'Z' | 'X') => true,
             // After vfork the parent sleeps until the child executes something, and the child is stopped.
@@ -145,7 +151,7 @@ pub(crate) struct Handles {
 
 impl Handles {
     /// Opens both, and makes sure that they are the ones that were written down.
-    pub(crate) fn open(process: &ProcessIdentity) -> io::Result<Self> {
+    pub(crate) fn open(process: &ProcessIdentity, uid: u32) -> io::Result<Self> {
         let gone = || io::Error::new(io::ErrorKind::NotFound, "its processes are gone");
         if boot_id()? != process.boot_id {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the machine was restarted"));
@@ -154,8 +160,12 @@ impl Handles {
             first: Pidfd::open(process.pid).map_err(|_| gone())?,
             witness: Pidfd::open(process.witness_pid).map_err(|_| gone())?,
         };
+        // The numbers were written by the account; whatever they say, only its own processes are touched.
+        let own = |pid: i32| uid_of(pid) == Some(uid);
         // Read after opening: what is true of the number now is true of the descriptor.
-        let same = start_time(process.pid)? == process.start_time
+        let same = own(process.pid)
+            && own(process.witness_pid)
+            && start_time(process.pid)? == process.start_time
             && start_time(process.witness_pid)? == process.witness_start_time
             && (process.pid_namespace == 0 || pid_namespace(process.pid)? == process.pid_namespace);
         if same { Ok(handles) } else { Err(gone()) }

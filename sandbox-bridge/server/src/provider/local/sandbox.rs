@@ -1,7 +1,7 @@
 //! One running sandbox: its processes, its door, its groups; saving it, ending it, and noticing that it ended.
 
-use super::Inner;
 use super::cgroup::Group;
+use super::inner::Inner;
 use super::layers::{self, LayerMeta, NewLayer};
 use super::layout::BASE_LAYER;
 use super::process::{Handles, Membership};
@@ -52,13 +52,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Takes hold of the processes; refuses when they are not the ones that were written down.
     pub(crate) fn new(
         state: SandboxState,
         process: ProcessIdentity,
         group: Group,
         door: Door,
+        uid: u32,
     ) -> io::Result<Arc<Self>> {
-        let handles = Handles::open(&process)?;
+        let handles = Handles::open(&process, uid)?;
         let membership = Membership::of(&process, &state.sandbox_id);
         Ok(Arc::new(Self {
             state,
@@ -198,13 +200,18 @@ impl Running {
     }
 
     fn reason(&self, exit: Option<ExitRecord>) -> String {
+        let limits = &self.state.request.limits;
         if self.ending.load(Ordering::Acquire) == Ending::Life as u8 {
-            let minutes = self.state.request.limits.life_ms / 60_000;
-            return format!("the sandbox has reached the end of its life of {minutes} minutes");
+            let seconds = limits.life_ms / 1000;
+            return format!(
+                "the sandbox has reached the end of its life of {} min {} s",
+                seconds / 60,
+                seconds % 60
+            );
         }
-        if self.group.ran_out_of_memory() {
-            let mib = self.state.request.limits.memory_mib;
-            return format!("the sandbox needed more than its {mib} MiB of memory");
+        let killed = exit.as_ref().is_some_and(ExitRecord::was_killed);
+        if killed && self.group.ran_out_of_memory() {
+            return format!("the sandbox needed more than its {} MiB of memory", limits.memory_mib);
         }
         describe(exit)
     }

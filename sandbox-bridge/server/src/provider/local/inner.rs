@@ -1,0 +1,208 @@
+//! The provider's shared state: which sandboxes there are, and how one is made and forgotten. All of it blocks but the spawning.
+
+use super::boot;
+use super::cgroup::{Cgroups, Group};
+use super::layers::{self, ChainError};
+use super::layout::{BASE_LAYER, Layout};
+use super::preflight::Preflight;
+use super::sandbox::Running;
+use super::settings::{LocalConfig, Tier};
+use super::socket::{self, Door};
+use super::state::{self, SandboxState};
+use crate::launcher::LaunchReport;
+use crate::provider::{ProviderError, SandboxExit};
+use axum::Router;
+use protocol::bridge::{CreateSandboxRequest, SandboxSource};
+use protocol::id::SandboxId;
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// What every part of the provider works on.
+pub(crate) struct Inner {
+    pub(super) config: LocalConfig,
+    pub(super) layout: Layout,
+    pub(super) tier: Tier,
+    pub(super) preflight: Preflight,
+    pub(super) cgroups: Cgroups,
+    pub(super) inside: Router,
+    pub(super) sandboxes: Mutex<HashMap<SandboxId, Arc<Slot>>>,
+    pub(super) exits: mpsc::Sender<SandboxExit>,
+    pub(super) layers: Mutex<()>,
+    pub(super) trash: Mutex<()>,
+}
+
+/// The place of one id: whoever changes it holds the gate.
+#[derive(Default)]
+pub(super) struct Slot {
+    pub(super) gate: tokio::sync::Mutex<()>,
+    running: Mutex<Option<Arc<Running>>>,
+}
+
+impl Slot {
+    pub(super) fn running(&self) -> Option<Arc<Running>> {
+        lock(&self.running).clone()
+    }
+}
+
+/// A poisoned lock guards nothing that a panic could have left half done.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    pub(super) fn layers_lock(&self) -> MutexGuard<'_, ()> {
+        lock(&self.layers)
+    }
+
+    pub(super) fn slot(&self, id: &SandboxId) -> Arc<Slot> {
+        Arc::clone(lock(&self.sandboxes).entry(id.clone()).or_default())
+    }
+
+    /// Whom every process of a sandbox belongs to on the host.
+    pub(super) fn sandbox_uid(&self) -> u32 {
+        self.tier.account(self.layout.account()).uid
+    }
+
+    /// The sandbox that runs under this id.
+    pub(super) fn find(&self, id: &SandboxId) -> Option<Arc<Running>> {
+        lock(&self.sandboxes).get(id)?.running()
+    }
+
+    /// Every sandbox that runs.
+    pub(super) fn all(&self) -> Vec<Arc<Running>> {
+        lock(&self.sandboxes).values().filter_map(|slot| slot.running()).collect()
+    }
+
+    /// Drops an id from memory and disk; its directory goes to the trash.
+    pub(super) fn forget(&self, id: &SandboxId) {
+        let outcome = self.layout.mark_ended(id).and_then(|()| {
+            self.layout.keep_log(id);
+            self.layout.discard(&self.layout.sandbox(id))
+        });
+        if let Err(error) = outcome {
+            tracing::error!(sandbox_id = %id, %error, "could not clean up behind a sandbox");
+        }
+        // Whoever waits at the gate of this id must not find what has ended.
+        if let Some(slot) = lock(&self.sandboxes).remove(id) {
+            lock(&slot.running).take();
+        }
+        let _layers = self.layers_lock();
+        if let Err(error) = layers::sweep(&self.layout) {
+            tracing::warn!(%error, "could not sweep unused snapshots");
+        }
+    }
+
+    /// Deletes what was discarded, on a thread of its own.
+    pub(super) async fn empty_trash(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        let emptied = tokio::task::spawn_blocking(move || {
+            let _one = lock(&inner.trash);
+            inner.layout.empty_trash()
+        });
+        if let Ok(Err(error)) = emptied.await {
+            tracing::warn!(%error, "could not empty the trash; it is tried again later");
+        }
+    }
+
+    pub(super) fn add(self: &Arc<Self>, running: Arc<Running>) {
+        let slot = self.slot(&running.state.sandbox_id);
+        *lock(&slot.running) = Some(Arc::clone(&running));
+        tokio::spawn(running.watch(Arc::clone(self)));
+    }
+
+    /// Opens the bridge's door of a sandbox; answers the port where it is one.
+    pub(super) fn open_door(&self, id: &SandboxId, port: Option<u16>) -> io::Result<(Door, Option<u16>)> {
+        match self.tier {
+            Tier::Weak { .. } => {
+                socket::open_loopback(port, id, &self.inside).map(|(door, port)| (door, Some(port)))
+            }
+            Tier::Namespaces { .. } | Tier::Refused { .. } => {
+                let directory = self.layout.sandbox(id).join("socket");
+                Ok((socket::open_unix(&directory, self.layout.owner(), id, &self.inside)?, None))
+            }
+        }
+    }
+
+    /// Makes and boots a sandbox. Blocks; leaves nothing when it fails.
+    pub(super) fn create(
+        self: &Arc<Self>,
+        id: &SandboxId,
+        request: &CreateSandboxRequest,
+        token: &str,
+    ) -> Result<Arc<Running>, ProviderError> {
+        let created = self.try_create(id, request, token);
+        if created.is_err() {
+            let _ = self.layout.discard(&self.layout.sandbox(id));
+            self.cgroups.find_group(id.as_str()).remove();
+        }
+        created
+    }
+
+    fn try_create(
+        self: &Arc<Self>,
+        id: &SandboxId,
+        request: &CreateSandboxRequest,
+        token: &str,
+    ) -> Result<Arc<Running>, ProviderError> {
+        let failed = |error: io::Error| unavailable("could not create the sandbox", error);
+        let directory = self.layout.make_sandbox(id).map_err(failed)?;
+        let (door, weak_port) = self.open_door(id, None).map_err(failed)?;
+        let state = {
+            let _layers = self.layers_lock();
+            let lowers = self.lowers(request)?;
+            let state = SandboxState {
+                sandbox_id: id.clone(),
+                request: request.clone(),
+                lowers,
+                created_at: state::now_ms(),
+                weak_port,
+            };
+            // From here on the layers are known to be in use.
+            state::write(&directory, &state).map_err(failed)?;
+            state
+        };
+        if let Tier::Weak { account, .. } = &self.tier {
+            layers::materialise(&self.layout, &state.lowers, &directory.join("upper"), *account)
+                .map_err(failed)?;
+        }
+        let group = self.cgroups.make_group(id.as_str(), &request.limits).unwrap_or_else(|error| {
+            tracing::warn!(sandbox_id = %id, %error, "could not limit the sandbox as a whole");
+            Group::default()
+        });
+        let spec = boot::spec(&self.config, &self.layout, &self.tier, &state, &group, token);
+        match boot::launch(self.layout.root(), &self.config.launcher, &spec).map_err(failed)?.report {
+            LaunchReport::Started { process } => {
+                Running::new(state, process, group, door, self.sandbox_uid()).map_err(failed)
+            }
+            LaunchReport::Refused { refusal } => {
+                Err(unavailable("could not start the sandbox", io::Error::other(refusal.message)))
+            }
+            LaunchReport::Probed { .. } => {
+                Err(unavailable("could not start the sandbox", io::Error::other("the launcher only tried")))
+            }
+        }
+    }
+
+    fn lowers(&self, request: &CreateSandboxRequest) -> Result<Vec<String>, ProviderError> {
+        match &request.source {
+            SandboxSource::Base => Ok(vec![BASE_LAYER.to_owned()]),
+            SandboxSource::Snapshot { snapshot_id } => {
+                layers::chain(&self.layout, snapshot_id, &request.session_id).map_err(|error| match error {
+                    ChainError::Missing(_) | ChainError::ForeignSession(_) | ChainError::Broken { .. } => {
+                        ProviderError::Rejected(error.to_string())
+                    }
+                    ChainError::Unreadable(what, source) => {
+                        unavailable(&format!("could not read the snapshot {what}"), source)
+                    }
+                })
+            }
+        }
+    }
+}
+
+/// The machine's failure, with its text for people who see only the first line.
+pub(super) fn unavailable(what: &str, error: io::Error) -> ProviderError {
+    ProviderError::Unavailable { what: format!("{what}: {error}"), source: error.into() }
+}

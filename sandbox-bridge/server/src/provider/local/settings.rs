@@ -1,0 +1,168 @@
+//! What the local provider is told, and what it makes of it on this machine: the tier of isolation.
+
+use super::boot;
+use super::layout::Layout;
+use super::preflight::Preflight;
+use crate::launcher::Account;
+use std::io;
+use std::path::PathBuf;
+
+/// The account of sandboxes where the bridge is root, unless configured otherwise.
+pub const DEFAULT_ACCOUNT: Account = Account { uid: 61184, gid: 61184 };
+
+/// What the local provider needs to know.
+#[derive(Clone, Debug)]
+pub struct LocalConfig {
+    /// Sandboxes and snapshots; on a file system with `user.*` attributes.
+    pub state_dir: PathBuf,
+    /// The static runner binary.
+    pub runner: PathBuf,
+    /// OpenCode, where the agent is used.
+    pub opencode: Option<PathBuf>,
+    /// Plain processes are accepted where namespaces are missing.
+    pub weak_sandbox: bool,
+    /// Plain processes even where namespaces are there; for tests of that tier.
+    pub force_weak: bool,
+    /// Whom sandboxes run as when the bridge is root; otherwise they run as the bridge's own account.
+    pub account: Account,
+    /// More of the host inside every sandbox, read-only.
+    pub tool_mounts: Vec<ToolMount>,
+    /// What is started as the launcher: this very binary.
+    pub launcher: PathBuf,
+    /// What PID 1 executes, by its path inside.
+    pub command: Vec<String>,
+    /// What runs in place of the runner in the weak tier.
+    pub weak_command: Option<Vec<String>>,
+}
+
+impl LocalConfig {
+    /// The usual settings around a state directory and a runner.
+    #[must_use]
+    pub fn new(state_dir: PathBuf, runner: PathBuf) -> Self {
+        Self {
+            state_dir,
+            runner,
+            opencode: None,
+            weak_sandbox: false,
+            force_weak: false,
+            account: DEFAULT_ACCOUNT,
+            tool_mounts: Vec::new(),
+            launcher: PathBuf::from("/proc/self/exe"),
+            command: vec!["/opt/farhand/bin/runner".to_owned(), "init".to_owned()],
+            weak_command: None,
+        }
+    }
+}
+
+/// A directory or file of the host that every sandbox sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolMount {
+    /// On the host; symbolic links are followed once, at the start.
+    pub host: PathBuf,
+    /// Inside, absolute; not within a place that the sandbox can write.
+    pub inside: PathBuf,
+}
+
+/// Why the provider could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory is not usable.
+    #[error("could not use the state directory {path}")]
+    State {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A binary that sandboxes need is not usable.
+    #[error("could not provide {what} to sandboxes")]
+    Tool {
+        /// Which.
+        what: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How sandboxes are kept apart on this machine.
+#[derive(Clone, Debug)]
+pub(crate) enum Tier {
+    /// As they should be.
+    Namespaces {
+        /// Whether memory is limited for a sandbox as a whole.
+        group_memory: bool,
+    },
+    /// As plain processes of this account.
+    Weak {
+        /// Whom they run as; the bridge itself where its state directory is closed to others.
+        account: Account,
+        /// Whether memory is limited for a sandbox as a whole.
+        group_memory: bool,
+    },
+    /// Not at all, for this reason.
+    Refused {
+        /// For humans, with the remedy.
+        reason: String,
+    },
+}
+
+impl Tier {
+    /// Whether a sandbox as a whole cannot take more memory than it may.
+    pub(super) fn group_limits_memory(&self) -> bool {
+        match self {
+            Self::Namespaces { group_memory } | Self::Weak { group_memory, .. } => *group_memory,
+            Self::Refused { .. } => false,
+        }
+    }
+
+    /// Whom sandboxes run as.
+    pub(super) fn account(&self, usual: Account) -> Account {
+        match self {
+            Self::Weak { account, .. } => *account,
+            Self::Namespaces { .. } | Self::Refused { .. } => usual,
+        }
+    }
+}
+
+/// Puts what sandboxes need under the state directory, where their account can reach it.
+pub(super) fn install_tools(config: &mut LocalConfig, layout: &Layout) -> Result<(), StartError> {
+    let install = |path: &PathBuf, name: &str| {
+        layout.install_tool(path, name).map_err(|source| StartError::Tool { what: name.to_owned(), source })
+    };
+    install(&config.runner, "runner")?;
+    if let Some(opencode) = &config.opencode {
+        install(opencode, "opencode")?;
+    }
+    for mount in &mut config.tool_mounts {
+        let what = mount.host.display().to_string();
+        mount.host =
+            std::fs::canonicalize(&mount.host).map_err(|source| StartError::Tool { what, source })?;
+    }
+    Ok(())
+}
+
+/// What the preflight and the settings come to.
+pub(super) fn choose_tier(
+    config: &LocalConfig,
+    layout: &Layout,
+    preflight: &Preflight,
+    own: Account,
+) -> Tier {
+    let group_memory = preflight.group_limits.iter().any(|name| name == "memory");
+    if preflight.namespaces && !config.force_weak {
+        return Tier::Namespaces { group_memory };
+    }
+    if config.weak_sandbox || config.force_weak {
+        let account = if boot::can_enter(layout.root(), config.account) { config.account } else { own };
+        return Tier::Weak { account, group_memory };
+    }
+    let reason = preflight.missing().first().cloned().unwrap_or_default();
+    Tier::Refused {
+        reason: format!(
+            "This machine cannot isolate sandboxes: {reason} Or accept plain processes, which can read what the bridge's \
+             account can read, with --weak-sandbox."
+        ),
+    }
+}
