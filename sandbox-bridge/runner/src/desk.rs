@@ -79,7 +79,10 @@ impl Desk {
         let event = RunnerEvent::TurnReceived { turn_id: order.turn_id.clone(), attempt: order.attempt };
         let full = |error| format!("the runner's spool cannot be written: {error}");
         state.ledger.begin_turn(id, order.clone()).map_err(full)?;
-        self.spool.append_now(&event).map_err(full)?;
+        if let Err(error) = self.spool.append_now(&event) {
+            state.ledger.end_turn().map_err(full)?;
+            return Err(full(error));
+        }
         let stop = CancellationToken::new();
         state.running = Some((order.turn_id.clone(), stop.clone()));
         state

@@ -223,3 +223,6 @@ impl Workspace {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,3 +196,6 @@ impl Place {
         self.spool.append(event).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

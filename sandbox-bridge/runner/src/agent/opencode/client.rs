@@ -67,8 +67,12 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base));
-        request.basic_auth(USER, Some(&self.password)).query(&[("directory", &self.folder)])
+        self.bare_request(method, path).query(&[("directory", &self.folder)])
+    }
+
+    /// Without the workspace: naming it makes OpenCode look at the repository, which may not be there yet.
+    fn bare_request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).basic_auth(USER, Some(&self.password))
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
@@ -95,7 +99,8 @@ impl Client {
     pub(super) async fn wait_until_healthy(&self) -> Result<String, ClientError> {
         let mut tries = 0;
         loop {
-            let answer = self.send(self.request(Method::GET, "/global/health").timeout(HEALTH_MAX)).await;
+            let answer =
+                self.send(self.bare_request(Method::GET, "/global/health").timeout(HEALTH_MAX)).await;
             match answer {
                 Ok(answer) => return Ok(answer.json::<Health>().await?.version),
                 Err(error) if tries >= HEALTH_TRIES => return Err(error),

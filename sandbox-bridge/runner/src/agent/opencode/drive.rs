@@ -48,7 +48,8 @@ struct Progress {
     stopping: Option<Instant>,
     /// Since when OpenCode looks idle.
     idle: Option<Instant>,
-    looked: Instant,
+    /// When the state was last asked for; `None` asks at once.
+    looked: Option<Instant>,
     error: Option<AgentError>,
     retrying: Option<(Instant, String)>,
 }
@@ -121,7 +122,7 @@ impl OpencodeAgent {
                     Err(error) => {
                         eprintln!("runner: {error}; opening it again");
                         *stream = self.reconnect(view, output).await?;
-                        progress.looked = Instant::now() - LOOK_EVERY;
+                        progress.looked = None;
                     }
                 },
                 status = self.server.ended() => {
@@ -172,7 +173,7 @@ impl OpencodeAgent {
             "session.error" => {
                 progress.error =
                     properties.get("error").and_then(|error| AgentError::deserialize(error).ok());
-                progress.looked = Instant::now() - LOOK_EVERY;
+                progress.looked = None;
             }
             "session.compacted" => {
                 output.notice(NoticeLevel::Info, "The conversation was summarised to make room.").await;
@@ -222,7 +223,9 @@ impl OpencodeAgent {
                 }
             }
             Err(ClientError::Status { .. }) => {
-                for message in client.messages(&self.session.id).await? {
+                let messages = client.messages(&self.session.id).await?;
+                let prompt = view.prompt_message.clone();
+                for message in messages.into_iter().skip_while(|message| message.info.id != prompt) {
                     view.apply_message(message.info);
                     for part in message.parts {
                         view.apply_part(part, output).await;
@@ -272,10 +275,10 @@ impl OpencodeAgent {
                 "the model provider kept refusing for {minutes} minutes: {message}"
             )));
         }
-        if progress.idle.is_none() && progress.looked.elapsed() < LOOK_EVERY {
+        if progress.idle.is_none() && progress.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
             return Ok(None);
         }
-        progress.looked = Instant::now();
+        progress.looked = Some(Instant::now());
         if self.server.client.is_busy(&self.session.id).await? {
             progress.idle = None;
             return Ok(None);
@@ -299,7 +302,7 @@ impl OpencodeAgent {
 impl Progress {
     fn new() -> Self {
         let now = Instant::now();
-        Self { posted: now, stopping: None, idle: None, looked: now, error: None, retrying: None }
+        Self { posted: now, stopping: None, idle: None, looked: Some(now), error: None, retrying: None }
     }
 
     async fn take_status(&mut self, status: Option<&Value>, output: &mut Output) {

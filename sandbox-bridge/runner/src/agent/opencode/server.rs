@@ -68,11 +68,10 @@ impl Server {
     ) -> Result<Self, StartError> {
         let binary = environment.opencode.as_deref().ok_or(StartError::NoBinary)?;
         let spawn = |source| StartError::Spawn { path: binary.display().to_string(), source };
-        std::fs::create_dir_all(&environment.workspace).map_err(spawn)?;
         let port = free_port().map_err(spawn)?;
         let password = random::password();
         let variables = config::variables(environment, configuration, &password, warm.map(|warm| warm.port));
-        let mut child = command(binary, port, &environment.workspace, variables).spawn().map_err(spawn)?;
+        let mut child = command(binary, port, &environment.home, variables).spawn().map_err(spawn)?;
         let log = Log::default();
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(collect(stderr, Arc::clone(&log)));

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 /// One turn.
 pub(super) struct TurnView {
     workspace: PathBuf,
+    pub(super) prompt_message: String,
     /// Messages of earlier turns, whose late changes are not this turn's.
     past: BTreeSet<String>,
     /// Messages that asked the model in this turn: the prompt, and what OpenCode adds after compacting.
@@ -27,7 +28,8 @@ impl TurnView {
         Self {
             workspace,
             past,
-            users: BTreeSet::from([prompt_message]),
+            users: BTreeSet::from([prompt_message.clone()]),
+            prompt_message,
             assistants: BTreeMap::new(),
             prose: BTreeMap::new(),
             incomplete: BTreeSet::new(),

@@ -1,0 +1,137 @@
+//! Output as events: each piece once, offsets in UTF-16, limits kept.
+
+use super::*;
+use proptest::prelude::*;
+use protocol::limit::{EVENT_BYTES_MAX, TOOL_OUTPUT_BYTES_MAX};
+use protocol::runner::RunnerEventRecord;
+use protocol::timeline::ToolState;
+
+struct Desk {
+    _folder: tempfile::TempDir,
+    spool: Arc<Spool>,
+    output: Output,
+}
+
+fn desk() -> Desk {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Arc::new(Spool::open(folder.path()).unwrap());
+    let output = Output::new(Arc::clone(&spool), TurnId::parse("trn_1").unwrap(), Instant::now());
+    Desk { _folder: folder, spool, output }
+}
+
+impl Desk {
+    fn events(&self) -> Vec<RunnerEvent> {
+        let records = self.spool.read(1, usize::MAX, usize::MAX);
+        assert!(records.iter().all(|json| json.len() <= EVENT_BYTES_MAX));
+        records.iter().map(|json| serde_json::from_str::<RunnerEventRecord>(json).unwrap().event).collect()
+    }
+
+    /// The only item, as a reader of the events sees it.
+    fn item(&self) -> ItemContent {
+        let mut content = None;
+        for event in self.events() {
+            match event {
+                RunnerEvent::ItemChanged { item } => content = Some(item.content),
+                RunnerEvent::ItemAppended { offset, text: added, .. } => {
+                    let Some(
+                        ItemContent::Text { text, .. }
+                        | ItemContent::Reasoning { text, .. }
+                        | ItemContent::Tool { output: text, .. },
+                    ) = &mut content
+                    else {
+                        panic!("{content:?} cannot grow")
+                    };
+                    assert_eq!(text.encode_utf16().count() as u64, offset);
+                    text.push_str(&added);
+                }
+                event => panic!("{event:?}"),
+            }
+        }
+        content.unwrap()
+    }
+}
+
+fn call(state: ToolState) -> ToolCall {
+    ToolCall { name: "bash".into(), title: "make\nall".into(), input: "i".repeat(20_000), state }
+}
+
+const DONE: ToolState = ToolState::Completed { duration_ms: 1, exit_code: Some(0), edit: None };
+
+#[tokio::test]
+async fn final_text_adds_only_what_is_missing() {
+    let mut desk = desk();
+    desk.output.append_prose("a", ProseKind::Text, "One ").await;
+    desk.output.append_prose("a", ProseKind::Text, "\u{1f600} ").await;
+    desk.output.finish_prose("a", ProseKind::Text, "One \u{1f600}").await;
+    assert_eq!(desk.events().len(), 2, "trimmed white space is no event");
+    desk.output.finish_prose("a", ProseKind::Text, "One \u{1f600} two").await;
+    assert_eq!(desk.item(), ItemContent::Text { text: "One \u{1f600} two".into(), done: false });
+    desk.output.finish_prose("a", ProseKind::Text, "Another").await;
+    assert_eq!(desk.item(), ItemContent::Text { text: "Another".into(), done: true });
+    assert!(desk.output.first_token_ms().is_some());
+}
+
+#[tokio::test]
+async fn a_tool_sends_its_output_as_it_grows_at_a_bounded_rate() {
+    let mut desk = desk();
+    desk.output.set_tool("t", call(ToolState::Running), "").await;
+    let mut output = String::new();
+    for line in 0..1000 {
+        output.push_str(&format!("line {line}\n"));
+        desk.output.set_tool("t", call(ToolState::Running), &output).await;
+    }
+    assert!(desk.output.has_waiting());
+    assert!(desk.events().len() < 20, "{}", desk.events().len());
+    desk.output.flush().await;
+    assert!(!desk.output.has_waiting());
+    let ItemContent::Tool { title, input, output: shown, .. } = desk.item() else { panic!() };
+    assert_eq!((title.as_str(), shown), ("make", output.clone()));
+    assert!(input.len() <= 8 * 1024 && input.ends_with('…'));
+    desk.output.set_tool("t", call(DONE), "something else").await;
+    let ItemContent::Tool { output, state, .. } = desk.item() else { panic!() };
+    assert_eq!((output.as_str(), state), ("something else", DONE));
+}
+
+#[tokio::test]
+async fn a_tool_that_still_runs_at_the_end_was_cut() {
+    let mut desk = desk();
+    desk.output.set_tool("t", call(ToolState::Running), "so far").await;
+    desk.output.close("stopped").await;
+    let ItemContent::Tool { output, state: ToolState::Failed { message, .. }, .. } = desk.item() else {
+        panic!()
+    };
+    assert_eq!((output.as_str(), message.as_str()), ("so far", "stopped"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn output_of_any_size_keeps_its_beginning_and_its_end(
+        pieces in prop::collection::vec("[a-z\u{1b}\u{e4}\u{1f600}]{1,20}", 1..6), repeat in 1..40_000_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut desk = desk();
+            desk.output.set_tool("t", call(ToolState::Running), "").await;
+            let mut whole = String::new();
+            for piece in pieces {
+                let piece = piece.repeat(repeat);
+                desk.output.append_tool_output("t", &piece).await;
+                whole.push_str(&piece);
+            }
+            desk.output.set_tool_state("t", call(DONE)).await;
+            let ItemContent::Tool { output, omitted_bytes, .. } = desk.item() else { panic!() };
+            if omitted_bytes == 0 {
+                assert_eq!(output, whole);
+            } else {
+                let (head, rest) = output.split_once("\n[… ").unwrap();
+                let (count, tail) = rest.split_once(" bytes left out …]\n").unwrap();
+                assert_eq!(count, omitted_bytes.to_string());
+                assert!(whole.starts_with(head) && whole.ends_with(tail));
+                assert_eq!(whole.len() as u64, (head.len() + tail.len()) as u64 + omitted_bytes);
+                assert!(head.len() + tail.len() <= TOOL_OUTPUT_BYTES_MAX);
+            }
+        });
+    }
+}

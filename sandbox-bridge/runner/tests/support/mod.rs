@@ -1,0 +1,166 @@
+//! What the runner's process tests share: a fake bridge with a real git server and a small model, and a running runner.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+pub mod bridge;
+pub mod model;
+
+use bridge::FakeBridge;
+use protocol::id::{CommandId, RepositoryId, SessionId, TurnId};
+use protocol::runner::{AgentKind, Author, RunnerCommand, RunnerConfiguration, TurnOrder};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+pub const BRANCH: &str = "farhand/test-1";
+pub const TOKEN: &str = "sandbox-token-canary";
+
+/// A repository at the "code host", and the folders of one sandbox.
+pub struct Place {
+    pub folder: TempDir,
+}
+
+impl Place {
+    /// A bare repository with one commit on `main`.
+    pub fn new() -> Self {
+        let place = Self { folder: tempfile::tempdir().unwrap() };
+        let (origin, seed) = (place.origin(), place.folder.path().join("seed"));
+        std::fs::create_dir_all(&origin).unwrap();
+        git(&origin, &["init", "--quiet", "--bare", "--initial-branch=main"]);
+        git(&origin, &["config", "http.receivepack", "true"]);
+        git(place.folder.path(), &["clone", "--quiet", origin.to_str().unwrap(), seed.to_str().unwrap()]);
+        std::fs::write(seed.join("README.md"), "# Shop\n\nWelcome.\n").unwrap();
+        git(&seed, &["checkout", "--quiet", "-B", "main"]);
+        commit_all(&seed, "First commit");
+        git(&seed, &["push", "--quiet", "origin", "main"]);
+        place
+    }
+
+    pub fn repositories(&self) -> PathBuf {
+        self.folder.path().join("repositories")
+    }
+
+    pub fn origin(&self) -> PathBuf {
+        self.repositories().join("acme/shop.git")
+    }
+
+    pub fn workspace(&self) -> PathBuf {
+        self.folder.path().join("workspace")
+    }
+
+    pub fn spool(&self) -> PathBuf {
+        self.folder.path().join("spool")
+    }
+
+    /// Commits something to a branch of the origin, as somebody else.
+    pub fn push_as_other(&self, branch: &str, file: &str) {
+        let clone = self.folder.path().join(format!("other-{file}"));
+        git(
+            self.folder.path(),
+            &["clone", "--quiet", self.origin().to_str().unwrap(), clone.to_str().unwrap()],
+        );
+        git(&clone, &["checkout", "--quiet", branch]);
+        std::fs::write(clone.join(file), "from somebody else\n").unwrap();
+        commit_all(&clone, "Change by somebody else");
+        git(&clone, &["push", "--quiet", "origin", branch]);
+    }
+}
+
+/// Commits everything in `folder`.
+pub fn commit_all(folder: &Path, subject: &str) {
+    git(folder, &["add", "--all"]);
+    git(
+        folder,
+        &["-c", "user.name=Seed", "-c", "user.email=seed@example.com", "commit", "--quiet", "-m", subject],
+    );
+}
+
+/// Runs git and gives its output.
+pub fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(folder)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A runner process, killed when dropped.
+pub struct Runner {
+    pub child: Child,
+}
+
+impl Runner {
+    pub fn start(place: &Place, bridge: &FakeBridge, generation: u64, opencode: Option<&Path>) -> Self {
+        let home = place.folder.path().join("home");
+        std::fs::create_dir_all(&home).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+        command
+            .arg("run")
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", home)
+            .env("FARHAND_BRIDGE_URL", bridge.url())
+            .env("FARHAND_SANDBOX_TOKEN", TOKEN)
+            .env("FARHAND_SANDBOX_ID", "sbx_test")
+            .env("FARHAND_GENERATION", generation.to_string())
+            .env("FARHAND_SPOOL", place.spool())
+            .env("FARHAND_WORKSPACE", place.workspace())
+            .stdin(Stdio::null());
+        if let Some(opencode) = opencode {
+            command.env("FARHAND_OPENCODE", opencode);
+        }
+        Self { child: command.spawn().unwrap() }
+    }
+
+    /// SIGKILL, as by a crash.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn configuration(agent: AgentKind) -> RunnerConfiguration {
+    RunnerConfiguration {
+        session_id: SessionId::parse("ses_test").unwrap(),
+        repository: RepositoryId::parse("acme/shop").unwrap(),
+        default_branch: "main".into(),
+        branch: BRANCH.into(),
+        agent,
+        model: "demo/model".into(),
+        models: vec!["demo/model".into()],
+    }
+}
+
+pub fn command_id(text: &str) -> CommandId {
+    CommandId::parse(&format!("cmd_{text}")).unwrap()
+}
+
+pub fn turn_id(text: &str) -> TurnId {
+    TurnId::parse(&format!("trn_{text}")).unwrap()
+}
+
+pub fn start_turn(turn: &str, author: &str, prompt: &str) -> RunnerCommand {
+    RunnerCommand::StartTurn {
+        turn: TurnOrder {
+            turn_id: turn_id(turn),
+            attempt: 1,
+            prompt: prompt.to_owned(),
+            author: Author {
+                name: author.to_owned(),
+                email: format!("{}@example.com", author.to_lowercase()),
+            },
+            model: "demo/model".into(),
+        },
+    }
+}

@@ -1,0 +1,97 @@
+//! A model of the OpenAI kind that follows a script: the prompt says `SCRIPT:<name>`, the step is the number of answers since.
+
+use super::bridge::Known;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+pub async fn complete(
+    State((known, _)): State<(Arc<Known>, watch::Receiver<bool>)>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    if headers.get("authorization").is_none_or(|value| value != &format!("Bearer {}", super::TOKEN)) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let request: Value = serde_json::from_str(&body).unwrap();
+    known.model_requests.lock().unwrap().push(request.clone());
+    let (script, step) = script_of(&request["messages"]);
+    if script == "refused" {
+        let error = json!({ "error": { "message": "the key is wrong", "type": "invalid_request_error" } });
+        return (StatusCode::UNAUTHORIZED, axum::Json(error)).into_response();
+    }
+    let (deltas, finish) = answer(&script, step);
+    let chunk = |choices: Value, usage: Value| {
+        let chunk = json!({ "id": "1", "object": "chat.completion.chunk", "created": 1, "model": request["model"],
+            "choices": choices, "usage": usage });
+        format!("data: {chunk}\n\n")
+    };
+    let mut chunks: Vec<String> = deltas
+        .into_iter()
+        .map(|delta| chunk(json!([{ "index": 0, "delta": delta, "finish_reason": null }]), Value::Null))
+        .collect();
+    chunks.push(chunk(json!([{ "index": 0, "delta": {}, "finish_reason": finish }]), Value::Null));
+    let usage = json!({ "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110,
+        "prompt_tokens_details": { "cached_tokens": 40 } });
+    chunks.push(chunk(json!([]), usage));
+    chunks.push("data: [DONE]\n\n".to_owned());
+    ([(header::CONTENT_TYPE, "text/event-stream")], chunks.concat()).into_response()
+}
+
+/// The newest script that a prompt names, and how many answers followed it.
+fn script_of(messages: &Value) -> (String, usize) {
+    let messages = messages.as_array().unwrap();
+    let mut step = 0;
+    for message in messages.iter().rev() {
+        let text = message["content"].to_string();
+        match message["role"].as_str() {
+            Some("assistant") => step += 1,
+            Some("user") if text.contains("SCRIPT:") => {
+                let name = text.split("SCRIPT:").last().unwrap();
+                return (name.chars().take_while(|c| c.is_alphanumeric()).collect(), step);
+            }
+            _ => {}
+        }
+    }
+    (String::new(), step)
+}
+
+fn answer(script: &str, step: usize) -> (Vec<Value>, &'static str) {
+    let call = |index: usize, name: &str, arguments: Value| {
+        json!({ "tool_calls": [{ "index": index, "id": format!("call_{script}_{step}_{index}"), "type": "function",
+            "function": { "name": name, "arguments": arguments.to_string() } }] })
+    };
+    match (script, step) {
+        ("change", 0) => {
+            let todos = json!([{ "content": "Greet", "status": "in_progress", "priority": "high" }]);
+            let command =
+                "printf 'one\\n'; sleep 0.2; printf 'two\\n'; printf 'hello\\n' > greeting.txt; exit 3";
+            let deltas = vec![
+                json!({ "role": "assistant", "content": "" }),
+                json!({ "reasoning_content": "I need " }),
+                json!({ "reasoning_content": "a file." }),
+                json!({ "content": "I will " }),
+                json!({ "content": "write it." }),
+                call(0, "bash", json!({ "command": command, "description": "Greet" })),
+                call(1, "todowrite", json!({ "todos": todos })),
+            ];
+            (deltas, "tool_calls")
+        }
+        ("slow", 0) => {
+            let arguments = json!({ "command": "echo started; sleep 60", "description": "Sleep" });
+            (vec![json!({ "role": "assistant", "content": "" }), call(0, "bash", arguments)], "tool_calls")
+        }
+        ("push", 0) => {
+            let arguments = json!({ "command": "git push origin HEAD", "description": "Push" });
+            (vec![json!({ "role": "assistant", "content": "" }), call(0, "bash", arguments)], "tool_calls")
+        }
+        ("recall", _) => (vec![json!({ "role": "assistant", "content": "I remember." })], "stop"),
+        (_, _) => {
+            let words = ["All ", "is ", "done ", "\u{e4}\u{1f600}."];
+            (words.iter().map(|word| json!({ "role": "assistant", "content": word })).collect(), "stop")
+        }
+    }
+}
