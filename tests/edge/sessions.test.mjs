@@ -50,6 +50,17 @@ test("a session starts with its first prompt and is ordered a sandbox", async ()
   assert.deepEqual(rows, [{ repository: "acme/shop", default_branch: "main" }]);
 });
 
+test("a request that is sent again starts no second session", async () => {
+  const first = prompt("Once");
+  const request = { repository: "acme/shop", prompt: first };
+  const sessionId = await create(request);
+  assert.equal(await create(request), sessionId);
+  const rows = await edge.rows(`SELECT count(*) AS sessions FROM sessions WHERE session_id = '${sessionId}'`);
+  assert.deepEqual(rows, [{ sessions: 1 }]);
+  const other = await ada.post("/api/sessions", { ...request, repository: "acme/site" });
+  assert.equal(other.body.code, "id_conflict");
+});
+
 test("a session without a prompt waits for one", async () => {
   const sessionId = await create({ repository: "acme/shop", model: "demo/other" });
   const { body } = await ada.get(`/api/sessions/${sessionId}/status`);

@@ -11,7 +11,9 @@ use protocol::client::{CreateSessionRequest, CreateSessionResponse, PromptReques
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::SessionId;
 use protocol::limit::PROMPT_BYTES_MAX;
+use protocol::sign::sha256_hex;
 use protocol::time::Timestamp;
+use protocol::timeline::User;
 use session::call::{Call, CreateCall, MessageCall};
 
 /// Sessions on a page where the client does not say.
@@ -28,7 +30,7 @@ pub(super) async fn create(context: &Context, admitted: &Admitted) -> Answer {
     let index = Index::new(&context.env)?;
     index.save_repository(&repository, context.now).await?;
 
-    let session_id = SessionId::from_random(random().or_internal("drawing random bytes")?);
+    let session_id = session_id(user, request.prompt.as_ref())?;
     let call = CreateCall {
         session_id: session_id.clone(),
         created_by: user.clone(),
@@ -60,6 +62,16 @@ pub(super) async fn create(context: &Context, admitted: &Admitted) -> Answer {
         log("listing a new session", &format!("{session_id}: {error}"));
     }
     json(201, &CreateSessionResponse { session_id })
+}
+
+/// The id of a new session. It follows from its first prompt, so that a client that missed the answer can ask again.
+fn session_id(user: &User, prompt: Option<&PromptRequest>) -> Result<SessionId, ErrorBody> {
+    let Some(prompt) = prompt else {
+        return Ok(SessionId::from_random(random().or_internal("drawing random bytes")?));
+    };
+    let digest = sha256_hex(format!("session\n{}\n{}", user.id, prompt.id).as_bytes());
+    let rest: String = digest.chars().take(26).collect();
+    SessionId::parse(&format!("{}_{rest}", SessionId::PREFIX)).or_internal("naming a session")
 }
 
 /// Lists sessions.
