@@ -20,6 +20,16 @@ fn everything_holds_for_an_ordinary_account() {
     let (tests, launcher) = (place.path().join("tests"), place.path().join("sandbox-bridge"));
     fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
     fs::copy(crate::support::launcher(), &launcher).unwrap();
+    let mut tools = Vec::new();
+    for (variable, path) in
+        [("TEST_RUNNER", crate::runner::runner()), ("TEST_OPENCODE", crate::runner::opencode())]
+    {
+        if let Some(path) = path {
+            let copy = place.path().join(variable);
+            fs::hard_link(&path, &copy).or_else(|_| fs::copy(&path, &copy).map(drop)).unwrap();
+            tools.push((variable, copy));
+        }
+    }
     let temporary = place.path().join("tmp");
     fs::create_dir(&temporary).unwrap();
     std::os::unix::fs::chown(&temporary, Some(ACCOUNT), Some(ACCOUNT)).unwrap();
@@ -27,6 +37,7 @@ fn everything_holds_for_an_ordinary_account() {
         .args(["--nocapture", "--test-threads=2"])
         .env(AGAIN, "1")
         .env("TEST_LAUNCHER", &launcher)
+        .envs(tools)
         .env("TMPDIR", &temporary)
         .env("HOME", &temporary)
         .current_dir("/")

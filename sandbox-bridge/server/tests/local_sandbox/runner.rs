@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 /// The static build, where somebody has made it.
-fn runner() -> Option<PathBuf> {
+pub(crate) fn runner() -> Option<PathBuf> {
     let named = std::env::var_os("TEST_RUNNER").map(PathBuf::from);
     let built = || {
         let target = crate::support::launcher().parent()?.parent()?.to_owned();
@@ -23,6 +23,15 @@ fn runner() -> Option<PathBuf> {
         );
     }
     found
+}
+
+/// OpenCode's own binary, where somebody has named it.
+pub(crate) fn opencode() -> Option<PathBuf> {
+    let named = std::env::var_os("TEST_OPENCODE").map(PathBuf::from);
+    if named.is_none() {
+        println!("skipped: name OpenCode's binary in TEST_OPENCODE");
+    }
+    named
 }
 
 fn start(child: &str) -> Option<Bench> {
@@ -42,8 +51,8 @@ async fn its_forwarder_leads_to_the_bridge() {
     crate::support::until("it has called", || bench.desk.calls(&id) > 0).await;
     println!("create, and first byte through the forwarder: {:?}", began.elapsed());
     assert_eq!(
-        bench.desk.ok(&id, "tr '\\0' ' ' < /proc/1/cmdline | cut -c1-28").await,
-        "/opt/farhand/bin/runner init\n"
+        bench.desk.ok(&id, "tr '\\0' '\\n' < /proc/1/cmdline | head -n 2").await,
+        "/opt/farhand/bin/runner\ninit\n"
     );
     let size = 5 << 20;
     let script = format!(
@@ -70,10 +79,7 @@ async fn its_child_s_end_is_its_own_and_everybody_else_s() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opencode_starts_within_the_limits() {
-    let Some(opencode) = std::env::var_os("TEST_OPENCODE").map(PathBuf::from) else {
-        println!("skipped: name OpenCode's binary in TEST_OPENCODE");
-        return;
-    };
+    let Some(opencode) = opencode() else { return };
     let Some(runner) = runner() else { return };
     let Some(bench) = Bench::start_with(|config| {
         config.runner = runner;
@@ -84,7 +90,7 @@ async fn opencode_starts_within_the_limits() {
     let id = bench.create(&request()).await;
     let script = "cd /tmp; export OPENCODE_DISABLE_MODELS_FETCH=1 OPENCODE_DISABLE_AUTOUPDATE=1; $FARHAND_OPENCODE serve --port 4096 > log 2>&1 & \
                   for i in $(seq 200); do grep -q listening /tmp/log && break; sleep 0.1; done; cat /tmp/log; \
-                  curl -s --noproxy '*' -o /dev/null -w ' %{http_code}' http://127.0.0.1:4096/config; kill %1";
+                  curl -s --noproxy '*' -o /dev/null -w ' %{http_code}' http://127.0.0.1:4096/config; kill $!";
     let seen = bench.desk.run(&id, script).await;
     assert!(seen.output.contains("listening on http://127.0.0.1:4096"), "{}", seen.output);
     assert!(seen.output.trim_end().ends_with("200"), "{}", seen.output);

@@ -145,29 +145,33 @@ fn carries(pid: i32, variable: &str) -> bool {
 /// The two processes the bridge holds on to.
 #[derive(Debug)]
 pub(crate) struct Handles {
-    pub(crate) first: Pidfd,
+    /// PID 1; `None` when it has ended and the witness is about to say so.
+    pub(crate) first: Option<Pidfd>,
     pub(crate) witness: Pidfd,
 }
 
 impl Handles {
     /// Opens both, and makes sure that they are the ones that were written down.
     pub(crate) fn open(process: &ProcessIdentity, uid: u32) -> io::Result<Self> {
-        let gone = || io::Error::new(io::ErrorKind::NotFound, "its processes are gone");
         if boot_id()? != process.boot_id {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the machine was restarted"));
         }
-        let handles = Self {
-            first: Pidfd::open(process.pid).map_err(|_| gone())?,
-            witness: Pidfd::open(process.witness_pid).map_err(|_| gone())?,
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "its processes are gone");
+        let witness = open_own(process.witness_pid, process.witness_start_time, uid).ok_or_else(gone)?;
+        let in_namespace = || {
+            process.pid_namespace == 0
+                || pid_namespace(process.pid).is_ok_and(|own| own == process.pid_namespace)
         };
-        // The numbers were written by the account; whatever they say, only its own processes are touched.
-        let own = |pid: i32| uid_of(pid) == Some(uid);
-        // Read after opening: what is true of the number now is true of the descriptor.
-        let same = own(process.pid)
-            && own(process.witness_pid)
-            && start_time(process.pid)? == process.start_time
-            && start_time(process.witness_pid)? == process.witness_start_time
-            && (process.pid_namespace == 0 || pid_namespace(process.pid)? == process.pid_namespace);
-        if same { Ok(handles) } else { Err(gone()) }
+        let first = open_own(process.pid, process.start_time, uid).filter(|_| in_namespace());
+        Ok(Self { first, witness })
     }
+}
+
+/// Opens a process when it started at that time and is the account's: the numbers were written by the account, and whatever
+/// they say, only its own processes are touched.
+fn open_own(pid: i32, started: u64, uid: u32) -> Option<Pidfd> {
+    let pidfd = Pidfd::open(pid).ok()?;
+    // Read after opening: what is true of the number now is true of the descriptor.
+    let same = start_time(pid).is_ok_and(|time| time == started) && uid_of(pid) == Some(uid);
+    same.then_some(pidfd)
 }

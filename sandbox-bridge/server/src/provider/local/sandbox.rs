@@ -95,7 +95,7 @@ impl Running {
         if self.process.pid_namespace == 0 {
             let _ = self.membership.kill();
         }
-        if let Err(error) = self.handles.first.signal(Signal::SIGKILL) {
+        if let Some(Err(error)) = self.handles.first.as_ref().map(|first| first.signal(Signal::SIGKILL)) {
             tracing::warn!(sandbox_id = %self.state.sandbox_id, %error, "could not end PID 1");
         }
     }
@@ -190,7 +190,9 @@ impl Running {
         if self.process.pid_namespace == 0 {
             let _ = self.membership.kill();
         }
-        let _ = self.handles.first.ended_within(END_TIME);
+        if let Some(first) = &self.handles.first {
+            let _ = first.ended_within(END_TIME);
+        }
         let id = &self.state.sandbox_id;
         let reason = self.reason(state::read_exit(&inner.layout.sandbox(id)).ok());
         self.door.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
