@@ -57,7 +57,7 @@ impl Prose {
             return;
         }
         if let Some(rest) = text.strip_prefix(self.sent.as_str()) {
-            self.append(&rest.to_owned()).await;
+            self.append(rest).await;
         } else if self.sent.trim_end() != text.trim_end() {
             let (first, rest) = split_piece(text);
             self.place.change(self.content(first, Done::Yes)).await;

@@ -30,22 +30,21 @@ impl Desk {
     fn item(&self) -> ItemContent {
         let mut content = None;
         for event in self.events() {
-            match event {
-                RunnerEvent::ItemChanged { item } => content = Some(item.content),
-                RunnerEvent::ItemAppended { offset, text: added, .. } => {
-                    let Some(
-                        ItemContent::Text { text, .. }
-                        | ItemContent::Reasoning { text, .. }
-                        | ItemContent::Tool { output: text, .. },
-                    ) = &mut content
-                    else {
-                        panic!("{content:?} cannot grow")
-                    };
-                    assert_eq!(text.encode_utf16().count() as u64, offset);
-                    text.push_str(&added);
-                }
-                event => panic!("{event:?}"),
+            if let RunnerEvent::ItemChanged { item } = event {
+                content = Some(item.content);
+                continue;
             }
+            let RunnerEvent::ItemAppended { offset, text: added, .. } = event else { panic!("{event:?}") };
+            let Some(
+                ItemContent::Text { text, .. }
+                | ItemContent::Reasoning { text, .. }
+                | ItemContent::Tool { output: text, .. },
+            ) = &mut content
+            else {
+                panic!("{content:?} cannot grow")
+            };
+            assert_eq!(text.encode_utf16().count() as u64, offset);
+            text.push_str(&added);
         }
         content.unwrap()
     }

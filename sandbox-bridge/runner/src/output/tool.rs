@@ -62,13 +62,13 @@ impl Tool {
         let grown = if self.tail.is_empty() { output.strip_prefix(self.head.as_str()) } else { None };
         if running && self.call.as_ref() == Some(&trimmed(call.clone())) {
             return match grown {
-                Some(grown) => self.append(&grown.to_owned()).await,
+                Some(grown) => self.append(grown).await,
                 // Cut by the agent in another way than before: its last state will have it all.
                 None => false,
             };
         }
         match grown {
-            Some(grown) => self.keep(&grown.to_owned()),
+            Some(grown) => self.keep(grown),
             None => {
                 (self.head, self.tail, self.omitted) = (String::new(), String::new(), 0);
                 self.keep(output);

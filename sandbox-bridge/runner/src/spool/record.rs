@@ -121,9 +121,9 @@ mod tests {
     }
 
     fn payloads(bytes: &[u8], scan: &Scan) -> Vec<Option<Vec<u8>>> {
-        let read = |offset: usize| match find(bytes, offset) {
-            Found::Record { payload, .. } => bytes[payload].to_vec(),
-            found => panic!("{found:?}"),
+        let read = |offset: usize| {
+            let Found::Record { payload, .. } = find(bytes, offset) else { panic!("no record at {offset}") };
+            bytes[payload].to_vec()
         };
         scan.offsets.iter().map(|offset| offset.map(read)).collect()
     }

@@ -13,11 +13,8 @@ const TITLE_KEYS: [&str; 8] =
 /// The call and its output so far.
 pub(super) fn translate(part: &Part, workspace: &Path) -> (ToolCall, String) {
     let state = &part.state;
-    let input = match &state.input {
-        Value::Object(fields) if fields.is_empty() => String::new(),
-        Value::Null => String::new(),
-        input => input.to_string(),
-    };
+    let empty = state.input.is_null() || state.input.as_object().is_some_and(serde_json::Map::is_empty);
+    let input = if empty { String::new() } else { state.input.to_string() };
     let call =
         ToolCall { name: part.tool.clone(), title: title_of(part, workspace), input, state: state_of(part) };
     let live = state.metadata.get("output").and_then(Value::as_str);

@@ -90,8 +90,7 @@ impl<'a, R: AsyncRead + Unpin> Stream<'a, R> {
         self.unread.extend_from_slice(buffer.get(..length).unwrap_or_default());
         let whole = if self.open { whole_characters(&self.unread) } else { self.unread.len() };
         let rest = self.unread.split_off(whole);
-        let text = String::from_utf8_lossy(&std::mem::replace(&mut self.unread, rest)).into_owned();
-        text
+        String::from_utf8_lossy(&std::mem::replace(&mut self.unread, rest)).into_owned()
     }
 }
 

@@ -1,8 +1,7 @@
 //! What the runner's process tests share: a fake bridge with a real git server and a small model, and a running runner.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
-pub mod bridge;
-pub mod model;
+pub(crate) mod bridge;
+pub(crate) mod model;
 
 use bridge::FakeBridge;
 use protocol::id::{CommandId, RepositoryId, SessionId, TurnId};
@@ -11,17 +10,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-pub const BRANCH: &str = "farhand/test-1";
-pub const TOKEN: &str = "sandbox-token-canary";
+pub(crate) const BRANCH: &str = "farhand/test-1";
+pub(crate) const TOKEN: &str = "sandbox-token-canary";
 
 /// A repository at the "code host", and the folders of one sandbox.
-pub struct Place {
-    pub folder: TempDir,
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
 }
 
 impl Place {
     /// A bare repository with one commit on `main`.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self { folder: tempfile::tempdir().unwrap() };
         let (origin, seed) = (place.origin(), place.folder.path().join("seed"));
         std::fs::create_dir_all(&origin).unwrap();
@@ -35,24 +34,24 @@ impl Place {
         place
     }
 
-    pub fn repositories(&self) -> PathBuf {
+    pub(crate) fn repositories(&self) -> PathBuf {
         self.folder.path().join("repositories")
     }
 
-    pub fn origin(&self) -> PathBuf {
+    pub(crate) fn origin(&self) -> PathBuf {
         self.repositories().join("acme/shop.git")
     }
 
-    pub fn workspace(&self) -> PathBuf {
+    pub(crate) fn workspace(&self) -> PathBuf {
         self.folder.path().join("workspace")
     }
 
-    pub fn spool(&self) -> PathBuf {
+    pub(crate) fn spool(&self) -> PathBuf {
         self.folder.path().join("spool")
     }
 
     /// Commits something to a branch of the origin, as somebody else.
-    pub fn push_as_other(&self, branch: &str, file: &str) {
+    pub(crate) fn push_as_other(&self, branch: &str, file: &str) {
         let clone = self.folder.path().join(format!("other-{file}"));
         git(
             self.folder.path(),
@@ -66,7 +65,7 @@ impl Place {
 }
 
 /// Commits everything in `folder`.
-pub fn commit_all(folder: &Path, subject: &str) {
+pub(crate) fn commit_all(folder: &Path, subject: &str) {
     git(folder, &["add", "--all"]);
     git(
         folder,
@@ -75,7 +74,7 @@ pub fn commit_all(folder: &Path, subject: &str) {
 }
 
 /// Runs git and gives its output.
-pub fn git(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .args(arguments)
         .current_dir(folder)
@@ -88,12 +87,17 @@ pub fn git(folder: &Path, arguments: &[&str]) -> String {
 }
 
 /// A runner process, killed when dropped.
-pub struct Runner {
-    pub child: Child,
+pub(crate) struct Runner {
+    pub(crate) child: Child,
 }
 
 impl Runner {
-    pub fn start(place: &Place, bridge: &FakeBridge, generation: u64, opencode: Option<&Path>) -> Self {
+    pub(crate) fn start(
+        place: &Place,
+        bridge: &FakeBridge,
+        generation: u64,
+        opencode: Option<&Path>,
+    ) -> Self {
         let home = place.folder.path().join("home");
         std::fs::create_dir_all(&home).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
@@ -116,7 +120,7 @@ impl Runner {
     }
 
     /// SIGKILL, as by a crash.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -130,7 +134,7 @@ impl Drop for Runner {
     }
 }
 
-pub fn configuration(agent: AgentKind) -> RunnerConfiguration {
+pub(crate) fn configuration(agent: AgentKind) -> RunnerConfiguration {
     RunnerConfiguration {
         session_id: SessionId::parse("ses_test").unwrap(),
         repository: RepositoryId::parse("acme/shop").unwrap(),
@@ -142,15 +146,15 @@ pub fn configuration(agent: AgentKind) -> RunnerConfiguration {
     }
 }
 
-pub fn command_id(text: &str) -> CommandId {
+pub(crate) fn command_id(text: &str) -> CommandId {
     CommandId::parse(&format!("cmd_{text}")).unwrap()
 }
 
-pub fn turn_id(text: &str) -> TurnId {
+pub(crate) fn turn_id(text: &str) -> TurnId {
     TurnId::parse(&format!("trn_{text}")).unwrap()
 }
 
-pub fn start_turn(turn: &str, author: &str, prompt: &str) -> RunnerCommand {
+pub(crate) fn start_turn(turn: &str, author: &str, prompt: &str) -> RunnerCommand {
     RunnerCommand::StartTurn {
         turn: TurnOrder {
             turn_id: turn_id(turn),

@@ -12,6 +12,7 @@ use protocol::id::CommandId;
 use protocol::runner::{
     BridgeMessage, RunnerCommand, RunnerConfiguration, RunnerEvent, RunnerEventRecord, RunnerMessage,
 };
+use protocol::timeline::ItemContent;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,30 +26,30 @@ use tokio::task::JoinHandle;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What the bridge and the session behind it know; survives a cut.
-pub struct Known {
+pub(crate) struct Known {
     configuration: RunnerConfiguration,
     repositories: PathBuf,
     events: Mutex<Vec<RunnerEventRecord>>,
     done: Mutex<BTreeMap<CommandId, Option<String>>>,
-    pub hellos: Mutex<Vec<RunnerMessage>>,
+    pub(crate) hellos: Mutex<Vec<RunnerMessage>>,
     /// Number of changes to the above.
     changes: watch::Sender<u64>,
     commands: broadcast::Sender<BridgeMessage>,
     /// Acknowledgements are sent while this is true.
-    pub acknowledging: Mutex<bool>,
-    pub model_requests: Mutex<Vec<serde_json::Value>>,
-    pub git_requests: Mutex<Vec<String>>,
+    pub(crate) acknowledging: Mutex<bool>,
+    pub(crate) model_requests: Mutex<Vec<serde_json::Value>>,
+    pub(crate) git_requests: Mutex<Vec<String>>,
 }
 
-pub struct FakeBridge {
-    pub known: Arc<Known>,
+pub(crate) struct FakeBridge {
+    pub(crate) known: Arc<Known>,
     address: SocketAddr,
     serving: Option<JoinHandle<()>>,
     end: watch::Sender<bool>,
 }
 
 impl FakeBridge {
-    pub async fn start(configuration: RunnerConfiguration, repositories: PathBuf) -> Self {
+    pub(crate) async fn start(configuration: RunnerConfiguration, repositories: PathBuf) -> Self {
         let known = Arc::new(Known {
             configuration,
             repositories,
@@ -85,18 +86,18 @@ impl FakeBridge {
         }));
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Closes the port and every connection, as the death of the process would.
-    pub async fn cut(&mut self) {
+    pub(crate) async fn cut(&mut self) {
         self.end.send_replace(true);
         self.serving.take().unwrap().await.unwrap();
     }
 
     /// Comes back at the same address.
-    pub async fn come_back(&mut self) {
+    pub(crate) async fn come_back(&mut self) {
         let mut tries = 0;
         let listener = loop {
             match tokio::net::TcpListener::bind(self.address).await {
@@ -110,7 +111,7 @@ impl FakeBridge {
     }
 
     /// Sends a command until the runner answers: a connection that has just died swallows what is sent to it.
-    pub async fn command(&self, id: &CommandId, command: RunnerCommand) -> Option<String> {
+    pub(crate) async fn command(&self, id: &CommandId, command: RunnerCommand) -> Option<String> {
         self.known.done.lock().unwrap().remove(id);
         let message = BridgeMessage::Command { command_id: id.clone(), command };
         loop {
@@ -123,13 +124,13 @@ impl FakeBridge {
     }
 
     /// Sends a message as soon as a runner is connected.
-    pub async fn send(&self, message: BridgeMessage) {
+    pub(crate) async fn send(&self, message: BridgeMessage) {
         self.wait(|known| (known.commands.receiver_count() > 0).then_some(())).await;
         self.known.commands.send(message).unwrap();
     }
 
     /// Waits until `read` finds something, with a bound.
-    pub async fn wait<T>(&self, read: impl Fn(&Known) -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(&self, read: impl Fn(&Known) -> Option<T>) -> T {
         let mut changes = self.known.changes.subscribe();
         let waiting = async {
             loop {
@@ -147,12 +148,12 @@ impl FakeBridge {
     }
 
     /// Waits for an event.
-    pub async fn event<T>(&self, matching: impl Fn(&RunnerEvent) -> Option<T>) -> T {
+    pub(crate) async fn event<T>(&self, matching: impl Fn(&RunnerEvent) -> Option<T>) -> T {
         self.wait(|known| known.events.lock().unwrap().iter().find_map(|record| matching(&record.event)))
             .await
     }
 
-    pub fn events(&self) -> Vec<RunnerEvent> {
+    pub(crate) fn events(&self) -> Vec<RunnerEvent> {
         self.known.events.lock().unwrap().iter().map(|record| record.event.clone()).collect()
     }
 }
@@ -281,6 +282,32 @@ async fn git_backend(State((known, _)): State<Shared>, request: Request) -> Resp
 }
 
 /// The newest commit of a branch at the origin.
-pub fn origin_log(repositories: &std::path::Path, branch: &str, format: &str) -> String {
+pub(crate) fn origin_log(repositories: &std::path::Path, branch: &str, format: &str) -> String {
     git(&repositories.join("acme/shop.git"), &["log", "-1", &format!("--format={format}"), branch])
+}
+
+/// All items as a reader of the events sees them, in the order of their appearance.
+pub(crate) fn items(bridge: &FakeBridge) -> Vec<ItemContent> {
+    let mut items: Vec<protocol::timeline::Item> = Vec::new();
+    for event in bridge.events() {
+        match event {
+            RunnerEvent::ItemChanged { item } => match items.iter_mut().find(|known| known.id == item.id) {
+                Some(known) => *known = item,
+                None => items.push(item),
+            },
+            RunnerEvent::ItemAppended { item_id, offset, text: added } => {
+                let item = items.iter_mut().find(|item| item.id == item_id).unwrap();
+                let (ItemContent::Text { text, .. }
+                | ItemContent::Reasoning { text, .. }
+                | ItemContent::Tool { output: text, .. }) = &mut item.content
+                else {
+                    panic!("{item:?} cannot grow")
+                };
+                assert_eq!(text.encode_utf16().count() as u64, offset);
+                text.push_str(&added);
+            }
+            _ => {}
+        }
+    }
+    items.into_iter().map(|item| item.content).collect()
 }

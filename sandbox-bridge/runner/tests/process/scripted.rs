@@ -1,12 +1,10 @@
 //! The runner as a process with the scripted agent, against a fake bridge and a real git server.
 
-mod support;
-
+use crate::support::bridge::{FakeBridge, items, origin_log};
+use crate::support::{BRANCH, Place, Runner, TOKEN, command_id, configuration, git, start_turn, turn_id};
 use protocol::runner::{AgentKind, BridgeMessage, RunnerCommand, RunnerEvent, RunnerMessage};
 use protocol::timeline::{Change, FileDiff, FileStatus, ItemContent, ToolState, TurnOutcome};
 use std::time::{Duration, Instant};
-use support::bridge::{FakeBridge, origin_log};
-use support::{BRANCH, Place, Runner, TOKEN, command_id, configuration, git, start_turn, turn_id};
 
 struct End {
     outcome: TurnOutcome,
@@ -49,32 +47,6 @@ async fn set_up() -> (Place, FakeBridge, Runner) {
     let runner = Runner::start(&place, &bridge, 1, None);
     assert!(ready(&bridge).await.starts_with("scripted "));
     (place, bridge, runner)
-}
-
-/// The texts and outputs of all items, folded from the events, and every item's last state.
-fn items(bridge: &FakeBridge) -> Vec<ItemContent> {
-    let mut items: Vec<protocol::timeline::Item> = Vec::new();
-    for event in bridge.events() {
-        match event {
-            RunnerEvent::ItemChanged { item } => match items.iter_mut().find(|known| known.id == item.id) {
-                Some(known) => *known = item,
-                None => items.push(item),
-            },
-            RunnerEvent::ItemAppended { item_id, offset, text: added } => {
-                let item = items.iter_mut().find(|item| item.id == item_id).unwrap();
-                let (ItemContent::Text { text, .. }
-                | ItemContent::Reasoning { text, .. }
-                | ItemContent::Tool { output: text, .. }) = &mut item.content
-                else {
-                    panic!("{item:?} cannot grow")
-                };
-                assert_eq!(text.encode_utf16().count() as u64, offset);
-                text.push_str(&added);
-            }
-            _ => {}
-        }
-    }
-    items.into_iter().map(|item| item.content).collect()
 }
 
 #[tokio::test]

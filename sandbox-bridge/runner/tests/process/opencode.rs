@@ -1,12 +1,10 @@
 //! The runner with the real OpenCode, a small model, and a real git server. Skipped, saying so, where OpenCode is not installed.
 
-mod support;
-
+use crate::support::bridge::{FakeBridge, items, origin_log};
+use crate::support::{BRANCH, Place, Runner, command_id, configuration, start_turn, turn_id};
 use protocol::runner::{AgentKind, RunnerCommand, RunnerEvent};
 use protocol::timeline::{ItemContent, PlanStepState, ToolState, TurnOutcome, Usage};
 use std::path::{Path, PathBuf};
-use support::bridge::{FakeBridge, origin_log};
-use support::{BRANCH, Place, Runner, command_id, configuration, start_turn, turn_id};
 
 fn opencode() -> Option<PathBuf> {
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../node_modules");
@@ -41,31 +39,6 @@ async fn turn_end(bridge: &FakeBridge, turn: &str) -> (TurnOutcome, Usage) {
             _ => None,
         })
         .await
-}
-
-fn items(bridge: &FakeBridge) -> Vec<ItemContent> {
-    let mut items: Vec<protocol::timeline::Item> = Vec::new();
-    for event in bridge.events() {
-        match event {
-            RunnerEvent::ItemChanged { item } => match items.iter_mut().find(|known| known.id == item.id) {
-                Some(known) => *known = item,
-                None => items.push(item),
-            },
-            RunnerEvent::ItemAppended { item_id, offset, text: added } => {
-                let item = items.iter_mut().find(|item| item.id == item_id).unwrap();
-                let (ItemContent::Text { text, .. }
-                | ItemContent::Reasoning { text, .. }
-                | ItemContent::Tool { output: text, .. }) = &mut item.content
-                else {
-                    panic!("{item:?} cannot grow")
-                };
-                assert_eq!(text.encode_utf16().count() as u64, offset);
-                text.push_str(&added);
-            }
-            _ => {}
-        }
-    }
-    items.into_iter().map(|item| item.content).collect()
 }
 
 #[tokio::test]

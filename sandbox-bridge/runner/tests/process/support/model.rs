@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-pub async fn complete(
+pub(crate) async fn complete(
     State((known, _)): State<(Arc<Known>, watch::Receiver<bool>)>,
     headers: HeaderMap,
     body: String,

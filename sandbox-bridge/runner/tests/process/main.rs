@@ -1,0 +1,12 @@
+//! The runner as a process: against a fake bridge, a real git server and the real OpenCode.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on fails"
+)]
+
+mod opencode;
+mod scripted;
+mod support;
