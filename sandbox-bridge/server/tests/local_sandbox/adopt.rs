@@ -1,7 +1,7 @@
 //! The bridge dies and comes back: what runs goes on, what died meanwhile is reported, what was half made is gone.
 
 use crate::support::{
-    Bench, Desk, PATIENCE, can_isolate, config, from_snapshot, new_sandbox_id, new_snapshot_id,
+    Bench, Desk, PATIENCE, Place, can_isolate, config, from_snapshot, new_sandbox_id, new_snapshot_id,
     processes_with, request, secrets, until,
 };
 use protocol::id::SandboxId;
@@ -70,7 +70,7 @@ fn first_process(place: &Path, id: &SandboxId) -> i32 {
 }
 
 async fn survives(weak: bool) {
-    let place = tempfile::tempdir().unwrap();
+    let place = Place::new();
     let id = new_sandbox_id();
     kill(start_bridge(place.path(), &[&id], weak));
     let marker = format!("FARHAND_SANDBOX_ID={id}");
@@ -112,7 +112,7 @@ async fn what_ended_during_the_absence_is_reported_once() {
     if !can_isolate() {
         return;
     }
-    let place = tempfile::tempdir().unwrap();
+    let place = Place::new();
     let (killed, kept) = (new_sandbox_id(), new_sandbox_id());
     kill(start_bridge(place.path(), &[&killed, &kept], false));
     let witness = place.path().join("state/sandboxes").join(killed.as_str()).join("witness");

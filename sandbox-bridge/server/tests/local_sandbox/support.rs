@@ -136,11 +136,38 @@ async fn result(
     }
 }
 
+/// A directory that takes the sandboxes in it along, also when a test fails.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir(self.path().join("state/sandboxes")).into_iter().flatten().flatten() {
+            for pid in processes_with(&format!("FARHAND_SANDBOX_ID={}", entry.file_name().to_string_lossy()))
+            {
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
+            }
+        }
+    }
+}
+
 /// A provider in a directory of its own.
 pub(crate) struct Bench {
     pub(crate) provider: LocalProvider,
     pub(crate) desk: Desk,
-    pub(crate) place: TempDir,
+    pub(crate) place: Place,
 }
 
 impl Bench {
@@ -153,7 +180,7 @@ impl Bench {
         if !can_isolate() {
             return None;
         }
-        let place = tempfile::tempdir().unwrap();
+        let place = Place::new();
         let desk = Desk::default();
         let mut config = config(place.path());
         change(&mut config);

@@ -1,8 +1,8 @@
 //! The tier without isolation: announced as such, refused unless asked for, and still without leftovers.
 
 use crate::support::{
-    Desk, config, from_snapshot, launcher, new_sandbox_id, new_snapshot_id, processes_with, request, secrets,
-    until,
+    Desk, Place, config, from_snapshot, launcher, new_sandbox_id, new_snapshot_id, processes_with, request,
+    secrets, until,
 };
 use protocol::timeline::Isolation;
 use sandbox_bridge::provider::local::{LocalConfig, LocalProvider, preflight};
@@ -16,7 +16,7 @@ fn weak(config: LocalConfig) -> LocalConfig {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_processes_do_everything_but_isolate() {
-    let place = tempfile::tempdir().unwrap();
+    let place = Place::new();
     let desk = Desk::default();
     let provider = LocalProvider::start(weak(config(place.path())), desk.router()).unwrap();
     let capabilities = provider.capabilities();
@@ -64,7 +64,7 @@ async fn an_open_state_directory_lets_root_drop_to_the_account() {
         return;
     }
     use std::os::unix::fs::PermissionsExt;
-    let place = tempfile::tempdir().unwrap();
+    let place = Place::new();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o711)).unwrap();
     let desk = Desk::default();
     let provider = LocalProvider::start(weak(config(place.path())), desk.router()).unwrap();
@@ -76,7 +76,7 @@ async fn an_open_state_directory_lets_root_drop_to_the_account() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_namespaces_and_without_consent_nothing_is_created() {
-    let place = tempfile::tempdir().unwrap();
+    let place = Place::new();
     // A launcher in a place where user namespaces are used up.
     let script = place.path().join("no-namespaces");
     let text = format!(
@@ -98,7 +98,7 @@ async fn without_namespaces_and_without_consent_nothing_is_created() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_report_of_this_machine_can_be_read_by_machines() {
-    let place = tempfile::tempdir().unwrap();
+    let place = Place::new();
     let report = preflight(place.path(), &launcher(), crate::support::account()).unwrap();
     let json = serde_json::to_value(&report).unwrap();
     assert!(json["checks"].as_array().is_some_and(|checks| !checks.is_empty()), "{json}");
@@ -108,7 +108,7 @@ async fn the_report_of_this_machine_can_be_read_by_machines() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_runner_is_named() {
-    let place = tempfile::tempdir().unwrap();
+    let place = Place::new();
     let config = LocalConfig { runner: PathBuf::from("/nowhere/runner"), ..config(place.path()) };
     let refusal = LocalProvider::start(config, Desk::default().router()).err().unwrap();
     let source = std::error::Error::source(&refusal).unwrap().to_string();

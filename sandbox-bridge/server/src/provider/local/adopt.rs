@@ -53,7 +53,7 @@ fn adopt(inner: &Arc<Inner>, directory: &Path, state: SandboxState) -> io::Resul
             let reason =
                 wait_for_exit(directory).map_or_else(|| error.to_string(), |exit| describe(Some(exit)));
             inner.forget(&id);
-            group.remove();
+            inner.cgroups.remove_group(&group);
             let exit = SandboxExit { record: state.record(), reason };
             if inner.exits.try_send(exit).is_err() {
                 tracing::error!(sandbox_id = %id, "too many sandboxes ended during the bridge's absence");

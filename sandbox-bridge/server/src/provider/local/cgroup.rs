@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Processes and threads of one sandbox.
@@ -16,12 +17,14 @@ const PERIOD_US: u64 = 100_000;
 const FREEZE_TIME: Duration = Duration::from_millis(500);
 
 /// Where groups of sandboxes can be made.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Cgroups {
     /// Parent in the one hierarchy of version 2, with the controllers it hands down.
     unified: Option<(PathBuf, Vec<String>)>,
     /// Parents in hierarchies of version 1, by controller.
     single: Vec<(String, PathBuf)>,
+    /// The parents are there only as long as a sandbox is, so they come and go.
+    parents: Mutex<()>,
 }
 
 /// The groups of one sandbox.
@@ -32,7 +35,7 @@ pub(crate) struct Group {
 }
 
 impl Cgroups {
-    /// Finds out what can be made, by making the parents. Named after the state directory, so that two bridges do not meet.
+    /// Finds out what can be made, by making the parents once. Named after the state directory, so that two bridges do not meet.
     pub(crate) fn open(state: &Path) -> Self {
         let Ok(data) = fs::metadata(state) else { return Self::default() };
         let name = format!("farhand-{:x}-{:x}", data.dev(), data.ino());
@@ -58,6 +61,7 @@ impl Cgroups {
                 }
             }
         }
+        found.remove_parents();
         found
     }
 
@@ -74,7 +78,13 @@ impl Cgroups {
         let memory = u64::from(limits.memory_mib) << 20;
         let quota = u64::from(limits.cpu_millicores) * PERIOD_US / 1000;
         let mut group = Group::default();
+        let _parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((parent, controllers)) = &self.unified {
+            make(parent)?;
+            let handed_down: Vec<&str> = controllers.iter().map(String::as_str).collect();
+            if !handed_down.is_empty() {
+                hand_down(parent, &handed_down)?;
+            }
             let path = parent.join(id);
             make(&path)?;
             group.unified = Some(path.clone());
@@ -92,6 +102,7 @@ impl Cgroups {
             }
         }
         for (controller, parent) in &self.single {
+            make(parent)?;
             let path = parent.join(id);
             make(&path)?;
             if !group.single.contains(&path) {
@@ -123,8 +134,15 @@ impl Cgroups {
         self.unified.iter().map(|(parent, _)| parent).chain(self.single.iter().map(|(_, parent)| parent))
     }
 
-    /// Removes the parents themselves, after a try-out that made no groups.
-    pub(crate) fn remove_parents(&self) {
+    /// Removes the groups of a sandbox, and with the last one the parents.
+    pub(crate) fn remove_group(&self, group: &Group) {
+        group.remove();
+        let _parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
+        self.remove_parents();
+    }
+
+    /// Removes the parents as far as they are empty.
+    fn remove_parents(&self) {
         for parent in self.parents() {
             let _ = fs::remove_dir(parent);
         }
@@ -140,6 +158,7 @@ impl Cgroups {
                 }
             }
         }
+        self.remove_parents();
     }
 }
 
@@ -178,8 +197,8 @@ impl Group {
             || self.single.iter().any(|path| kills("memory.oom_control", path))
     }
 
-    /// Removes the groups. Just ended processes may still be in them for a moment.
-    pub(crate) fn remove(&self) {
+    /// Just ended processes may still be in the groups for a moment.
+    fn remove(&self) {
         for path in self.unified.iter().chain(&self.single) {
             for _ in 0..50 {
                 match fs::remove_dir(path) {

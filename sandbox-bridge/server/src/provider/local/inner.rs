@@ -135,7 +135,7 @@ impl Inner {
         let created = self.try_create(id, request, token);
         if created.is_err() {
             let _ = self.layout.discard(&self.layout.sandbox(id));
-            self.cgroups.find_group(id.as_str()).remove();
+            self.cgroups.remove_group(&self.cgroups.find_group(id.as_str()));
         }
         created
     }

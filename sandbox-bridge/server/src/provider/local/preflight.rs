@@ -68,7 +68,6 @@ pub fn preflight(state: &Path, launcher: &Path, account: Account) -> io::Result<
     let layout = Layout::open(&place.path().join("state"), account)?;
     let outcome = try_out(&layout, launcher);
     let cgroups = Cgroups::open(place.path());
-    cgroups.remove_parents();
     super::remove::remove_contents(place.path())?;
     Ok(report(outcome?, &cgroups))
 }

@@ -197,7 +197,7 @@ impl Running {
         let reason = self.reason(state::read_exit(&inner.layout.sandbox(id)).ok());
         self.door.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         inner.forget(id);
-        self.group.remove();
+        inner.cgroups.remove_group(&self.group);
         reason
     }
 
