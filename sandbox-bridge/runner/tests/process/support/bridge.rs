@@ -8,6 +8,7 @@ use axum::extract::{Request, State, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use axum::serve::ListenerExt;
 use protocol::id::CommandId;
 use protocol::runner::{
     BridgeMessage, RunnerCommand, RunnerConfiguration, RunnerEvent, RunnerEventRecord, RunnerMessage,
@@ -80,7 +81,7 @@ impl FakeBridge {
         self.serving = Some(tokio::spawn(async move {
             let ended = async move { drop(end.wait_for(|end| *end).await) };
             tokio::select! {
-                result = async { axum::serve(listener, app).await } => result.unwrap(),
+                result = async { axum::serve(listener.tap_io(send_at_once), app).await } => result.unwrap(),
                 () = ended => {}
             }
         }));
@@ -156,6 +157,11 @@ impl FakeBridge {
     pub(crate) fn events(&self) -> Vec<RunnerEvent> {
         self.known.events.lock().unwrap().iter().map(|record| record.event.clone()).collect()
     }
+}
+
+/// Without this an acknowledgement and the command behind it are 40 ms apart.
+fn send_at_once(stream: &mut tokio::net::TcpStream) {
+    stream.set_nodelay(true).unwrap();
 }
 
 impl Known {
