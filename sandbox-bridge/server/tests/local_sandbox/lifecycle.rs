@@ -263,3 +263,25 @@ async fn twenty_at_once_come_up_quickly() {
     assert_eq!(bench.provider.list(), []);
     bench.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_costs_what_was_changed() {
+    let Some(bench) = Bench::start() else { return };
+    let first = bench.create(&request()).await;
+    let fill = "for d in $(seq 40); do mkdir $d; for f in $(seq 100); do head -c 2000 /dev/zero | tr '\\0' a > $d/$f; done; done";
+    bench.desk.ok(&first, fill).await;
+    let base = new_snapshot_id();
+    let began = Instant::now();
+    assert_eq!(bench.provider.snapshot(&first, &base).await.unwrap().size_bytes, 40 * 100 * 2000);
+    println!("saved 4,000 new files in {:?}", began.elapsed());
+    bench.provider.terminate(&first).await.unwrap();
+
+    let began = Instant::now();
+    let second = bench.create(&from_snapshot(&base)).await;
+    println!("restored them in {:?}", began.elapsed());
+    bench.desk.ok(&second, "for f in $(seq 25); do echo change > 7/$f; done; cat */* > /dev/null").await;
+    let began = Instant::now();
+    assert_eq!(bench.provider.snapshot(&second, &new_snapshot_id()).await.unwrap().size_bytes, 25 * 7);
+    println!("saved 25 changed files in {:?}", began.elapsed());
+    bench.finish().await;
+}

@@ -68,6 +68,11 @@ async fn an_open_state_directory_lets_root_drop_to_the_account() {
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o711)).unwrap();
     let desk = Desk::default();
     let provider = LocalProvider::start(weak(config(place.path())), desk.router()).unwrap();
+    if !provider.preflight().checks.iter().any(|check| check.name == "account without privileges" && check.ok)
+    {
+        println!("skipped: the account does not exist for this root");
+        return;
+    }
     let id = new_sandbox_id();
     provider.create(&id, &request(), &secrets()).await.unwrap();
     assert_eq!(desk.ok(&id, "id -u; touch file; stat -c %u file").await, "61184\n61184\n");

@@ -46,7 +46,12 @@ impl Layout {
                 )
             },
         )?;
-        let privileged = nix::unistd::Uid::effective().is_root();
+        // Root of a container may be nobody's root: then the account does not exist, and everything stays the bridge's own.
+        let give_and_take = |file: &Path| {
+            std::os::unix::fs::chown(file, Some(account.uid), Some(account.gid))?;
+            std::os::unix::fs::chown(file, Some(0), Some(0))
+        };
+        let privileged = nix::unistd::Uid::effective().is_root() && give_and_take(&root.join("lock")).is_ok();
         let layout = Self { root, account, privileged, next_trash: AtomicU64::new(1), _lock: lock };
         layout.pass_through(&layout.root)?;
         for name in SUBDIRECTORIES {

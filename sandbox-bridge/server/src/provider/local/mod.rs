@@ -126,7 +126,7 @@ impl SandboxProvider for LocalProvider {
                 );
                 if account.uid == 0 {
                     missing.push(format!(
-                        "sandboxes run as root, because {} is closed to other accounts; use a state directory that uid {} can enter",
+                        "sandboxes run as root, because the bridge cannot become uid {1} here or {0} is closed to it; use a state directory that it can enter",
                         self.inner.layout.root().display(),
                         self.inner.config.account.uid
                     ));

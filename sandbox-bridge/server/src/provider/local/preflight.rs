@@ -39,6 +39,11 @@ pub struct Check {
 }
 
 impl Preflight {
+    /// Whether the account of sandboxes could be had at all.
+    pub(super) fn has_account(&self) -> bool {
+        self.checks.iter().any(|check| check.name == ACCOUNT && check.ok)
+    }
+
     /// Why isolation is weaker than it could be, one sentence each.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
@@ -47,9 +52,10 @@ impl Preflight {
     }
 }
 
+const ACCOUNT: &str = "account without privileges";
 /// Steps in the order in which the launcher takes them, with what they give.
 const STEPS: &[(Step, &str)] = &[
-    (Step::Account, "account without privileges"),
+    (Step::Account, ACCOUNT),
     (Step::UserNamespace, "user namespace"),
     (Step::Cgroup, "control groups"),
     (Step::Overlay, "overlay with user.* marks"),

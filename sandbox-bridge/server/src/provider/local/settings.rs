@@ -155,7 +155,8 @@ pub(super) fn choose_tier(
         return Tier::Namespaces { group_memory };
     }
     if config.weak_sandbox || config.force_weak {
-        let account = if boot::can_enter(layout.root(), config.account) { config.account } else { own };
+        let usable = preflight.has_account() && boot::can_enter(layout.root(), config.account);
+        let account = if usable { config.account } else { own };
         return Tier::Weak { account, group_memory };
     }
     let reason = preflight.missing().first().cloned().unwrap_or_default();
