@@ -18,6 +18,9 @@ use std::time::Duration;
 /// Time between two pieces of the demo model's text.
 const PIECE_DELAY: Duration = Duration::from_millis(10);
 
+/// Marks a run's folder that is to stay.
+const KEPT: &str = "kept";
+
 /// Ports of a run, kept so that it can be started again under the same addresses.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Ports {
@@ -29,9 +32,9 @@ struct Ports {
 /// The running product. Everything ends when it is dropped.
 #[derive(Debug)]
 pub struct Stack {
-    // Dropped in this order: the Worker before the bridge, whose last events it would refuse anyway.
-    worker: Option<Process>,
+    // Dropped in this order: the bridge hands its last events to the Worker.
     bridge: Option<Process>,
+    worker: Option<Process>,
     github: Github,
     model: Option<DemoModel>,
     repositories: Vec<seed::Seeded>,
@@ -75,6 +78,11 @@ impl Stack {
         let directory = options.directory.clone();
         std::fs::create_dir_all(&directory).map_err(StackError::file(&directory))?;
         let folder = RunFolder { path: directory.clone(), keep: options.keep };
+        remove_leftovers();
+        if options.keep {
+            let mark = directory.join(KEPT);
+            std::fs::write(&mark, "").map_err(StackError::file(&mark))?;
+        }
         let secrets = Secrets::of_run(&directory)?;
         let mut ports = Ports::of_run(&directory);
         ports.worker = choose_port(options.port, ports.worker)?;
@@ -121,8 +129,8 @@ impl Stack {
         let mut worker = worker::start(&options, &configuration, ports.worker)?;
         worker::ready(&mut worker, &url).await?;
         Ok(Self {
-            worker: Some(worker),
             bridge: Some(bridge),
+            worker: Some(worker),
             github,
             model,
             repositories,
@@ -285,6 +293,18 @@ impl Ports {
     fn save(self, directory: &Path) -> Result<(), StackError> {
         let file = directory.join("ports.json");
         std::fs::write(&file, serde_json::to_vec(&self).unwrap_or_default()).map_err(StackError::file(&file))
+    }
+}
+
+/// Removes what runs left that were killed before they could; their folder's name has the id of their process.
+fn remove_leftovers() {
+    let Ok(entries) = std::fs::read_dir(crate::root().join("target/runs")) else { return };
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let process = name.rsplit('-').nth(1).and_then(|id| id.parse::<u32>().ok());
+        if process.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) && !path.join(KEPT).exists() {
+            let _ = std::fs::remove_dir_all(&path);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use report::Report;
 use stack::fakes::seed;
 use stack::{Agent, Binaries, Model, Options, Repository, Stack};
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Who writes the demo's prompt.
 const LOGIN: &str = "ada";
@@ -50,12 +51,14 @@ pub(crate) struct Arguments {
 /// Runs the demo.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let json = arguments.json;
+    let mut terminate = signal(SignalKind::terminate())?;
     let result = tokio::select! {
         result = perform(arguments) => result,
         _ = tokio::signal::ctrl_c() => {
             eprintln!("\nxtask: interrupted");
             return Ok(ExitCode::from(130));
         }
+        _ = terminate.recv() => return Ok(ExitCode::from(143)),
     };
     match result {
         Ok(report) => {

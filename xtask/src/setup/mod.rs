@@ -212,7 +212,10 @@ impl Setup {
                 return Ok(Done::Unchanged);
             }
             let mut command = Command::new("npm");
-            command.current_dir(&self.root).args(["run", "build"]).env("PATH", shell::path_with_node());
+            command
+                .current_dir(&self.root)
+                .args(["run", "build", "--workspace", "@farhand/web"])
+                .env("PATH", shell::path_with_node());
             shell::run(&mut command, &self.log("web")).context("the web client does not build")?;
             stamp.write()?;
             Ok(Done::Worked)

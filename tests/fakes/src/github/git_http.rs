@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State as Shared};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures::StreamExt;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -40,12 +41,26 @@ pub(crate) async fn git(
 }
 
 async fn backend(state: &State, login: &str, path: &str, request: Request) -> std::io::Result<Response> {
+    let announcement = announcement(&request);
     let mut child = start(state, login, path, &request)?;
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(std::io::Error::other("no pipes"));
     };
     tokio::spawn(feed(request.into_body(), stdin, child));
-    respond(BufReader::new(stdout)).await
+    respond(BufReader::new(stdout), announcement).await
+}
+
+/// What GitHub sends first in protocol 2 and `git http-backend` leaves out there; clients read both.
+fn announcement(request: &Request) -> Bytes {
+    let protocol =
+        request.headers().get("git-protocol").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let asks = request.uri().path().ends_with("/info/refs")
+        && request.uri().query() == Some("service=git-upload-pack");
+    if asks && protocol.split(':').any(|part| part == "version=2") {
+        Bytes::from_static(b"001e# service=git-upload-pack\n0000")
+    } else {
+        Bytes::new()
+    }
 }
 
 fn start(state: &State, login: &str, path: &str, request: &Request) -> std::io::Result<Child> {
@@ -90,6 +105,7 @@ async fn feed(body: Body, mut stdin: ChildStdin, mut child: Child) {
 /// Reads the CGI header block; the rest is streamed.
 async fn respond<R: AsyncRead + Send + Unpin + 'static>(
     mut output: BufReader<R>,
+    first: Bytes,
 ) -> std::io::Result<Response> {
     let mut status = StatusCode::OK;
     let mut headers = HeaderMap::new();
@@ -114,5 +130,7 @@ async fn respond<R: AsyncRead + Send + Unpin + 'static>(
             headers.append(name, value);
         }
     }
-    Ok((status, headers, Body::from_stream(ReaderStream::new(output))).into_response())
+    let first = if status.is_success() { first } else { Bytes::new() };
+    let first = futures::stream::iter((!first.is_empty()).then_some(Ok(first)));
+    Ok((status, headers, Body::from_stream(first.chain(ReaderStream::new(output)))).into_response())
 }

@@ -103,16 +103,11 @@ fn is_name(text: &str) -> bool {
 
 /// The first place of the clause: a preposition and a file behind it.
 pub(super) fn place(context: &Context<'_>, tokens: &[Token], prepositions: &[&str]) -> Option<Found> {
-    let mut last = None;
-    for (index, token) in tokens.iter().enumerate() {
-        if prepositions.contains(&token.word().as_str())
-            && let Some(found) = file_at(context, tokens, index + 1)
-        {
-            last = Some(Found { start: index, ..found });
-            break;
-        }
-    }
-    last
+    tokens.iter().enumerate().find_map(|(index, token)| {
+        let is_preposition = prepositions.contains(&token.word().as_str());
+        let found = is_preposition.then(|| file_at(context, tokens, index + 1)).flatten()?;
+        Some(Found { start: index, ..found })
+    })
 }
 
 /// Every path that the clause names.
