@@ -75,7 +75,7 @@ pub(super) fn content(
 
 fn provider(environment: &Environment, gateway_name: &str) -> Value {
     let options = json!({
-        "baseURL": format!("{}/model/{gateway_name}/v1", environment.bridge_url),
+        "baseURL": format!("{}/model/{gateway_name}", environment.bridge_url),
         "apiKey": environment.token,
     });
     if gateway_name == ANTHROPIC {
@@ -157,9 +157,9 @@ mod tests {
         let content = content(&environment, &configuration, Some(9));
         assert_eq!(content["model"], "farhand-openai/gpt-5");
         let url = |provider: &str| content["provider"][provider]["options"]["baseURL"].clone();
-        assert_eq!(url("farhand-openai"), "http://127.0.0.1:3128/model/openai/v1");
-        assert_eq!(url("farhand-demo"), "http://127.0.0.1:3128/model/demo/v1");
-        assert_eq!(url("anthropic"), "http://127.0.0.1:3128/model/anthropic/v1");
+        assert_eq!(url("farhand-openai"), "http://127.0.0.1:3128/model/openai");
+        assert_eq!(url("farhand-demo"), "http://127.0.0.1:3128/model/demo");
+        assert_eq!(url("anthropic"), "http://127.0.0.1:3128/model/anthropic");
         assert!(content["provider"]["farhand-demo"]["models"]["a/b"].is_object());
         assert_eq!(content["provider"]["anthropic"]["npm"], Value::Null);
         assert_eq!(content["permission"]["bash"]["git push *"], "deny");

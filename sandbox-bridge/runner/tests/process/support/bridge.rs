@@ -75,7 +75,7 @@ impl FakeBridge {
         let app = Router::new()
             .route("/runner", get(runner))
             .route("/git/{*path}", any(git_backend))
-            .route("/model/{provider}/v1/chat/completions", post(model::complete))
+            .route("/model/{provider}/chat/completions", post(model::complete))
             .with_state((Arc::clone(&self.known), self.end.subscribe()));
         let mut end = self.end.subscribe();
         self.serving = Some(tokio::spawn(async move {
