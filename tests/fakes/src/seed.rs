@@ -11,9 +11,9 @@ use tokio::process::Command;
 pub const SHOP: &str = "acme/shop";
 
 /// What the demo asks for when nothing else is asked.
-pub const SHOP_PROMPT: &str = "`sh test.sh` fails: the discount of 10 percent takes too little off. \
+pub const SHOP_PROMPT: &str = "Give the discount of 10 percent again.\n\n\
 In `src/price.sh`, replace `/ 1000` with `/ 100`. \
-Then add the line `- The discount is ten percent again.` to `CHANGELOG.md` and run `sh test.sh`.";
+Then add the line `- The discount is ten percent again.` to `CHANGELOG.md` and run `sh test.sh`, which fails so far.";
 
 const SHOP_FILES: &[(&str, &str)] = &[
     ("README.md", include_str!("../seed/shop/README.md")),

@@ -1,4 +1,5 @@
 //! The code host with the real git client and a plain HTTP client.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use fakes::github::{Account, Github, GithubOptions, Recorded};
 use fakes::{FakesError, seed, token};

@@ -302,7 +302,9 @@ fn remove_leftovers() {
     for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let process = name.rsplit('-').nth(1).and_then(|id| id.parse::<u32>().ok());
-        if process.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) && !path.join(KEPT).exists() {
+        if process.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists())
+            && !path.join(KEPT).exists()
+        {
             let _ = std::fs::remove_dir_all(&path);
         }
     }

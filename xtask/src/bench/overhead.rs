@@ -137,7 +137,9 @@ async fn settle(socket: &mut SessionSocket, timeout: Duration) -> anyhow::Result
     });
     match ended.await? {
         TurnOutcome::Completed => quiet(socket).await,
-        other => bail!("the first turn ended as {other:?}"),
+        other @ (TurnOutcome::Stopped | TurnOutcome::Failed { .. }) => {
+            bail!("the first turn ended as {other:?}")
+        }
     }
 }
 

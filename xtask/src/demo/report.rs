@@ -74,7 +74,10 @@ impl Report {
         line("outcome", self.outcome.clone());
         if let (Some(commit), Some(author), Some(branch)) = (&self.commit, &self.commit_author, &self.branch)
         {
-            line("commit", format!("{commit:.12} by {author}, {} files changed", self.files_changed));
+            line("commit", {
+                let files = if self.files_changed == 1 { "file" } else { "files" };
+                format!("{commit:.12} by {author}, {} {files} changed", self.files_changed)
+            });
             line("branch", branch.clone());
         }
         if let Some(pull) = &self.pull_request {

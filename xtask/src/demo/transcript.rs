@@ -77,7 +77,7 @@ impl Transcript {
                 }
                 if let Some(change) = &end.change {
                     let text = format!(
-                        "● commit {:.12} “{}” on {} (+{} −{} in {} files)",
+                        "● commit {:.12} “{}” on {} (+{} −{}, files: {})",
                         change.commit,
                         change.subject,
                         change.branch,

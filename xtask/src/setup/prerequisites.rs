@@ -14,7 +14,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 /// Free disk where the checkout is.
 pub(crate) fn disk_free_gib(root: &Path) -> Option<u64> {
     let file_system = nix::sys::statvfs::statvfs(root).ok()?;
-    Some(u64::from(file_system.blocks_available()) * u64::from(file_system.fragment_size()) >> 30)
+    Some((file_system.blocks_available() * file_system.fragment_size()) >> 30)
 }
 
 pub(super) fn check(root: &Path) -> anyhow::Result<()> {

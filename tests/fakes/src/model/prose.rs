@@ -41,7 +41,8 @@ pub(super) fn text(plan: &Plan, next: &Next, is_first: bool) -> String {
 }
 
 fn introduction(plan: &Plan) -> String {
-    let who = "I am Farhand's **demo model**. I think nothing up; I follow the instructions in a prompt word by word.";
+    let who =
+        "I am Farhand's **demo model**: I do not think, I follow the instructions in a prompt word by word.";
     let count = plan.reading.instructions.len();
     if plan.only_noted {
         return format!(
@@ -91,7 +92,7 @@ fn summary(plan: &Plan, outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         text.push_str(&format!("\n- {}", report(outcome)));
     }
-    if !plan.reading.unclear.is_empty() {
+    if !plan.reading.unclear.is_empty() && !plan.only_noted {
         text.push_str("\n\nI could not follow this, because I only take literal instructions:\n");
         for source in plan.reading.unclear.iter().take(5) {
             text.push_str(&format!("\n- “{}”", source.split_whitespace().collect::<Vec<_>>().join(" ")));

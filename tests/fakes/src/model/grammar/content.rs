@@ -326,11 +326,11 @@ fn content(context: &Context<'_>, tokens: &[Token], need: Need) -> Option<String
         verbatim |= token.is_mark(':');
         rest = after;
     }
-    if need == Need::Marker && !marked && !rest.first().is_some_and(|t| t.literal().is_some()) {
+    if need == Need::Marker && !marked && rest.first().is_none_or(|t| t.literal().is_none()) {
         return None;
     }
     let text = literals(rest).unwrap_or_else(|| context.source(rest));
-    let text = text.trim_end_matches(|c: char| c == ' ' || c == ',').to_owned();
+    let text = text.trim_end_matches([' ', ',']).to_owned();
     if text.is_empty() {
         return None;
     }

@@ -140,15 +140,15 @@ pub(super) fn delete(context: &Context<'_>, rest: &[Token]) -> Vec<Instruction> 
 pub(super) fn rename(context: &Context<'_>, rest: &[Token]) -> Vec<Instruction> {
     match two_paths(rest) {
         Some((from, to)) => vec![Instruction::Rename { from, to }],
-        None => replace(context, "rename", rest)
-            .into_iter()
-            .map(|instruction| match instruction {
-                Instruction::Replace { path, old, new, line, .. } => {
-                    Instruction::Replace { path, old, new, all: true, line }
+        None => {
+            let mut found = replace(context, "rename", rest);
+            for instruction in &mut found {
+                if let Instruction::Replace { all, .. } = instruction {
+                    *all = true;
                 }
-                other => other,
-            })
-            .collect(),
+            }
+            found
+        }
     }
 }
 
