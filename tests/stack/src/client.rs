@@ -170,6 +170,9 @@ async fn exchange<T: DeserializeOwned>(
     }
 }
 
+/// Silence after which a client asks whether the other side is there; connections that say nothing are cut on the way.
+const PING_AFTER: Duration = Duration::from_secs(25);
+
 /// A session's WebSocket.
 #[derive(Debug)]
 pub struct SessionSocket {
@@ -201,7 +204,11 @@ impl SessionSocket {
 
     async fn receive(&mut self) -> Result<ServerMessage, StackError> {
         loop {
-            match self.stream.next().await {
+            let Ok(frame) = tokio::time::timeout(PING_AFTER, self.stream.next()).await else {
+                self.send_text("ping").await?;
+                continue;
+            };
+            match frame {
                 Some(Ok(Message::Text(text))) if text.as_str() == "pong" => {}
                 Some(Ok(Message::Text(text))) => {
                     return serde_json::from_str(text.as_str()).map_err(|error| {

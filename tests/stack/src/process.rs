@@ -150,10 +150,19 @@ impl Drop for Process {
     }
 }
 
+/// Ends the group `$1` once its input ends: gently, and after ten seconds for good.
+const GUARD: &str = r#"read -r _
+kill -s TERM -- "-$1" || exit 0
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    sleep 1
+    kill -s 0 -- "-$1" || exit 0
+done
+kill -s KILL -- "-$1""#;
+
 /// A shell that ends the group when this process is gone and the pipe with it.
 fn guard(group: u32) -> Option<Child> {
     Command::new("sh")
-        .args(["-c", "read -r _; kill -TERM -- \"-$1\" && sleep 3; kill -KILL -- \"-$1\"", "guard"])
+        .args(["-c", GUARD, "guard"])
         .arg(group.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -214,6 +223,16 @@ mod tests {
         drop(process);
         wait_until("the grandchild ends", || !is_alive(&grandchild));
         assert!(std::fs::read_to_string(&log).unwrap().contains("oops"));
+    }
+
+    #[test]
+    fn the_guard_ends_the_group_when_its_owner_is_gone() {
+        let mut group = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+        let mut guard = guard(group.id()).unwrap();
+        assert!(matches!(group.try_wait(), Ok(None)));
+        drop(guard.stdin.take());
+        assert!(!group.wait().unwrap().success());
+        guard.wait().unwrap();
     }
 
     #[test]

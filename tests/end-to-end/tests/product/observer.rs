@@ -73,9 +73,12 @@ impl Observer {
         };
         let found = tokio::time::timeout(PATIENCE, search).await;
         found.unwrap_or_else(|_| bail!("no sign of it in {} s", PATIENCE.as_secs())).with_context(|| {
+            let view = &self.view;
             format!(
-                "while waiting for {what}; sandbox: {:?}, turns: {:?}",
-                self.view.sandbox, self.view.turns
+                "while waiting for {what}; {:?}, {:?}, last item {:?}",
+                view.sandbox,
+                view.turns,
+                view.items.last()
             )
         })
     }

@@ -23,8 +23,10 @@ async fn no_credential_is_anywhere_inside() -> anyhow::Result<()> {
         format!("run env | grep -cE {patterns}"),
         format!("run cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -cE {patterns}"),
         format!("run git config --list --show-origin | grep -cE {patterns}"),
-        format!("run find / -xdev -type f -not -path '/proc/*' -not -path '/sys/*' -not -path '/usr/*' -print0 2>/dev/null | xargs -0 grep -alsE {patterns} 2>/dev/null | wc -l"),
-        format!("run find /workspace /home /run /tmp /etc /opt -type f -print0 2>/dev/null | xargs -0 grep -alsE {patterns} 2>/dev/null | wc -l"),
+        // All of the private root but the binaries of the host, which the sandbox cannot write.
+        format!(
+            "run find / /workspace /home /run /tmp -xdev -type f -not -path '/usr/*' -not -path '/opt/*' -not -path '/dev/*' -print0 2>/dev/null | xargs -0 grep -alsE {patterns} 2>/dev/null | wc -l"
+        ),
     ]
     .join("\n");
     let (_, mut observer) = session(&ada, &script).await?;
@@ -32,7 +34,7 @@ async fn no_credential_is_anywhere_inside() -> anyhow::Result<()> {
     ensure!(end.outcome == TurnOutcome::Completed, "{end:?}");
     assert_eq!(
         observer.output().split_whitespace().collect::<Vec<_>>(),
-        ["0"; 5],
+        ["0"; 4],
         "{:?}",
         observer.view.items
     );
