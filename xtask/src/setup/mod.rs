@@ -130,10 +130,16 @@ impl Setup {
         for file in ["Cargo.lock", "Cargo.toml", "rust-toolchain.toml"] {
             stamp.add_file(file)?;
         }
-        stamp.add_text(&format!("{optimise:?}"));
+        let mut optimised = stamp.clone();
+        optimised.add_text("optimised");
+        if optimise == Optimise::Yes {
+            stamp = optimised.clone();
+        }
         let name = if optimise == Optimise::Yes { "edge Wasm, optimised" } else { "edge Wasm" };
         self.progress.step(name, || {
-            if stamp.is_current() && self.root.join("build/index_bg.wasm").is_file() {
+            // An optimised build of the same source is good for everything.
+            let is_current = stamp.is_current() || optimised.is_current();
+            if is_current && self.root.join("build/index_bg.wasm").is_file() {
                 return Ok(Done::Unchanged);
             }
             self.build_edge(optimise)?;
