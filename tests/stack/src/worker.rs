@@ -46,6 +46,9 @@ pub(crate) fn configure(
             ("AGENT", options.agent.name()),
         ],
     );
+    // Miniflare leaves files where temporary ones go; in here they end with the run.
+    let temporary = options.directory.join("tmp");
+    std::fs::create_dir_all(&temporary).map_err(StackError::file(&temporary))?;
     let file = options.directory.join("wrangler.toml");
     std::fs::write(&file, table.to_string()).map_err(StackError::file(&file))?;
     let lines = [
@@ -100,6 +103,7 @@ fn wrangler(options: &Options, configuration: &Path) -> Command {
         .env("WRANGLER_REGISTRY_PATH", home.join("registry"))
         .env("CLOUDFLARE_DEV_REGISTRY_PATH", home.join("registry"))
         .env("XDG_CONFIG_HOME", &home)
+        .env("TMPDIR", options.directory.join("tmp"))
         .env("CI", "1")
         .env("NO_COLOR", "1")
         .env("FARHAND_EDGE_PREBUILT", "1")
