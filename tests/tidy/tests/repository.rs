@@ -46,7 +46,10 @@ fn every_source_file_opens_with_a_header() {
     let mut faults = Vec::new();
     for path in files(&["rs"]) {
         if !read(&path).starts_with("//!") {
-            faults.push(format!("{}: begin with `//!`: what it owns, what it never does, who calls it", path.display()));
+            faults.push(format!(
+                "{}: begin with `//!`: what it owns, what it never does, who calls it",
+                path.display()
+            ));
         }
     }
     for path in files(&["ts", "tsx", "mjs"]).into_iter().filter(|path| !is_generated(path)) {
@@ -64,7 +67,8 @@ fn no_file_outgrows_its_reader() {
     for path in files(&["rs", "ts", "tsx", "mjs", "css"]).into_iter().filter(|path| !is_generated(path)) {
         let lines = read(&path).lines().count();
         if lines > LINES_MAX {
-            faults.push(format!("{}: {lines} lines, at most {LINES_MAX}: split it by concept", path.display()));
+            faults
+                .push(format!("{}: {lines} lines, at most {LINES_MAX}: split it by concept", path.display()));
         }
     }
     report("files too long", &faults);
@@ -73,15 +77,22 @@ fn no_file_outgrows_its_reader() {
 #[test]
 fn every_crate_inherits_lints_and_versions() {
     let mut faults = Vec::new();
-    for path in files(&["toml"]).into_iter().filter(|path| path.ends_with("Cargo.toml") && path != Path::new("Cargo.toml")) {
+    for path in files(&["toml"])
+        .into_iter()
+        .filter(|path| path.ends_with("Cargo.toml") && path != Path::new("Cargo.toml"))
+    {
         let manifest: toml::Table = read(&path).parse().unwrap();
-        let inherits = manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
+        let inherits =
+            manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
         if inherits != Some(true) {
             faults.push(format!("{}: add [lints] workspace = true", path.display()));
         }
         for (name, dependency) in dependencies(&manifest) {
             if dependency.get("workspace").and_then(toml::Value::as_bool) != Some(true) {
-                faults.push(format!("{}: {name}: versions live in the root manifest, use workspace = true", path.display()));
+                faults.push(format!(
+                    "{}: {name}: versions live in the root manifest, use workspace = true",
+                    path.display()
+                ));
             }
         }
     }
@@ -108,13 +119,36 @@ fn dependencies(manifest: &toml::Table) -> Vec<(String, toml::Value)> {
 const BORDERS: &[(&str, &[&str], &str)] = &[
     (
         "durable-objects/session/src/core",
-        &["std::time", "std::fs", "std::net", "getrandom", "worker::", "js_sys", "wasm_bindgen", "rusqlite", "SELECT ", "INSERT "],
+        &[
+            "std::time",
+            "std::fs",
+            "std::net",
+            "getrandom",
+            "worker::",
+            "js_sys",
+            "wasm_bindgen",
+            "rusqlite",
+            "SELECT ",
+            "INSERT ",
+        ],
         "cores take facts and the time as arguments; only stores know SQL",
     ),
-    ("durable-objects/session/src/store", &["worker::", "js_sys", "wasm_bindgen", "getrandom", "std::time"], "stores run natively"),
-    ("durable-objects/protocol/src", &["std::time", "std::fs", "std::net", "worker::", "tokio"], "protocol is data"),
+    (
+        "durable-objects/session/src/store",
+        &["worker::", "js_sys", "wasm_bindgen", "getrandom", "std::time"],
+        "stores run natively",
+    ),
+    (
+        "durable-objects/protocol/src",
+        &["std::time", "std::fs", "std::net", "worker::", "tokio"],
+        "protocol is data",
+    ),
     ("workers/identity/src", &["std::time", "worker::", "js_sys", "getrandom"], "identity is pure"),
-    ("workers/github/src", &["std::time", "worker::", "js_sys", "getrandom", "reqwest"], "github is pure: requests are values"),
+    (
+        "workers/github/src",
+        &["std::time", "worker::", "js_sys", "getrandom", "reqwest"],
+        "github is pure: requests are values",
+    ),
 ];
 
 #[test]
@@ -124,7 +158,8 @@ fn no_room_reaches_over_its_border() {
         for path in files(&["rs"]).into_iter().filter(|path| path.starts_with(folder)) {
             let text = read(&path);
             let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
-            let is_test = path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
+            let is_test =
+                path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
             for word in words.iter().filter(|word| !is_test && shipped.contains(**word)) {
                 faults.push(format!("{}: `{word}`: {reason}", path.display()));
             }
@@ -138,9 +173,14 @@ fn wrangler_binds_and_migrates_exactly_the_exported_classes() {
     let wrangler: toml::Table = read(Path::new("wrangler.toml")).parse().unwrap();
     let names = |value: Option<&toml::Value>, key: &str| -> BTreeSet<String> {
         let rows = value.and_then(toml::Value::as_array).cloned().unwrap_or_default();
-        rows.iter().filter_map(|row| row.get(key)).filter_map(toml::Value::as_str).map(str::to_owned).collect()
+        rows.iter()
+            .filter_map(|row| row.get(key))
+            .filter_map(toml::Value::as_str)
+            .map(str::to_owned)
+            .collect()
     };
-    let bound = names(wrangler.get("durable_objects").and_then(|objects| objects.get("bindings")), "class_name");
+    let bound =
+        names(wrangler.get("durable_objects").and_then(|objects| objects.get("bindings")), "class_name");
     let migrated: BTreeSet<String> = wrangler["migrations"]
         .as_array()
         .unwrap()
@@ -159,7 +199,10 @@ fn wrangler_binds_and_migrates_exactly_the_exported_classes() {
         .map(str::to_owned)
         .collect();
     assert_eq!(bound, exported, "wrangler.toml bindings and the classes that workers/edge/entry.mjs exports");
-    assert_eq!(migrated, exported, "wrangler.toml migrations and the classes that workers/edge/entry.mjs exports");
+    assert_eq!(
+        migrated, exported,
+        "wrangler.toml migrations and the classes that workers/edge/entry.mjs exports"
+    );
 }
 
 #[test]
@@ -170,7 +213,10 @@ fn published_migrations_never_change() {
         present.push(format!("{}  {}", protocol::sign::sha256_hex(read(&path).as_bytes()), path.display()));
     }
     let recorded: Vec<&str> = recorded.lines().collect();
-    assert_eq!(present, recorded, "a published migration is never edited; a new one is added to tests/tidy/migrations.sha256");
+    assert_eq!(
+        present, recorded,
+        "a published migration is never edited; a new one is added to tests/tidy/migrations.sha256"
+    );
 }
 
 #[test]
@@ -178,9 +224,15 @@ fn links_in_documents_lead_somewhere() {
     let mut faults = Vec::new();
     for path in files(&["md"]) {
         let folder = root().join(&path).parent().unwrap().to_path_buf();
-        for target in read(&path).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned)) {
+        for target in
+            read(&path).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned))
+        {
             let target = target.split('#').next().unwrap_or_default();
-            if !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:") && !folder.join(target).exists() {
+            if !target.is_empty()
+                && !target.contains("://")
+                && !target.starts_with("mailto:")
+                && !folder.join(target).exists()
+            {
                 faults.push(format!("{}: {target}", path.display()));
             }
         }
@@ -190,11 +242,22 @@ fn links_in_documents_lead_somewhere() {
 
 #[test]
 fn nothing_is_left_for_later_in_the_code() {
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimplemented", "!("), concat!("#[igno", "re")];
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("#[igno", "re"),
+    ];
     let mut faults = Vec::new();
     for path in files(&["rs", "ts", "tsx", "mjs"]).into_iter().filter(|path| !is_generated(path)) {
         let text = read(&path);
-        faults.extend(marks.iter().filter(|mark| text.contains(**mark)).map(|mark| format!("{}: {mark}", path.display())));
+        faults.extend(
+            marks
+                .iter()
+                .filter(|mark| text.contains(**mark))
+                .map(|mark| format!("{}: {mark}", path.display())),
+        );
     }
     report("left for later", &faults);
 }

@@ -126,11 +126,13 @@ pub fn git_probe(clone_url: &str, token: &str) -> GitProbe {
 /// Bytes of the answer to a [`GitProbe`] that [`is_git_answer`] needs.
 pub const GIT_ANSWER_BYTES: usize = GIT_ANSWER.len();
 const GIT_ANSWER: &[u8] = b"001e# service=git-upload-pack\n";
+/// What `git http-backend` answers at once in protocol 2, without the line above (gitprotocol-v2, "HTTP Transport").
+const GIT_ANSWER_BARE: &[u8] = b"000eversion 2\n";
 
 /// Whether the answer to a [`GitProbe`] came from a git server that lets this user in.
 #[must_use]
 pub fn is_git_answer(status: u16, start_of_body: &[u8]) -> bool {
-    status == 200 && start_of_body.starts_with(GIT_ANSWER)
+    status == 200 && (start_of_body.starts_with(GIT_ANSWER) || start_of_body.starts_with(GIT_ANSWER_BARE))
 }
 
 #[cfg(test)]
@@ -184,6 +186,7 @@ mod tests {
         assert_eq!(probe.url, "https://code.example/acme/shop.git/info/refs?service=git-upload-pack");
         assert_eq!(probe.headers[0], ("authorization", "Basic eC1hY2Nlc3MtdG9rZW46dDBrZW4=".to_owned()));
         assert!(is_git_answer(200, b"001e# service=git-upload-pack\n0000000eversion 2\n"));
+        assert!(is_git_answer(200, b"000eversion 2\nagent=git/2.47.3\n"));
         assert!(!is_git_answer(200, b"<html>sign in</html>"));
         assert!(!is_git_answer(401, b"001e# service=git-upload-pack\n"));
     }

@@ -26,9 +26,12 @@ impl Observer {
     pub(crate) async fn join(client: &Client, session: &SessionId) -> anyhow::Result<Self> {
         let mut socket = client.socket(session, None).await?;
         let (seq, view) = socket
-            .until("the snapshot", PATIENCE, |message| match message {
-                ServerMessage::Snapshot { seq, snapshot } => Some((*seq, snapshot.clone())),
-                _ => None,
+            .until("the snapshot", PATIENCE, |message| {
+                if let ServerMessage::Snapshot { seq, snapshot } = message {
+                    Some((*seq, snapshot.clone()))
+                } else {
+                    None
+                }
             })
             .await?;
         Ok(Self { socket, view, seq, events: Vec::new() })
@@ -100,26 +103,27 @@ impl Observer {
 
     /// All prose, joined.
     pub(crate) fn text(&self) -> String {
-        let texts = self.view.items.iter().filter_map(|item| match &item.content {
-            ItemContent::Text { text, .. } => Some(text.as_str()),
-            _ => None,
+        let texts = self.view.items.iter().filter_map(|item| {
+            if let ItemContent::Text { text, .. } = &item.content { Some(text.as_str()) } else { None }
         });
         texts.collect()
     }
 
     /// Output of all tool calls, joined.
     pub(crate) fn output(&self) -> String {
-        let outputs = self.view.items.iter().filter_map(|item| match &item.content {
-            ItemContent::Tool { output, .. } => Some(output.as_str()),
-            _ => None,
+        let outputs = self.view.items.iter().filter_map(|item| {
+            if let ItemContent::Tool { output, .. } = &item.content { Some(output.as_str()) } else { None }
         });
         outputs.collect()
     }
 
     pub(crate) fn pull_request(&self) -> Option<u64> {
-        self.view.artifacts.iter().find_map(|artifact| match &artifact.content {
-            ArtifactContent::PullRequest { number, .. } => Some(*number),
-            _ => None,
+        self.view.artifacts.iter().find_map(|artifact| {
+            if let ArtifactContent::PullRequest { number, .. } = &artifact.content {
+                Some(*number)
+            } else {
+                None
+            }
         })
     }
 

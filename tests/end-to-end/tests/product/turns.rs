@@ -32,9 +32,8 @@ async fn a_prompt_becomes_a_commit_and_a_pull_request_in_its_authors_name() -> a
             .collect::<Vec<_>>(),
         [("ada", change.branch.as_str(), "main")]
     );
-    let diff = observer.view.artifacts.iter().find_map(|artifact| match &artifact.content {
-        ArtifactContent::Diff { files } => Some(files.clone()),
-        _ => None,
+    let diff = observer.view.artifacts.iter().find_map(|artifact| {
+        if let ArtifactContent::Diff { files } = &artifact.content { Some(files.clone()) } else { None }
     });
     let files = diff.context("no diff")?;
     assert_eq!(
