@@ -224,7 +224,10 @@ test("Stop names the turn and shows that it is under way", async ({ page }) => {
   await expect(log(page)).toContainText("Stopped after");
 });
 
-test("nothing that an agent writes becomes markup, and nothing foreign is loaded", async ({ page, baseURL }) => {
+test("nothing that an agent writes becomes markup, and nothing foreign is loaded", async ({
+  page,
+  baseURL,
+}) => {
   const requests: string[] = [];
   page.on("request", (request) => requests.push(request.url()));
   const deployment = await open(page);
