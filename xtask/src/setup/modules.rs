@@ -53,7 +53,10 @@ pub(crate) fn install(root: &Path, log: &Path) -> anyhow::Result<()> {
         command.current_dir(root).args(arguments).args(["--no-audit", "--no-fund"]);
         shell::run(&mut command, log)
     };
-    npm(&["ci"]).context("npm packages cannot be installed: npm needs access to a package registry")?;
+    // Not `npm ci`: it refuses a lock without the packages of other systems, and a registry that does not carry those leaves them
+    // out of the lock. Versions are the locked ones all the same, and the lock is not written.
+    npm(&["install", "--no-save"])
+        .context("npm packages cannot be installed: npm needs access to a package registry")?;
     if !programs_work(root) {
         // Some configurations of npm skip install scripts.
         npm(&[&["rebuild", "--ignore-scripts=false"], WITH_SCRIPT].concat())?;
