@@ -1,6 +1,7 @@
 /** The head of a session: title, where it works, sandbox, people, and on a wide screen the switch of the inspector. */
 import { Icon, keyName, People, SandboxPill, type Session } from "@farhand/session-view";
 import { type JSX, Show } from "solid-js";
+import { RailButton } from "./rail-button.jsx";
 
 export interface SessionHeaderProps {
   session: Session;
@@ -15,14 +16,7 @@ export function SessionHeader(props: SessionHeaderProps): JSX.Element {
   const snapshot = () => props.session.state.snapshot;
   return (
     <header class="session-head">
-      <button
-        type="button"
-        class="icon-button rail-open"
-        aria-label="Show the session list"
-        onClick={() => props.onRail()}
-      >
-        <Icon name="menu" size={18} />
-      </button>
+      <RailButton onRail={props.onRail} />
       <div class="session-title">
         <h1 title={props.title}>{snapshot() === null ? "Loading…" : props.title}</h1>
         <Show when={snapshot()}>

@@ -2,6 +2,7 @@
 import { Icon } from "@farhand/session-view";
 import { type JSX, Show } from "solid-js";
 import { Mark } from "../components/mark.jsx";
+import { RailButton } from "../components/rail-button.jsx";
 import { followLink } from "../router.js";
 import type { SessionListing } from "../session-list.js";
 
@@ -10,14 +11,7 @@ export function Home(props: { listing: SessionListing; onRail(): void }): JSX.El
   return (
     <main class="page home" id="content">
       <h1 class="visually-hidden">Farhand</h1>
-      <button
-        type="button"
-        class="icon-button rail-open"
-        aria-label="Show the session list"
-        onClick={() => props.onRail()}
-      >
-        <Icon name="menu" size={18} />
-      </button>
+      <RailButton onRail={props.onRail} />
       <div class="invitation">
         <Mark />
         <p class="invitation-title">{empty() ? "Start the first session" : "No session is open"}</p>

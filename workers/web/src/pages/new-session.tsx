@@ -10,6 +10,7 @@ import { Composer, Icon, ModelSelect, newPromptId } from "@farhand/session-view"
 import { createSignal, type JSX, onMount, Show } from "solid-js";
 import { leaveAccount, messageOf } from "../account.js";
 import { ApiError, api } from "../api.js";
+import { RailButton } from "../components/rail-button.jsx";
 import {
   RepositoryPicker,
   recentRepositories,
@@ -71,14 +72,7 @@ export function NewSession(props: { configuration: Configuration; user: User; on
 
   return (
     <main class="page new-session" id="content">
-      <button
-        type="button"
-        class="icon-button rail-open"
-        aria-label="Show the session list"
-        onClick={() => props.onRail()}
-      >
-        <Icon name="menu" size={18} />
-      </button>
+      <RailButton onRail={props.onRail} />
       <div class="new-column">
         <h1>What should change?</h1>
         <div class="new-card">

@@ -7,7 +7,7 @@ import type { Session } from "../session-store.js";
 import { artifactOf } from "../timeline.js";
 import { Avatar } from "./avatar.jsx";
 import { CopyButton } from "./copy-button.jsx";
-import { isolationText } from "./sandbox-pill.jsx";
+import { SandboxFacts } from "./sandbox-facts.jsx";
 
 export function Details(props: { session: Session }): JSX.Element {
   const snapshot = () => props.session.state.snapshot;
@@ -67,7 +67,7 @@ export function Details(props: { session: Session }): JSX.Element {
               </dd>
             </dl>
           </section>
-          <SandboxFacts session={props.session} />
+          <SandboxSection session={props.session} />
           <UsageFacts session={props.session} />
         </div>
       )}
@@ -94,7 +94,7 @@ function PersonRow(props: {
   );
 }
 
-function SandboxFacts(props: { session: Session }): JSX.Element {
+function SandboxSection(props: { session: Session }): JSX.Element {
   const description = () => {
     const sandbox = props.session.state.snapshot?.sandbox;
     return sandbox?.state === "ready" ? sandbox.description : undefined;
@@ -104,16 +104,7 @@ function SandboxFacts(props: { session: Session }): JSX.Element {
       {(facts) => (
         <section aria-label="Sandbox">
           <h3 class="group-label">Sandbox</h3>
-          <dl class="facts">
-            <dt>Isolation</dt>
-            <dd classList={{ "is-warning": facts().isolation === "weak" }}>
-              {isolationText(facts().isolation)}
-            </dd>
-            <dt>Provider</dt>
-            <dd>{facts().provider}</dd>
-            <dt>Agent</dt>
-            <dd>{facts().agent}</dd>
-          </dl>
+          <SandboxFacts description={facts()} />
         </section>
       )}
     </Show>

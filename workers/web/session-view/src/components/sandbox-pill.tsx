@@ -1,7 +1,8 @@
 /** The state of the sandbox in one word, and behind it where it runs, how strongly it is isolated, and which agent it has. */
-import type { Isolation, SandboxStatus } from "@farhand/protocol";
+import type { SandboxStatus } from "@farhand/protocol";
 import { createSignal, createUniqueId, type JSX, onCleanup, Show } from "solid-js";
 import { Icon } from "./icons.jsx";
+import { SandboxFacts } from "./sandbox-facts.jsx";
 
 interface Told {
   tone: "ok" | "warn" | "error" | "quiet";
@@ -55,38 +56,10 @@ export function SandboxPill(props: { sandbox: SandboxStatus; running: boolean })
       </button>
       <section class="popover" id={panelId} hidden={!open()} aria-label="Sandbox">
         <p class="popover-title">{told().text}</p>
-        <Show when={description()}>
-          {(facts) => (
-            <dl class="facts">
-              <dt>Isolation</dt>
-              <dd classList={{ "is-warning": weak() }}>
-                <Icon name={weak() ? "shieldOff" : "shield"} size={14} />
-                {isolationText(facts().isolation)}
-              </dd>
-              <dt>Provider</dt>
-              <dd>{facts().provider}</dd>
-              <dt>Agent</dt>
-              <dd>{facts().agent}</dd>
-            </dl>
-          )}
-        </Show>
+        <Show when={description()}>{(facts) => <SandboxFacts description={facts()} />}</Show>
       </section>
     </div>
   );
-}
-
-/** What a tier means for the people who trust it. */
-export function isolationText(isolation: Isolation): string {
-  switch (isolation) {
-    case "vm":
-      return "Own kernel (virtual machine)";
-    case "namespaces":
-      return "Own namespaces and root, no network but the gateway";
-    case "weak":
-      return "Weak: a plain process of the host. It can reach the host's files and network.";
-    default:
-      return "Of a kind that this client does not know";
-  }
 }
 
 function describe(sandbox: SandboxStatus, running: boolean): Told {
