@@ -73,7 +73,8 @@ impl Model {
         };
         let known = [
             ("anthropic", "ANTHROPIC", "https://api.anthropic.com/v1", "claude-sonnet-4-5"),
-            ("openai", "OPENAI", "https://api.openai.com/v1", "gpt-5-mini"),
+            // One that takes `max_tokens`, which is what agents send in chat completions.
+            ("openai", "OPENAI", "https://api.openai.com/v1", "gpt-4.1-mini"),
         ];
         let (mut providers, mut models) = (Vec::new(), Vec::new());
         for (name, prefix, base_url, model) in known {
@@ -171,7 +172,7 @@ mod tests {
     fn a_key_in_the_environment_brings_its_models() {
         assert_eq!(models(&[]), ["demo"]);
         assert_eq!(models(&[("OPENAI_API_KEY", " ")]), ["demo"]);
-        assert_eq!(models(&[("OPENAI_API_KEY", "k")]), ["openai/gpt-5-mini", "https://api.openai.com/v1"]);
+        assert_eq!(models(&[("OPENAI_API_KEY", "k")]), ["openai/gpt-4.1-mini", "https://api.openai.com/v1"]);
         assert_eq!(
             models(&[
                 ("ANTHROPIC_API_KEY", "k"),
