@@ -78,8 +78,9 @@ pub(crate) fn ask(program: impl AsRef<Path>, arguments: &[&str]) -> Option<Strin
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(stack::root());
-    // A build of ours must not look like a build script of the one that runs this.
-    for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+    // What cargo tells this program about itself would be an input to build scripts, which then ran again at every start.
+    let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| own(name)) {
         command.env_remove(name);
     }
     command
