@@ -8,6 +8,7 @@
 //! | `PUT /sandboxes/{sandbox_id}/commands/{command_id}` | [`CommandRequest`] | 202 `{}` when the runner's socket has it, 503 when no runner is attached here |
 //! | `PUT /sandboxes/{sandbox_id}/snapshots/{snapshot_id}` | [`SnapshotRequest`] | [`SnapshotTaken`] |
 //! | `PUT /sandboxes/{sandbox_id}/terminated` | [`TerminateRequest`] | 200 `{}`, also when it is gone |
+//! | `PUT /snapshots/{snapshot_id}/deleted` | [`DeleteSnapshotRequest`] | 200 `{}`, also when it is gone |
 //! | `GET /capabilities` | | [`Capabilities`] |
 //! | `GET /health` (unsigned) | | [`Health`] |
 //!
@@ -130,6 +131,14 @@ pub struct SnapshotTaken {
     pub snapshot_id: SnapshotId,
     /// What it adds on disk.
     pub size_bytes: u64,
+}
+
+/// Removes a snapshot for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteSnapshotRequest {
+    /// Whose it is.
+    pub session_id: SessionId,
 }
 
 /// Ends the sandbox.

@@ -2,13 +2,19 @@
 //!
 //! A client signs in, asks for a ticket (`POST /api/sessions/{id}/ticket`), opens `GET /api/sessions/{id}/socket` with the
 //! sub-protocols [`SOCKET_PROTOCOL`] and `ticket.<ticket>`, and sends [`ClientMessage::Subscribe`]. It sends the text `ping` every
-//! 25 s and gets `pong` without waking the object.
+//! 25 s and gets `pong` without waking the object; while the session is quiet the answer is `pong <seq>`, so that a client notices
+//! when it missed something.
+//!
+//! A client that has read [`crate::limit::VIEWER_ACK_BYTES`] more says so ([`ClientMessage::Ack`]). One that has not for
+//! [`crate::limit::VIEWER_WINDOW_BYTES`] gets [`ServerMessage::Lagging`] and then nothing until it subscribes again, which it does on
+//! reading that frame; after [`crate::limit::VIEWER_LAG_MS_MAX`] it is closed with [`close_code::TOO_SLOW`].
 
 use crate::error::ErrorBody;
 use crate::id::{PromptId, RepositoryId, SessionId, TurnId, UserId};
 use crate::time::Timestamp;
 use crate::timeline::{
-    Artifact, Item, Participant, Prompt, PromptOrigin, SandboxStatus, Seq, SessionEvent, Turn, Usage, User,
+    Artifact, Delivery, EventRecord, Item, Participant, Prompt, PromptOrigin, Role, SandboxStatus, Seq,
+    SessionEvent, Turn, Usage, User,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +31,10 @@ pub mod close_code {
     pub const SESSION_GONE: u16 = 4004;
     /// A frame over the limit, or not understood at all.
     pub const FRAME_REFUSED: u16 = 4008;
+    /// The client reads too slowly: come back with a new ticket and `since`.
+    pub const TOO_SLOW: u16 = 4009;
+    /// The client sends too much: come back after a while.
+    pub const RATE_LIMITED: u16 = 4029;
 }
 
 /// `POST /api/sessions`: starts a session, with its first prompt where there is one already.
@@ -68,6 +78,10 @@ pub struct PromptRequest {
     pub model: Option<String>,
     /// Where it was written.
     pub origin: PromptOrigin,
+    /// When it reaches the agent.
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Delivery>", optional))]
+    pub delivery: Delivery,
 }
 
 /// The session has the prompt; answer 202 to [`PromptRequest`].
@@ -131,9 +145,37 @@ pub struct SessionSummary {
     pub additions: u32,
     /// Removed lines of its branch.
     pub deletions: u32,
+    /// Whether it takes no prompts.
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<bool>", optional))]
+    pub archived: bool,
 }
 
-/// `GET /api/sessions?before=<updatedAt>&limit=<n ≤ 100>`.
+/// `PUT /api/sessions/{id}/archived`. Answer: 200 `{}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArchiveRequest {
+    /// Whether the session is to take no prompts.
+    pub archived: bool,
+}
+
+/// `GET /api/sessions/{id}/history?before=<turn id>`: the turns before one, as far as they fit a page, oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryPage {
+    /// Of the turns.
+    pub prompts: Vec<Prompt>,
+    /// In order.
+    pub turns: Vec<Turn>,
+    /// Of the turns, in order.
+    pub items: Vec<Item>,
+    /// Whether there are turns before these.
+    pub has_earlier: bool,
+}
+
+/// `GET /api/sessions?before=<updatedAt>&limit=<n ≤ 100>&archived=<true|false>`; without `archived` those that are not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -248,6 +290,10 @@ pub struct SessionInfo {
     pub created_by: UserId,
     /// When.
     pub created_at: Timestamp,
+    /// Since when it takes no prompts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub archived_at: Option<Timestamp>,
 }
 
 /// The whole present state of a session; later events apply to it.
@@ -261,8 +307,16 @@ pub struct SessionSnapshot {
     pub participants: Vec<Participant>,
     /// All of the shown turns and all waiting ones, in the order of submission.
     pub prompts: Vec<Prompt>,
+    /// Waiting prompts in the order in which they will run.
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<PromptId>>", optional))]
+    pub queue: Vec<PromptId>,
     /// In order; the oldest may be left out.
     pub turns: Vec<Turn>,
+    /// Whether turns were left out; [`HistoryPage`] has them.
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<bool>", optional))]
+    pub has_earlier: bool,
     /// Of the shown turns, in order.
     pub items: Vec<Item>,
     /// Branch, diff, pull request.
@@ -271,6 +325,11 @@ pub struct SessionSnapshot {
     pub sandbox: SandboxStatus,
     /// Sum over all turns.
     pub usage: Usage,
+    /// The newest [`crate::limit::NOTICES_MAX`] facts that stand for themselves: [`SessionEvent::EffectFailed`] and
+    /// [`SessionEvent::ConversationRestored`].
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<EventRecord>>", optional))]
+    pub notices: Vec<EventRecord>,
 }
 
 /// Client → session, one JSON text frame each.
@@ -290,10 +349,45 @@ pub enum ClientMessage {
         /// What is asked.
         prompt: PromptRequest,
     },
+    /// Everything up to this event was read.
+    Ack {
+        /// Its number.
+        seq: Seq,
+    },
+    /// This user is writing; to be sent again every [`crate::limit::TYPING_REPEAT_MS`] while it goes on.
+    Typing,
     /// Takes a waiting prompt back.
     CancelPrompt {
         /// Which.
         prompt_id: PromptId,
+    },
+    /// Gives a waiting prompt another text.
+    EditPrompt {
+        /// Which.
+        prompt_id: PromptId,
+        /// As for a new prompt.
+        text: String,
+    },
+    /// Gives a waiting prompt another place.
+    MovePrompt {
+        /// Which.
+        prompt_id: PromptId,
+        /// The waiting prompt that it is to stand before; the last place where absent.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        before: Option<PromptId>,
+    },
+    /// Gives a participant another role.
+    SetRole {
+        /// Whose.
+        user_id: UserId,
+        /// The new one.
+        role: Role,
+    },
+    /// Gives the session another title.
+    Rename {
+        /// At most [`crate::limit::TITLE_CHARACTERS_MAX`] characters, not only white space.
+        title: String,
     },
     /// Ends the running turn.
     Stop {
@@ -326,6 +420,11 @@ pub enum ServerMessage {
         /// What happened.
         event: SessionEvent,
     },
+    /// Several recorded facts, in order and without gap.
+    Events {
+        /// At least one.
+        events: Vec<EventRecord>,
+    },
     /// The missed events were all sent: the client is up to date.
     CaughtUp {
         /// Number of the newest event.
@@ -336,6 +435,20 @@ pub enum ServerMessage {
         /// Each user once.
         users: Vec<UserId>,
     },
+    /// Who came and went since the last [`ServerMessage::Presence`]; not recorded.
+    PresenceChanged {
+        /// Users that were not looking before.
+        joined: Vec<UserId>,
+        /// Users that no connection is left of.
+        left: Vec<UserId>,
+    },
+    /// A user is writing; holds for [`crate::limit::TYPING_MS_MAX`]. Not recorded.
+    Typing {
+        /// Who.
+        user_id: UserId,
+    },
+    /// The client has not read what it was sent, so nothing follows: subscribe again since the last applied event.
+    Lagging,
     /// The prompt is safe. Sent again for a repeated submission.
     PromptAccepted {
         /// The client's id for it.

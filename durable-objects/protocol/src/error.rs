@@ -83,6 +83,8 @@ codes! {
     PromptNotQueued = "prompt_not_queued", 409;
     /// No turn runs, or another one than named.
     TurnNotRunning = "turn_not_running", 409;
+    /// The session is archived.
+    SessionArchived = "session_archived", 409;
     /// The request is longer than the limit.
     TooLarge = "too_large", 413;
     /// The content type is not the expected one.
@@ -97,6 +99,8 @@ codes! {
     ModelUnknown = "model_unknown", 422;
     /// The peer speaks another version of the protocol.
     VersionUnsupported = "version_unsupported", 426;
+    /// Too many requests or frames in a short time.
+    RateLimited = "rate_limited", 429;
     /// The queue has its maximum length.
     QueueFull = "queue_full", 429;
     /// A defect of ours; the message carries an incident id.

@@ -16,3 +16,8 @@ pub mod timeline;
 
 /// Version of all wires. A peer that speaks another one is told so by [`error::ErrorCode::VersionUnsupported`].
 pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Whether a field has the value that its absence stands for.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

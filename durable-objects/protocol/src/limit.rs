@@ -30,3 +30,23 @@ pub const TICKET_MS_MAX: u64 = 60_000;
 pub const SIGNATURE_SKEW_MS_MAX: u64 = 60_000;
 /// How often a turn is tried before its prompt counts as failed.
 pub const TURN_ATTEMPTS_MAX: u32 = 3;
+/// Output of a tool call that events carry; what is longer is a preview, and the whole is an artifact.
+pub const TOOL_PREVIEW_BYTES_MAX: usize = 32 * 1024;
+/// A session's title, in characters.
+pub const TITLE_CHARACTERS_MAX: usize = 80;
+/// Notices in a snapshot.
+pub const NOTICES_MAX: usize = 20;
+/// Events in one frame to a client …
+pub const FRAME_EVENTS_MAX: usize = 1000;
+/// … and their size, unless it is a single event.
+pub const FRAME_EVENTS_BYTES_MAX: usize = 1024 * 1024;
+/// A client acknowledges when it has read this much more.
+pub const VIEWER_ACK_BYTES: usize = 128 * 1024;
+/// What may be on its way to one client without having been acknowledged.
+pub const VIEWER_WINDOW_BYTES: usize = 1024 * 1024;
+/// How long a client may lag before it is closed.
+pub const VIEWER_LAG_MS_MAX: u64 = 60_000;
+/// How often someone who writes says so.
+pub const TYPING_REPEAT_MS: u64 = 3_000;
+/// How long that holds.
+pub const TYPING_MS_MAX: u64 = 5_000;

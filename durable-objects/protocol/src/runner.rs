@@ -4,7 +4,7 @@
 //! decides how far it has them. Commands carry ids: a repeated one does nothing. What a runner says is untrusted, because the
 //! agent beside it could say the same.
 
-use crate::id::{CommandId, ItemId, RepositoryId, SandboxId, SessionId, TurnId};
+use crate::id::{CommandId, ItemId, PromptId, RepositoryId, SandboxId, SessionId, TurnId};
 use crate::time::Timestamp;
 use crate::timeline::{Change, FileDiff, Item, Seq, TurnOutcome, Usage};
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,17 @@ pub enum RunnerCommand {
         /// Which; another one is left alone.
         turn_id: TurnId,
     },
+    /// Give the agent one more prompt while it works; answered by [`RunnerEvent::SteerTaken`], or by nothing when the turn is over.
+    SteerTurn {
+        /// Which; another one is left alone.
+        turn_id: TurnId,
+        /// The prompt's id.
+        prompt_id: PromptId,
+        /// What the participant wrote.
+        prompt: String,
+        /// Who wrote it.
+        author: Author,
+    },
     /// Something of a newer bridge; answered with an error.
     #[serde(other)]
     Unknown,
@@ -147,6 +158,10 @@ pub struct TurnOrder {
     pub author: Author,
     /// `provider/name`.
     pub model: String,
+    /// What the agent must know of the conversation and does not remember: put before the prompt, and marked as such.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub digest: Option<String>,
 }
 
 /// Git identity of a prompt's author.
@@ -199,6 +214,13 @@ pub enum RunnerEvent {
         turn_id: TurnId,
         /// Its attempt.
         attempt: u32,
+    },
+    /// The agent has the prompt that it was to be steered with.
+    SteerTaken {
+        /// The running turn.
+        turn_id: TurnId,
+        /// Which prompt.
+        prompt_id: PromptId,
     },
     /// An item appeared, or is replaced as a whole.
     ItemChanged {

@@ -38,9 +38,30 @@ pub struct Participant {
     pub name: String,
     /// When this user was first here.
     pub joined_at: Timestamp,
+    /// What this user may do here; a driver where absent.
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Role>", optional))]
+    pub role: Role,
 }
 
-/// What a participant submitted. The text never changes; the state does.
+/// What a participant may do in a session. Which role may do what is one table, `session::core`'s policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything, deletion included. The user who began the session is the first.
+    Owner,
+    /// Prompts, steers, stops, orders the queue.
+    #[default]
+    Driver,
+    /// Watches.
+    Viewer,
+    /// A role of a newer version; may watch.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a participant submitted. The text can be edited while the prompt waits, never after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -61,6 +82,35 @@ pub struct Prompt {
     pub submitted_at: Timestamp,
     /// Where it is on its way.
     pub state: PromptState,
+    /// Whether it waits for its own turn or goes into the running one; the former where absent.
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Delivery>", optional))]
+    pub delivery: Delivery,
+    /// The running turn that took it up; absent unless it was steered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub steered_into: Option<TurnId>,
+    /// Who last edited it while it waited.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub edited_by: Option<UserId>,
+    /// Who took it back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub cancelled_by: Option<UserId>,
+}
+
+/// When a prompt reaches the agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Into the running turn; as [`Delivery::Queue`], but next, when none runs or the turn ends before it took the prompt.
+    Steer,
+    /// In a turn of its own, after those before it.
+    #[default]
+    #[serde(other)]
+    Queue,
 }
 
 /// Where a prompt was written.
@@ -111,6 +161,10 @@ pub struct Turn {
     pub attempt: u32,
     /// When it was ordered.
     pub started_at: Timestamp,
+    /// Who asked for its end.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub stop_requested_by: Option<UserId>,
     /// Absent while it runs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional))]
@@ -246,6 +300,10 @@ pub enum ItemContent {
         output: String,
         /// Bytes of output that were left out in the middle.
         omitted_bytes: u64,
+        /// The artifact that has the whole output, when `output` is only a preview.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        artifact_id: Option<ArtifactId>,
     },
     /// The agent's plan; the newest replaces the older ones of its turn.
     Plan {
@@ -472,6 +530,13 @@ pub enum ArtifactContent {
         /// Into which branch.
         base: String,
     },
+    /// The whole output of a tool call, `GET /api/sessions/{id}/artifacts/{artifact_id}`.
+    ToolOutput {
+        /// Whose.
+        item_id: ItemId,
+        /// Its size.
+        bytes: u64,
+    },
     /// A kind of a newer peer.
     #[serde(other)]
     Unknown,
@@ -541,6 +606,46 @@ pub enum Isolation {
     Unknown,
 }
 
+/// A recorded fact with its number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct EventRecord {
+    /// One more than that of the event before.
+    pub seq: Seq,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: SessionEvent,
+}
+
+/// What the agent of a replacement sandbox knows of the conversation before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum Restoration {
+    /// Its own state, saved after the last turn.
+    Snapshot {
+        /// Which.
+        snapshot_id: SnapshotId,
+    },
+    /// Its own state of an earlier moment, and a digest of the turns since.
+    EarlierSnapshot {
+        /// Which.
+        snapshot_id: SnapshotId,
+        /// Turns that are in the digest.
+        turns: u32,
+    },
+    /// A digest of the transcript; the files are those of the session's branch.
+    Digest {
+        /// Turns that are in it.
+        turns: u32,
+    },
+    /// A way of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
 /// A recorded fact. Applied in the order of its `seq`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -557,8 +662,12 @@ pub enum SessionEvent {
     TitleChanged {
         /// The new one.
         title: String,
+        /// By whom; absent when it was taken from the first prompt.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        by: Option<UserId>,
     },
-    /// A user is here for the first time.
+    /// A user is here for the first time, or has another name.
     ParticipantJoined {
         /// Who.
         participant: Participant,
@@ -575,6 +684,42 @@ pub enum SessionEvent {
         /// By whom.
         by: UserId,
     },
+    /// A participant may do something else than before.
+    RoleChanged {
+        /// Whose role.
+        user_id: UserId,
+        /// The new one.
+        role: Role,
+        /// By whom.
+        by: UserId,
+    },
+    /// A waiting prompt has another text.
+    PromptEdited {
+        /// Which.
+        prompt_id: PromptId,
+        /// The new text.
+        text: String,
+        /// By whom.
+        by: UserId,
+    },
+    /// A waiting prompt has another place.
+    PromptMoved {
+        /// Which.
+        prompt_id: PromptId,
+        /// The waiting prompt that it stands before; the last place where absent.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        before: Option<PromptId>,
+        /// By whom.
+        by: UserId,
+    },
+    /// The running turn took a prompt up. Its end is the prompt's; should the turn be lost, the prompt waits again, next in line.
+    PromptSteered {
+        /// Which.
+        prompt_id: PromptId,
+        /// The turn.
+        turn_id: TurnId,
+    },
     /// A prompt's turn began (or began again, with the next attempt).
     TurnStarted {
         /// With its prompt.
@@ -590,6 +735,11 @@ pub enum SessionEvent {
     /// An item appeared, or is replaced as a whole.
     ItemChanged {
         /// Its whole state.
+        item: Item,
+    },
+    /// Everything of an item is replaced but the text or output that grows: its end, without sending the text again.
+    ItemRevised {
+        /// Its state, with an empty `text` or `output`.
         item: Item,
     },
     /// An item's text or output grew.
@@ -619,6 +769,23 @@ pub enum SessionEvent {
     SnapshotTaken {
         /// Restores to it.
         snapshot_id: SnapshotId,
+    },
+    /// A replacement sandbox is ready, and this is what its agent knows.
+    ConversationRestored {
+        /// Which sandbox.
+        sandbox_id: SandboxId,
+        /// From what.
+        from: Restoration,
+    },
+    /// The session takes no prompts until it is taken up again.
+    SessionArchived {
+        /// By whom.
+        by: UserId,
+    },
+    /// The session takes prompts again.
+    SessionUnarchived {
+        /// By whom.
+        by: UserId,
     },
     /// There is a new artifact, or a new state of one.
     ArtifactChanged {

@@ -3,8 +3,9 @@
 #![cfg(feature = "typescript")]
 
 use protocol::client::{
-    ClientMessage, Configuration, CreateSessionRequest, CreateSessionResponse, PromptAccepted, PromptRequest,
-    RepositoryList, ServerMessage, SessionList, SessionStatus, SignInRequest, TicketResponse,
+    ArchiveRequest, ClientMessage, Configuration, CreateSessionRequest, CreateSessionResponse, HistoryPage,
+    PromptAccepted, PromptRequest, RepositoryList, ServerMessage, SessionList, SessionStatus, SignInRequest,
+    TicketResponse,
 };
 use protocol::error::ErrorBody;
 use protocol::timeline::User;
@@ -18,11 +19,13 @@ fn exported() -> BTreeMap<PathBuf, String> {
         Config::new().with_out_dir(folder.path()).with_large_int("number").with_import_extension(Some("js"));
     macro_rules! export { ($($message:ty),* $(,)?) => { $(<$message as TS>::export_all(&config).unwrap();)* } }
     export![
+        ArchiveRequest,
         ClientMessage,
         Configuration,
         CreateSessionRequest,
         CreateSessionResponse,
         ErrorBody,
+        HistoryPage,
         PromptAccepted,
         PromptRequest,
         RepositoryList,

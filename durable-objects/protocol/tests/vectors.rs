@@ -31,6 +31,7 @@ fn prompt_request() -> PromptRequest {
         text: "Fix the total".into(),
         model: Some("demo/demo-1".into()),
         origin: PromptOrigin::Web,
+        delivery: Delivery::Queue,
     }
 }
 
@@ -43,6 +44,10 @@ fn prompt() -> Prompt {
         model: None,
         submitted_at: AT,
         state: PromptState::Queued,
+        delivery: Delivery::Queue,
+        steered_into: None,
+        edited_by: None,
+        cancelled_by: None,
     }
 }
 
@@ -83,6 +88,7 @@ fn items() -> Vec<(&'static str, Item)> {
         state,
         output: "ok\n".into(),
         omitted_bytes: 0,
+        artifact_id: None,
     };
     vec![
         ("text", item(ItemContent::Text { text: "Done — see `cart`.".into(), done: true })),
@@ -169,14 +175,133 @@ fn sandbox_states() -> Vec<SandboxStatus> {
     ]
 }
 
+fn participant(role: Role) -> Participant {
+    Participant { user_id: user_id(), login: "ada".into(), name: "Ada Lovelace".into(), joined_at: AT, role }
+}
+
+fn turn(end: Option<TurnEnd>) -> Turn {
+    Turn { id: turn_id(), prompt_id: prompt().id, attempt: 1, started_at: AT, stop_requested_by: None, end }
+}
+
+fn record(event: SessionEvent) -> EventRecord {
+    EventRecord { seq: 7, at: AT, event }
+}
+
+fn restorations() -> Vec<Restoration> {
+    let snapshot_id = || SnapshotId::parse("snp_1").unwrap();
+    vec![
+        Restoration::Snapshot { snapshot_id: snapshot_id() },
+        Restoration::EarlierSnapshot { snapshot_id: snapshot_id(), turns: 1 },
+        Restoration::Digest { turns: 3 },
+    ]
+}
+
+/// Events that came after [`events`] was published.
+fn later_events() -> Vec<SessionEvent> {
+    let (by, prompt_id) = (user_id(), prompt().id);
+    let mut events = vec![
+        SessionEvent::TitleChanged { title: "Totals".into(), by: Some(user_id()) },
+        SessionEvent::ParticipantJoined { participant: participant(Role::Owner) },
+        SessionEvent::RoleChanged { user_id: user_id(), role: Role::Viewer, by: user_id() },
+        SessionEvent::PromptQueued { prompt: Prompt { delivery: Delivery::Steer, ..prompt() } },
+        SessionEvent::PromptEdited { prompt_id: prompt_id.clone(), text: "Fix it".into(), by: by.clone() },
+        SessionEvent::PromptMoved { prompt_id: prompt_id.clone(), before: None, by: by.clone() },
+        SessionEvent::PromptMoved {
+            prompt_id: prompt_id.clone(),
+            before: Some(PromptId::parse("prm_2").unwrap()),
+            by: by.clone(),
+        },
+        SessionEvent::PromptSteered { prompt_id, turn_id: turn_id() },
+        SessionEvent::ItemRevised { item: item(ItemContent::Text { text: String::new(), done: true }) },
+        SessionEvent::SessionArchived { by: by.clone() },
+        SessionEvent::SessionUnarchived { by },
+        SessionEvent::ArtifactChanged {
+            artifact: Artifact {
+                id: ArtifactId::parse("art_out").unwrap(),
+                turn_id: turn_id(),
+                changed_at: AT,
+                content: ArtifactContent::ToolOutput {
+                    item_id: ItemId::parse("itm_1").unwrap(),
+                    bytes: 200_000,
+                },
+            },
+        },
+    ];
+    events.extend(restorations().into_iter().map(|from| SessionEvent::ConversationRestored {
+        sandbox_id: SandboxId::parse("sbx_1").unwrap(),
+        from,
+    }));
+    events
+}
+
+fn later_client_messages() -> Vec<ClientMessage> {
+    let prompt_id = prompt().id;
+    vec![
+        ClientMessage::Prompt { prompt: PromptRequest { delivery: Delivery::Steer, ..prompt_request() } },
+        ClientMessage::Ack { seq: 41 },
+        ClientMessage::Typing,
+        ClientMessage::EditPrompt { prompt_id: prompt_id.clone(), text: "Fix it".into() },
+        ClientMessage::MovePrompt { prompt_id: prompt_id.clone(), before: None },
+        ClientMessage::MovePrompt { prompt_id, before: Some(PromptId::parse("prm_2").unwrap()) },
+        ClientMessage::SetRole { user_id: user_id(), role: Role::Viewer },
+        ClientMessage::Rename { title: "Totals".into() },
+    ]
+}
+
+fn later_snapshot() -> SessionSnapshot {
+    let mut snapshot = snapshot();
+    snapshot.session.archived_at = Some(AT);
+    snapshot.participants = vec![participant(Role::Owner), participant(Role::Driver)];
+    snapshot.prompts = vec![Prompt {
+        state: PromptState::Cancelled,
+        steered_into: Some(turn_id()),
+        edited_by: Some(user_id()),
+        cancelled_by: Some(user_id()),
+        ..prompt()
+    }];
+    snapshot.queue = vec![prompt().id];
+    snapshot.has_earlier = true;
+    snapshot.turns = vec![Turn { stop_requested_by: Some(user_id()), ..turn(None) }];
+    snapshot.notices = vec![record(SessionEvent::EffectFailed { what: "push".into(), reason: "403".into() })];
+    snapshot
+}
+
+fn later_server_messages() -> Vec<ServerMessage> {
+    vec![
+        ServerMessage::Snapshot { seq: 42, snapshot: later_snapshot() },
+        ServerMessage::Events { events: later_events().into_iter().map(record).collect() },
+        ServerMessage::PresenceChanged { joined: vec![user_id()], left: vec![] },
+        ServerMessage::Typing { user_id: user_id() },
+        ServerMessage::Lagging,
+    ]
+}
+
+fn later_runner_events() -> Vec<RunnerEvent> {
+    vec![RunnerEvent::SteerTaken { turn_id: turn_id(), prompt_id: prompt().id }]
+}
+
+fn later_commands() -> Vec<RunnerCommand> {
+    let order = turn_order();
+    vec![
+        RunnerCommand::SteerTurn {
+            turn_id: turn_id(),
+            prompt_id: prompt().id,
+            prompt: "Also the tax".into(),
+            author: order.author.clone(),
+        },
+        RunnerCommand::StartTurn {
+            turn: TurnOrder { digest: Some("Ada asked: fix the total.".into()), ..order },
+        },
+    ]
+}
+
 fn events() -> Vec<SessionEvent> {
     let repository = RepositoryId::parse("acme/shop").unwrap();
-    let turn = Turn { id: turn_id(), prompt_id: prompt().id, attempt: 1, started_at: AT, end: None };
-    let participant =
-        Participant { user_id: user_id(), login: "ada".into(), name: "Ada Lovelace".into(), joined_at: AT };
+    let participant = participant(Role::Driver);
+    let turn = turn(None);
     let mut events = vec![
         SessionEvent::SessionCreated { repository, created_by: user_id() },
-        SessionEvent::TitleChanged { title: "Fix the total".into() },
+        SessionEvent::TitleChanged { title: "Fix the total".into(), by: None },
         SessionEvent::ParticipantJoined { participant },
         SessionEvent::PromptQueued { prompt: prompt() },
         SessionEvent::PromptCancelled { prompt_id: prompt().id, by: user_id() },
@@ -208,20 +333,18 @@ fn snapshot() -> SessionSnapshot {
             model: "demo/demo-1".into(),
             created_by: user_id(),
             created_at: AT,
+            archived_at: None,
         },
         participants: vec![],
         prompts: vec![prompt()],
-        turns: vec![Turn {
-            id: turn_id(),
-            prompt_id: prompt().id,
-            attempt: 1,
-            started_at: AT,
-            end: Some(turn_end()),
-        }],
+        queue: vec![],
+        turns: vec![turn(Some(turn_end()))],
+        has_earlier: false,
         items: items().into_iter().map(|(_, item)| item).collect(),
         artifacts: artifacts(),
         sandbox: SandboxStatus::None,
         usage: usage(),
+        notices: vec![],
     }
 }
 
@@ -307,6 +430,7 @@ fn turn_order() -> TurnOrder {
         prompt: "Fix the total".into(),
         author: Author { name: "Ada Lovelace".into(), email: "ada@example.com".into() },
         model: "demo/demo-1".into(),
+        digest: None,
     }
 }
 
@@ -363,6 +487,10 @@ fn every_message_matches_its_vector() {
     check("server_messages", &server_messages());
     check("runner_messages", &runner_messages());
     check("bridge_messages", &bridge_messages());
+    check("client_messages_2", &later_client_messages());
+    check("server_messages_2", &later_server_messages());
+    check("runner_events_2", &later_runner_events());
+    check("runner_commands_2", &later_commands());
     check(
         "create_session_request",
         &CreateSessionRequest {
@@ -427,8 +555,8 @@ fn typescript_sees_the_same_examples() {
          import type {{ ClientMessage, ServerMessage }} from \"./index.js\";\n\n\
          export const clientMessages = {} satisfies ClientMessage[];\n\n\
          export const serverMessages = {} satisfies ServerMessage[];\n",
-        serde_json::to_string_pretty(&client_messages()).unwrap(),
-        serde_json::to_string_pretty(&server_messages()).unwrap(),
+        serde_json::to_string_pretty(&[client_messages(), later_client_messages()].concat()).unwrap(),
+        serde_json::to_string_pretty(&[server_messages(), later_server_messages()].concat()).unwrap(),
     );
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("typescript/vectors.ts");
     if updating() {

@@ -25,6 +25,46 @@ export const clientMessages = [
   {
     "type": "stop",
     "turnId": "trn_1"
+  },
+  {
+    "type": "prompt",
+    "prompt": {
+      "id": "prm_1",
+      "text": "Fix the total",
+      "model": "demo/demo-1",
+      "origin": "web",
+      "delivery": "steer"
+    }
+  },
+  {
+    "type": "ack",
+    "seq": 41
+  },
+  {
+    "type": "typing"
+  },
+  {
+    "type": "edit_prompt",
+    "promptId": "prm_1",
+    "text": "Fix it"
+  },
+  {
+    "type": "move_prompt",
+    "promptId": "prm_1"
+  },
+  {
+    "type": "move_prompt",
+    "promptId": "prm_1",
+    "before": "prm_2"
+  },
+  {
+    "type": "set_role",
+    "userId": "usr_ada",
+    "role": "viewer"
+  },
+  {
+    "type": "rename",
+    "title": "Totals"
   }
 ] satisfies ClientMessage[];
 
@@ -747,5 +787,448 @@ export const serverMessages = [
         }
       }
     }
+  },
+  {
+    "type": "snapshot",
+    "seq": 42,
+    "snapshot": {
+      "session": {
+        "id": "ses_1",
+        "title": "Fix the total",
+        "repository": "acme/shop",
+        "defaultBranch": "main",
+        "branch": "farhand/ses_1",
+        "model": "demo/demo-1",
+        "createdBy": "usr_ada",
+        "createdAt": 1795000000000,
+        "archivedAt": 1795000000000
+      },
+      "participants": [
+        {
+          "userId": "usr_ada",
+          "login": "ada",
+          "name": "Ada Lovelace",
+          "joinedAt": 1795000000000,
+          "role": "owner"
+        },
+        {
+          "userId": "usr_ada",
+          "login": "ada",
+          "name": "Ada Lovelace",
+          "joinedAt": 1795000000000
+        }
+      ],
+      "prompts": [
+        {
+          "id": "prm_1",
+          "author": "usr_ada",
+          "origin": "slack",
+          "text": "Fix the total",
+          "submittedAt": 1795000000000,
+          "state": "cancelled",
+          "steeredInto": "trn_1",
+          "editedBy": "usr_ada",
+          "cancelledBy": "usr_ada"
+        }
+      ],
+      "queue": [
+        "prm_1"
+      ],
+      "turns": [
+        {
+          "id": "trn_1",
+          "promptId": "prm_1",
+          "attempt": 1,
+          "startedAt": 1795000000000,
+          "stopRequestedBy": "usr_ada"
+        }
+      ],
+      "hasEarlier": true,
+      "items": [
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "text",
+            "text": "Done — see `cart`.",
+            "done": true
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "reasoning",
+            "text": "Hm.",
+            "done": false
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "tool",
+            "name": "bash",
+            "title": "sh test.sh",
+            "input": "{\"command\":\"sh test.sh\"}",
+            "state": {
+              "type": "running"
+            },
+            "output": "ok\n",
+            "omittedBytes": 0
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "tool",
+            "name": "bash",
+            "title": "sh test.sh",
+            "input": "{\"command\":\"sh test.sh\"}",
+            "state": {
+              "type": "completed",
+              "durationMs": 12,
+              "exitCode": 0,
+              "edit": {
+                "additions": 1,
+                "deletions": 0
+              }
+            },
+            "output": "ok\n",
+            "omittedBytes": 0
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "tool",
+            "name": "bash",
+            "title": "sh test.sh",
+            "input": "{\"command\":\"sh test.sh\"}",
+            "state": {
+              "type": "failed",
+              "durationMs": 12,
+              "message": "no such file"
+            },
+            "output": "ok\n",
+            "omittedBytes": 0
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "plan",
+            "steps": [
+              {
+                "text": "Read",
+                "state": "running"
+              }
+            ]
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "notice",
+            "level": "warning",
+            "text": "Retrying in 2 s"
+          }
+        }
+      ],
+      "artifacts": [
+        {
+          "id": "art_1",
+          "turnId": "trn_1",
+          "changedAt": 1795000000000,
+          "content": {
+            "type": "branch",
+            "change": {
+              "branch": "farhand/ses_1",
+              "commit": "0123456789abcdef0123456789abcdef01234567",
+              "subject": "Fix the total",
+              "filesChanged": 1,
+              "additions": 2,
+              "deletions": 1
+            }
+          }
+        },
+        {
+          "id": "art_1",
+          "turnId": "trn_1",
+          "changedAt": 1795000000000,
+          "content": {
+            "type": "diff",
+            "files": [
+              {
+                "path": "src/cart.sh",
+                "previousPath": "cart.sh",
+                "status": "renamed",
+                "additions": 1,
+                "deletions": 1,
+                "hunks": [
+                  {
+                    "oldStart": 1,
+                    "newStart": 1,
+                    "heading": "total()",
+                    "lines": [
+                      {
+                        "kind": "context",
+                        "text": "a"
+                      },
+                      {
+                        "kind": "removed",
+                        "text": "b"
+                      },
+                      {
+                        "kind": "added",
+                        "text": "c"
+                      }
+                    ]
+                  }
+                ],
+                "omitted": false
+              }
+            ]
+          }
+        },
+        {
+          "id": "art_1",
+          "turnId": "trn_1",
+          "changedAt": 1795000000000,
+          "content": {
+            "type": "pull_request",
+            "number": 7,
+            "url": "https://github.example/acme/shop/pull/7",
+            "title": "Fix the total",
+            "author": "usr_ada",
+            "base": "main"
+          }
+        }
+      ],
+      "sandbox": {
+        "state": "none"
+      },
+      "usage": {
+        "inputTokens": 1200,
+        "outputTokens": 80,
+        "cachedTokens": 1000,
+        "costUsd": 0.25
+      },
+      "notices": [
+        {
+          "seq": 7,
+          "at": 1795000000000,
+          "event": {
+            "type": "effect_failed",
+            "what": "push",
+            "reason": "403"
+          }
+        }
+      ]
+    }
+  },
+  {
+    "type": "events",
+    "events": [
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "title_changed",
+          "title": "Totals",
+          "by": "usr_ada"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "participant_joined",
+          "participant": {
+            "userId": "usr_ada",
+            "login": "ada",
+            "name": "Ada Lovelace",
+            "joinedAt": 1795000000000,
+            "role": "owner"
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "role_changed",
+          "userId": "usr_ada",
+          "role": "viewer",
+          "by": "usr_ada"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "prompt_queued",
+          "prompt": {
+            "id": "prm_1",
+            "author": "usr_ada",
+            "origin": "slack",
+            "text": "Fix the total",
+            "submittedAt": 1795000000000,
+            "state": "queued",
+            "delivery": "steer"
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "prompt_edited",
+          "promptId": "prm_1",
+          "text": "Fix it",
+          "by": "usr_ada"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "prompt_moved",
+          "promptId": "prm_1",
+          "by": "usr_ada"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "prompt_moved",
+          "promptId": "prm_1",
+          "before": "prm_2",
+          "by": "usr_ada"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "prompt_steered",
+          "promptId": "prm_1",
+          "turnId": "trn_1"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "item_revised",
+          "item": {
+            "id": "itm_1",
+            "turnId": "trn_1",
+            "startedAt": 1795000000000,
+            "content": {
+              "type": "text",
+              "text": "",
+              "done": true
+            }
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "session_archived",
+          "by": "usr_ada"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "session_unarchived",
+          "by": "usr_ada"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "artifact_changed",
+          "artifact": {
+            "id": "art_out",
+            "turnId": "trn_1",
+            "changedAt": 1795000000000,
+            "content": {
+              "type": "tool_output",
+              "itemId": "itm_1",
+              "bytes": 200000
+            }
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "conversation_restored",
+          "sandboxId": "sbx_1",
+          "from": {
+            "type": "snapshot",
+            "snapshotId": "snp_1"
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "conversation_restored",
+          "sandboxId": "sbx_1",
+          "from": {
+            "type": "earlier_snapshot",
+            "snapshotId": "snp_1",
+            "turns": 1
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "conversation_restored",
+          "sandboxId": "sbx_1",
+          "from": {
+            "type": "digest",
+            "turns": 3
+          }
+        }
+      }
+    ]
+  },
+  {
+    "type": "presence_changed",
+    "joined": [
+      "usr_ada"
+    ],
+    "left": []
+  },
+  {
+    "type": "typing",
+    "userId": "usr_ada"
+  },
+  {
+    "type": "lagging"
   }
 ] satisfies ServerMessage[];

@@ -3,4 +3,4 @@
 /**
  * Why a request was refused or failed.
  */
-export type ErrorCode = "bad_request" | "sign_in_required" | "signature_invalid" | "token_invalid" | "forbidden" | "origin_refused" | "not_found" | "method_not_allowed" | "id_conflict" | "generation_stale" | "event_gap" | "prompt_not_queued" | "turn_not_running" | "too_large" | "media_type_unsupported" | "prompt_empty" | "repository_unknown" | "repository_unreachable" | "model_unknown" | "version_unsupported" | "queue_full" | "internal" | "sandbox_unavailable" | "unavailable" | "unknown";
+export type ErrorCode = "bad_request" | "sign_in_required" | "signature_invalid" | "token_invalid" | "forbidden" | "origin_refused" | "not_found" | "method_not_allowed" | "id_conflict" | "generation_stale" | "event_gap" | "prompt_not_queued" | "turn_not_running" | "session_archived" | "too_large" | "media_type_unsupported" | "prompt_empty" | "repository_unknown" | "repository_unreachable" | "model_unknown" | "version_unsupported" | "rate_limited" | "queue_full" | "internal" | "sandbox_unavailable" | "unavailable" | "unknown";

@@ -7,6 +7,9 @@ import type { Prompt } from "./Prompt.js";
 import type { PromptId } from "./PromptId.js";
 import type { PromptState } from "./PromptState.js";
 import type { RepositoryId } from "./RepositoryId.js";
+import type { Restoration } from "./Restoration.js";
+import type { Role } from "./Role.js";
+import type { SandboxId } from "./SandboxId.js";
 import type { SandboxStatus } from "./SandboxStatus.js";
 import type { SnapshotId } from "./SnapshotId.js";
 import type { Turn } from "./Turn.js";
@@ -29,7 +32,11 @@ createdBy: UserId, } | { "type": "title_changed",
 /**
  * The new one.
  */
-title: string, } | { "type": "participant_joined", 
+title: string, 
+/**
+ * By whom; absent when it was taken from the first prompt.
+ */
+by?: UserId, } | { "type": "participant_joined", 
 /**
  * Who.
  */
@@ -45,7 +52,51 @@ promptId: PromptId,
 /**
  * By whom.
  */
-by: UserId, } | { "type": "turn_started", 
+by: UserId, } | { "type": "role_changed", 
+/**
+ * Whose role.
+ */
+userId: UserId, 
+/**
+ * The new one.
+ */
+role: Role, 
+/**
+ * By whom.
+ */
+by: UserId, } | { "type": "prompt_edited", 
+/**
+ * Which.
+ */
+promptId: PromptId, 
+/**
+ * The new text.
+ */
+text: string, 
+/**
+ * By whom.
+ */
+by: UserId, } | { "type": "prompt_moved", 
+/**
+ * Which.
+ */
+promptId: PromptId, 
+/**
+ * The waiting prompt that it stands before; the last place where absent.
+ */
+before?: PromptId, 
+/**
+ * By whom.
+ */
+by: UserId, } | { "type": "prompt_steered", 
+/**
+ * Which.
+ */
+promptId: PromptId, 
+/**
+ * The turn.
+ */
+turnId: TurnId, } | { "type": "turn_started", 
 /**
  * With its prompt.
  */
@@ -60,6 +111,10 @@ turnId: TurnId,
 by: UserId, } | { "type": "item_changed", 
 /**
  * Its whole state.
+ */
+item: Item, } | { "type": "item_revised", 
+/**
+ * Its state, with an empty `text` or `output`.
  */
 item: Item, } | { "type": "item_appended", 
 /**
@@ -93,7 +148,23 @@ status: SandboxStatus, } | { "type": "snapshot_taken",
 /**
  * Restores to it.
  */
-snapshotId: SnapshotId, } | { "type": "artifact_changed", 
+snapshotId: SnapshotId, } | { "type": "conversation_restored", 
+/**
+ * Which sandbox.
+ */
+sandboxId: SandboxId, 
+/**
+ * From what.
+ */
+from: Restoration, } | { "type": "session_archived", 
+/**
+ * By whom.
+ */
+by: UserId, } | { "type": "session_unarchived", 
+/**
+ * By whom.
+ */
+by: UserId, } | { "type": "artifact_changed", 
 /**
  * Its whole state.
  */

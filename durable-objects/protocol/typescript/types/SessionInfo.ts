@@ -39,4 +39,8 @@ createdBy: UserId,
 /**
  * When.
  */
-createdAt: Timestamp, };
+createdAt: Timestamp, 
+/**
+ * Since when it takes no prompts.
+ */
+archivedAt?: Timestamp, };

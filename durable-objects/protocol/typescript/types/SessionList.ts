@@ -2,7 +2,7 @@
 import type { SessionSummary } from "./SessionSummary.js";
 
 /**
- * `GET /api/sessions?before=<updatedAt>&limit=<n ≤ 100>`.
+ * `GET /api/sessions?before=<updatedAt>&limit=<n ≤ 100>&archived=<true|false>`; without `archived` those that are not.
  */
 export type SessionList = { 
 /**

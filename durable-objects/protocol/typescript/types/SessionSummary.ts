@@ -52,4 +52,8 @@ additions: number,
 /**
  * Removed lines of its branch.
  */
-deletions: number, };
+deletions: number, 
+/**
+ * Whether it takes no prompts.
+ */
+archived?: boolean, };

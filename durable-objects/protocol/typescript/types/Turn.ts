@@ -3,6 +3,7 @@ import type { PromptId } from "./PromptId.js";
 import type { Timestamp } from "./Timestamp.js";
 import type { TurnEnd } from "./TurnEnd.js";
 import type { TurnId } from "./TurnId.js";
+import type { UserId } from "./UserId.js";
 
 /**
  * The agent's work on one prompt.
@@ -24,6 +25,10 @@ attempt: number,
  * When it was ordered.
  */
 startedAt: Timestamp, 
+/**
+ * Who asked for its end.
+ */
+stopRequestedBy?: UserId, 
 /**
  * Absent while it runs.
  */
