@@ -62,6 +62,7 @@ impl Desk {
                     .record_command(id)
                     .map_err(|error| format!("the runner's ledger cannot be written: {error}"))
             }
+            RunnerCommand::SteerTurn { turn_id, .. } => Err(format!("turn {turn_id} takes no more prompts")),
             RunnerCommand::Unknown => {
                 Err("this runner does not know the command; it is older than the bridge".into())
             }

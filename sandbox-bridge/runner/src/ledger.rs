@@ -144,6 +144,7 @@ mod tests {
             prompt: "say hi".into(),
             author: Author { name: "Ada".into(), email: "ada@example.com".into() },
             model: "demo/model".into(),
+            digest: None,
         }
     }
 

@@ -136,6 +136,7 @@ impl Tool {
                 state: call.state,
                 output: first.to_owned(),
                 omitted_bytes: if over { self.omitted } else { 0 },
+                artifact_id: None,
             })
             .await;
         self.sent_utf16 = utf16_length(first);

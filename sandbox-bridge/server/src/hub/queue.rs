@@ -181,6 +181,7 @@ fn may_wait(event: &RunnerEvent) -> bool {
         | RunnerEvent::Ready { .. }
         | RunnerEvent::SetupFailed { .. }
         | RunnerEvent::TurnReceived { .. }
+        | RunnerEvent::SteerTaken { .. }
         | RunnerEvent::TurnEnded { .. } => false,
     }
 }

@@ -165,6 +165,7 @@ pub(crate) fn start_turn(turn: &str, author: &str, prompt: &str) -> RunnerComman
                 email: format!("{}@example.com", author.to_lowercase()),
             },
             model: "demo/model".into(),
+            digest: None,
         },
     }
 }
