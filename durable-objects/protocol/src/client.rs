@@ -160,7 +160,8 @@ pub struct ArchiveRequest {
     pub archived: bool,
 }
 
-/// `GET /api/sessions/{id}/history?before=<turn id>`: the turns before one, as far as they fit a page, oldest first.
+/// `GET /api/sessions/{id}/history?before=<earlier>`: what a snapshot or another page left out, newest part first, as far as it fits a
+/// page. The oldest turn of a page may have more items on the next one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -171,8 +172,10 @@ pub struct HistoryPage {
     pub turns: Vec<Turn>,
     /// Of the turns, in order.
     pub items: Vec<Item>,
-    /// Whether there are turns before these.
-    pub has_earlier: bool,
+    /// `before` of the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub earlier: Option<Seq>,
 }
 
 /// `GET /api/sessions?before=<updatedAt>&limit=<n ≤ 100>&archived=<true|false>`; without `archived` those that are not.
@@ -311,12 +314,12 @@ pub struct SessionSnapshot {
     #[serde(skip_serializing_if = "crate::is_default", default)]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<PromptId>>", optional))]
     pub queue: Vec<PromptId>,
-    /// In order; the oldest may be left out.
+    /// In order; the oldest may be left out, and the oldest items of the first.
     pub turns: Vec<Turn>,
-    /// Whether turns were left out; [`HistoryPage`] has them.
-    #[serde(skip_serializing_if = "crate::is_default", default)]
-    #[cfg_attr(feature = "typescript", ts(as = "Option<bool>", optional))]
-    pub has_earlier: bool,
+    /// Where what was left out ends: `before` of [`HistoryPage`]. Absent when nothing was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub earlier: Option<Seq>,
     /// Of the shown turns, in order.
     pub items: Vec<Item>,
     /// Branch, diff, pull request.

@@ -300,7 +300,7 @@ pub enum ItemContent {
         output: String,
         /// Bytes of output that were left out in the middle.
         omitted_bytes: u64,
-        /// The artifact that has the whole output, when `output` is only a preview.
+        /// Has the whole output when `output` is only a preview: `GET /api/sessions/{id}/artifacts/{artifact_id}`.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         #[cfg_attr(feature = "typescript", ts(optional))]
         artifact_id: Option<ArtifactId>,
@@ -529,13 +529,6 @@ pub enum ArtifactContent {
         author: UserId,
         /// Into which branch.
         base: String,
-    },
-    /// The whole output of a tool call, `GET /api/sessions/{id}/artifacts/{artifact_id}`.
-    ToolOutput {
-        /// Whose.
-        item_id: ItemId,
-        /// Its size.
-        bytes: u64,
     },
     /// A kind of a newer peer.
     #[serde(other)]

@@ -213,19 +213,9 @@ fn later_events() -> Vec<SessionEvent> {
         },
         SessionEvent::PromptSteered { prompt_id, turn_id: turn_id() },
         SessionEvent::ItemRevised { item: item(ItemContent::Text { text: String::new(), done: true }) },
+        SessionEvent::ItemChanged { item: item(previewed()) },
         SessionEvent::SessionArchived { by: by.clone() },
         SessionEvent::SessionUnarchived { by },
-        SessionEvent::ArtifactChanged {
-            artifact: Artifact {
-                id: ArtifactId::parse("art_out").unwrap(),
-                turn_id: turn_id(),
-                changed_at: AT,
-                content: ArtifactContent::ToolOutput {
-                    item_id: ItemId::parse("itm_1").unwrap(),
-                    bytes: 200_000,
-                },
-            },
-        },
     ];
     events.extend(restorations().into_iter().map(|from| SessionEvent::ConversationRestored {
         sandbox_id: SandboxId::parse("sbx_1").unwrap(),
@@ -260,10 +250,22 @@ fn later_snapshot() -> SessionSnapshot {
         ..prompt()
     }];
     snapshot.queue = vec![prompt().id];
-    snapshot.has_earlier = true;
+    snapshot.earlier = Some(12);
     snapshot.turns = vec![Turn { stop_requested_by: Some(user_id()), ..turn(None) }];
     snapshot.notices = vec![record(SessionEvent::EffectFailed { what: "push".into(), reason: "403".into() })];
     snapshot
+}
+
+fn previewed() -> ItemContent {
+    ItemContent::Tool {
+        name: "bash".into(),
+        title: "make".into(),
+        input: "{}".into(),
+        state: ToolState::Completed { duration_ms: 9, exit_code: Some(0), edit: None },
+        output: "first … last".into(),
+        omitted_bytes: 200_000,
+        artifact_id: Some(ArtifactId::parse("art_out").unwrap()),
+    }
 }
 
 fn later_server_messages() -> Vec<ServerMessage> {
@@ -339,7 +341,7 @@ fn snapshot() -> SessionSnapshot {
         prompts: vec![prompt()],
         queue: vec![],
         turns: vec![turn(Some(turn_end()))],
-        has_earlier: false,
+        earlier: None,
         items: items().into_iter().map(|(_, item)| item).collect(),
         artifacts: artifacts(),
         sandbox: SandboxStatus::None,

@@ -843,7 +843,7 @@ export const serverMessages = [
           "stopRequestedBy": "usr_ada"
         }
       ],
-      "hasEarlier": true,
+      "earlier": 12,
       "items": [
         {
           "id": "itm_1",
@@ -1149,6 +1149,32 @@ export const serverMessages = [
         "seq": 7,
         "at": 1795000000000,
         "event": {
+          "type": "item_changed",
+          "item": {
+            "id": "itm_1",
+            "turnId": "trn_1",
+            "startedAt": 1795000000000,
+            "content": {
+              "type": "tool",
+              "name": "bash",
+              "title": "make",
+              "input": "{}",
+              "state": {
+                "type": "completed",
+                "durationMs": 9,
+                "exitCode": 0
+              },
+              "output": "first … last",
+              "omittedBytes": 200000,
+              "artifactId": "art_out"
+            }
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
           "type": "session_archived",
           "by": "usr_ada"
         }
@@ -1159,23 +1185,6 @@ export const serverMessages = [
         "event": {
           "type": "session_unarchived",
           "by": "usr_ada"
-        }
-      },
-      {
-        "seq": 7,
-        "at": 1795000000000,
-        "event": {
-          "type": "artifact_changed",
-          "artifact": {
-            "id": "art_out",
-            "turnId": "trn_1",
-            "changedAt": 1795000000000,
-            "content": {
-              "type": "tool_output",
-              "itemId": "itm_1",
-              "bytes": 200000
-            }
-          }
         }
       },
       {

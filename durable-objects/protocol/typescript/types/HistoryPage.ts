@@ -4,7 +4,8 @@ import type { Prompt } from "./Prompt.js";
 import type { Turn } from "./Turn.js";
 
 /**
- * `GET /api/sessions/{id}/history?before=<turn id>`: the turns before one, as far as they fit a page, oldest first.
+ * `GET /api/sessions/{id}/history?before=<earlier>`: what a snapshot or another page left out, newest part first, as far as it fits a
+ * page. The oldest turn of a page may have more items on the next one.
  */
 export type HistoryPage = { 
 /**
@@ -20,6 +21,6 @@ turns: Array<Turn>,
  */
 items: Array<Item>, 
 /**
- * Whether there are turns before these.
+ * `before` of the next page; absent on the last one.
  */
-hasEarlier: boolean, };
+earlier?: number, };

@@ -49,7 +49,7 @@ output: string,
  */
 omittedBytes: number, 
 /**
- * The artifact that has the whole output, when `output` is only a preview.
+ * Has the whole output when `output` is only a preview: `GET /api/sessions/{id}/artifacts/{artifact_id}`.
  */
 artifactId?: ArtifactId, } | { "type": "plan", 
 /**

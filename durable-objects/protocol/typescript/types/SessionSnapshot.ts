@@ -31,13 +31,13 @@ prompts: Array<Prompt>,
  */
 queue?: Array<PromptId>, 
 /**
- * In order; the oldest may be left out.
+ * In order; the oldest may be left out, and the oldest items of the first.
  */
 turns: Array<Turn>, 
 /**
- * Whether turns were left out; [`HistoryPage`] has them.
+ * Where what was left out ends: `before` of [`HistoryPage`]. Absent when nothing was.
  */
-hasEarlier?: boolean, 
+earlier?: number, 
 /**
  * Of the shown turns, in order.
  */
