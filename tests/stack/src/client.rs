@@ -10,7 +10,7 @@ use protocol::client::{
 };
 use protocol::error::ErrorBody;
 use protocol::id::{PromptId, RepositoryId, SessionId};
-use protocol::timeline::{PromptOrigin, Seq, User};
+use protocol::timeline::{Delivery, PromptOrigin, Seq, User};
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,7 +59,13 @@ impl Client {
     /// A prompt of the HTTP API with a new id.
     #[must_use]
     pub fn prompt(text: &str) -> PromptRequest {
-        PromptRequest { id: prompt_id(), text: text.to_owned(), model: None, origin: PromptOrigin::Api }
+        PromptRequest {
+            id: prompt_id(),
+            text: text.to_owned(),
+            model: None,
+            origin: PromptOrigin::Api,
+            delivery: Delivery::Queue,
+        }
     }
 
     /// Any request with a JSON body and answer.
