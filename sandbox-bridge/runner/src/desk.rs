@@ -5,6 +5,7 @@
 
 use crate::ledger::Ledger;
 use crate::spool::Spool;
+use crate::steer::{Steer, Steers};
 use protocol::id::{CommandId, TurnId};
 use protocol::runner::{RunnerCommand, RunnerEvent, TurnOrder};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,14 @@ pub(crate) struct AcceptedTurn {
     pub(crate) received: Instant,
     /// Cancelled when a participant stops the turn.
     pub(crate) stop: CancellationToken,
+    /// Prompts that come while it runs.
+    pub(crate) steers: Steers,
+}
+
+struct RunningTurn {
+    turn_id: TurnId,
+    stop: CancellationToken,
+    steers: mpsc::UnboundedSender<Steer>,
 }
 
 /// Shared by link and worker.
@@ -29,7 +38,7 @@ pub(crate) struct Desk {
 struct State {
     ledger: Ledger,
     turns: mpsc::UnboundedSender<AcceptedTurn>,
-    running: Option<(TurnId, CancellationToken)>,
+    running: Option<RunningTurn>,
 }
 
 impl Desk {
@@ -52,17 +61,16 @@ impl Desk {
         match command {
             RunnerCommand::StartTurn { turn } => self.start(&mut state, id, turn),
             RunnerCommand::StopTurn { turn_id } => {
-                if let Some((running, stop)) = &state.running
-                    && *running == turn_id
+                if let Some(running) = &state.running
+                    && running.turn_id == turn_id
                 {
-                    stop.cancel();
+                    running.stop.cancel();
                 }
-                state
-                    .ledger
-                    .record_command(id)
-                    .map_err(|error| format!("the runner's ledger cannot be written: {error}"))
+                record(&mut state.ledger, id)
             }
-            RunnerCommand::SteerTurn { turn_id, .. } => Err(format!("turn {turn_id} takes no more prompts")),
+            RunnerCommand::SteerTurn { turn_id, prompt_id, prompt, author } => {
+                steer(&mut state, id, &turn_id, Steer { prompt_id, prompt, author })
+            }
             RunnerCommand::Unknown => {
                 Err("this runner does not know the command; it is older than the bridge".into())
             }
@@ -85,10 +93,12 @@ impl Desk {
             return Err(full(error));
         }
         let stop = CancellationToken::new();
-        state.running = Some((order.turn_id.clone(), stop.clone()));
+        let (sender, steers) = Steers::new(Arc::clone(&self.spool), order.turn_id.clone());
+        state.running =
+            Some(RunningTurn { turn_id: order.turn_id.clone(), stop: stop.clone(), steers: sender });
         state
             .turns
-            .send(AcceptedTurn { order, received, stop })
+            .send(AcceptedTurn { order, received, stop, steers })
             .map_err(|_| "the runner is ending".to_owned())
     }
 
@@ -106,4 +116,19 @@ impl Desk {
             eprintln!("runner: the end of the turn is not in the ledger: {error}");
         }
     }
+}
+
+/// Recorded before it is handed on: a repeat may reach the agent never, but not twice.
+fn steer(state: &mut State, id: CommandId, turn_id: &TurnId, steer: Steer) -> Result<(), String> {
+    let running = state.running.as_ref().filter(|running| running.turn_id == *turn_id);
+    let Some(steers) = running.map(|running| running.steers.clone()).filter(|steers| !steers.is_closed())
+    else {
+        return Err(format!("turn {turn_id} takes no prompt: it is over, or not the one that runs"));
+    };
+    record(&mut state.ledger, id)?;
+    steers.send(steer).map_err(|_| format!("turn {turn_id} takes no prompt: it has just ended"))
+}
+
+fn record(ledger: &mut Ledger, id: CommandId) -> Result<(), String> {
+    ledger.record_command(id).map_err(|error| format!("the runner's ledger cannot be written: {error}"))
 }

@@ -13,6 +13,7 @@ mod link;
 mod output;
 mod random;
 mod spool;
+mod steer;
 mod turn;
 mod worker;
 

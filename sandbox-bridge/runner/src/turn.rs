@@ -5,7 +5,7 @@
 
 use crate::agent::{Agent, AgentReport, TurnRequest};
 use crate::desk::{AcceptedTurn, Desk};
-use crate::git::{Identity, TurnResult, Workspace, subject_of};
+use crate::git::{Identity, TurnResult, Workspace, commit_message};
 use crate::output::Output;
 use crate::spool::Spool;
 use protocol::runner::{RunnerEvent, TurnOrder};
@@ -19,7 +19,7 @@ const HEARTBEAT_AFTER: Duration = Duration::from_secs(10);
 
 /// Works on an accepted turn and reports its end.
 pub(crate) async fn run(
-    turn: AcceptedTurn,
+    mut turn: AcceptedTurn,
     workspace: &Workspace,
     agent: &mut dyn Agent,
     spool: &Arc<Spool>,
@@ -27,7 +27,7 @@ pub(crate) async fn run(
 ) {
     let mut output = Output::new(Arc::clone(spool), turn.order.turn_id.clone(), turn.received);
     let (outcome, usage, result) = tokio::select! {
-        end = work(&turn, workspace, agent, &mut output) => end,
+        end = work(&mut turn, workspace, agent, &mut output) => end,
         () = beat(spool) => return,
     };
     let event = RunnerEvent::TurnEnded {
@@ -44,7 +44,7 @@ pub(crate) async fn run(
 }
 
 async fn work(
-    turn: &AcceptedTurn,
+    turn: &mut AcceptedTurn,
     workspace: &Workspace,
     agent: &mut dyn Agent,
     output: &mut Output,
@@ -57,10 +57,14 @@ async fn work(
             return (TurnOutcome::Failed { reason }, Usage::default(), TurnResult::nothing());
         }
     };
-    let request = TurnRequest { order: &turn.order, identity: &identity, stop: &turn.stop };
+    let AcceptedTurn { order, stop, steers, .. } = turn;
+    let request = TurnRequest { order, identity: &identity, stop, steers };
     let AgentReport { outcome, usage } = agent.run_turn(request, output).await;
+    turn.steers.close();
     output.close(cut_reason(&outcome)).await;
-    match workspace.end_turn(Some(&start), &identity, &subject_of(&turn.order.prompt)).await {
+    let others = turn.steers.authors().iter().map(Identity::of);
+    let message = commit_message(&turn.order.prompt, &identity, others);
+    match workspace.end_turn(Some(&start), &identity, &message).await {
         Ok(result) => (outcome, usage, result),
         Err(error) => {
             let push = format!("the work is not at the code host: {}", with_causes(&error));
@@ -92,7 +96,10 @@ pub(crate) async fn end_abandoned(order: TurnOrder, workspace: &Workspace, spool
         let mut result = TurnResult::nothing();
         if workspace.is_restored() {
             let identity = Identity::of(&order.author);
-            match workspace.end_turn(None, &identity, &subject_of(&order.prompt)).await {
+            match workspace
+                .end_turn(None, &identity, &commit_message(&order.prompt, &identity, [].into_iter()))
+                .await
+            {
                 Ok(left) => result = left,
                 Err(error) => {
                     reason = format!("{reason}; its work is not at the code host: {}", with_causes(&error))

@@ -8,6 +8,7 @@ pub(crate) mod scripted;
 
 use crate::git::Identity;
 use crate::output::Output;
+use crate::steer::Steers;
 use futures::future::BoxFuture;
 use protocol::runner::TurnOrder;
 use protocol::timeline::{TurnOutcome, Usage};
@@ -20,6 +21,8 @@ pub(crate) struct TurnRequest<'a> {
     pub(crate) identity: &'a Identity,
     /// Cancelled when a participant stops the turn.
     pub(crate) stop: &'a CancellationToken,
+    /// Prompts that participants add while it works.
+    pub(crate) steers: &'a mut Steers,
 }
 
 /// How an agent's work ended.
@@ -34,7 +37,7 @@ pub(crate) trait Agent {
     /// Name and version.
     fn description(&self) -> String;
 
-    /// Works on one prompt until it is done, stopped or failed.
+    /// Works on one prompt, and on those that steer it, until they are done, stopped or failed.
     fn run_turn<'a>(
         &'a mut self,
         request: TurnRequest<'a>,

@@ -46,8 +46,21 @@ fn is_invisible(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The subject of a commit that the runner makes: the prompt's first line.
-pub(crate) fn subject_of(prompt: &str) -> String {
+/// The message of a commit that the runner makes: the prompt's first line, and who else wrote prompts of the turn.
+pub(crate) fn commit_message(
+    prompt: &str,
+    author: &Identity,
+    others: impl Iterator<Item = Identity>,
+) -> String {
+    let mut message = subject_of(prompt);
+    for (index, other) in others.filter(|other| other != author).enumerate() {
+        message.push_str(if index == 0 { "\n\n" } else { "\n" });
+        message.push_str(&format!("Co-authored-by: {} <{}>", other.name, other.email));
+    }
+    message
+}
+
+fn subject_of(prompt: &str) -> String {
     let visible = |line: &str| {
         let line: String = line.chars().map(|c| if is_invisible(c) { ' ' } else { c }).collect();
         line.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -84,6 +97,17 @@ mod tests {
         assert_eq!(identity(" \u{7} ", "<>"), ("Unknown author".into(), "unknown@localhost".into()));
         assert_eq!(identity("$(id) `x` \"q\"", "--x"), ("$(id) `x` \"q".into(), "x".into()));
         assert_eq!(identity(&"ä".repeat(500), "").0.chars().count(), 100);
+    }
+
+    #[test]
+    fn whoever_steered_a_turn_is_named_once_beside_its_author() {
+        let person = |name: &str| Identity::of(&Author { name: name.into(), email: format!("{name}@x.org") });
+        let ada = person("Ada");
+        assert_eq!(commit_message("Fix it", &ada, [person("Ada")].into_iter()), "Fix it");
+        assert_eq!(
+            commit_message("Fix it", &ada, [person("Grace"), person("Ada"), person("Edsger")].into_iter()),
+            "Fix it\n\nCo-authored-by: Grace <Grace@x.org>\nCo-authored-by: Edsger <Edsger@x.org>"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod push;
 use crate::environment::Environment;
 use command::Git;
 pub(crate) use command::{GitError, gateway_settings, settings_as_variables};
-pub(crate) use identity::{Identity, subject_of};
+pub(crate) use identity::{Identity, commit_message};
 use protocol::runner::RunnerConfiguration;
 use protocol::timeline::{Change, FileDiff};
 use push::push;
@@ -161,9 +161,9 @@ impl Workspace {
         &self,
         start: Option<&TurnStart>,
         who: &Identity,
-        subject: &str,
+        message: &str,
     ) -> Result<TurnResult, GitError> {
-        self.commit_rest(who, subject).await?;
+        self.commit_rest(who, message).await?;
         let head = self.head().await?;
         let remote = self.git.resolve(&self.remote_branch()).await?;
         let to_push = match &remote {
@@ -191,7 +191,7 @@ impl Workspace {
         Ok(TurnResult { change: Some(change), files })
     }
 
-    async fn commit_rest(&self, who: &Identity, subject: &str) -> Result<(), GitError> {
+    async fn commit_rest(&self, who: &Identity, message: &str) -> Result<(), GitError> {
         let add = ["add", "--all", "--", "."];
         if let Err(error) = self.git.run(&add).await {
             // A git process of the agent that was stopped leaves a lock.
@@ -205,7 +205,7 @@ impl Workspace {
         if self.git.succeeds(&["diff", "--cached", "--quiet", "--ignore-submodules=none"]).await? {
             return Ok(());
         }
-        self.git.commit(who, subject).await
+        self.git.commit(who, message).await
     }
 
     /// Whether there is anything that the default branch does not have.

@@ -9,4 +9,5 @@
 
 mod opencode;
 mod scripted;
+mod steer;
 mod support;

@@ -1,20 +1,10 @@
 //! The runner with the real OpenCode, a small model, and a real git server. Skipped, saying so, where OpenCode is not installed.
 
 use crate::support::bridge::{FakeBridge, items, origin_log};
-use crate::support::{BRANCH, Place, Runner, command_id, configuration, start_turn, turn_id};
+use crate::support::{BRANCH, Place, Runner, command_id, configuration, opencode, start_turn, turn_id};
 use protocol::runner::{AgentKind, RunnerCommand, RunnerEvent};
 use protocol::timeline::{ItemContent, PlanStepState, ToolState, TurnOutcome, Usage};
-use std::path::{Path, PathBuf};
-
-fn opencode() -> Option<PathBuf> {
-    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../node_modules");
-    let names = ["opencode-linux-x64/bin/opencode", "opencode-ai/bin/opencode.exe"];
-    let found = names.into_iter().map(|name| modules.join(name)).find(|path| path.exists());
-    if found.is_none() {
-        println!("skipped: OpenCode is not installed; run npm ci");
-    }
-    found
-}
+use std::path::Path;
 
 async fn set_up(place: &Place, opencode: &Path, generation: u64) -> (FakeBridge, Runner) {
     let bridge = FakeBridge::start(configuration(AgentKind::Opencode), place.repositories()).await;

@@ -143,18 +143,20 @@ impl Client {
         Ok(statuses.get(id).is_some_and(|status| status.get("type").and_then(Value::as_str) != Some("idle")))
     }
 
-    /// Hands a prompt over; its effects come as events.
+    /// Hands a prompt over, as pieces of text; its effects come as events. A session that is at work takes it up after the step
+    /// that it is at.
     pub(super) async fn prompt(
         &self,
         id: &str,
         message_id: &str,
         model: &Model,
-        text: &str,
+        texts: &[&str],
     ) -> Result<(), ClientError> {
+        let parts: Vec<_> = texts.iter().map(|text| json!({ "type": "text", "text": text })).collect();
         let body = json!({
             "messageID": message_id,
             "model": { "providerID": model.provider, "modelID": model.name },
-            "parts": [{ "type": "text", "text": text }],
+            "parts": parts,
         });
         self.call(Method::POST, &format!("/session/{id}/prompt_async"), Some(&body)).await.map(drop)
     }

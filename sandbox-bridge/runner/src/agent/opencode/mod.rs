@@ -6,7 +6,9 @@
 mod client;
 mod config;
 mod drive;
+mod progress;
 mod server;
+mod steering;
 mod stream;
 mod tool;
 mod view;
@@ -129,11 +131,11 @@ impl Agent for OpencodeAgent {
 
     fn run_turn<'a>(
         &'a mut self,
-        request: TurnRequest<'a>,
+        mut request: TurnRequest<'a>,
         output: &'a mut Output,
     ) -> BoxFuture<'a, AgentReport> {
         async move {
-            let report = self.drive(&request, output).await;
+            let report = self.drive(&mut request, output).await;
             self.keep_session();
             report
         }

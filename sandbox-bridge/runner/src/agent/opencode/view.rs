@@ -44,6 +44,20 @@ impl TurnView {
         past
     }
 
+    /// One more prompt of this turn is on its way.
+    pub(super) fn expect_prompt(&mut self, message: String) {
+        self.users.insert(message);
+    }
+
+    /// Whether the model has been asked about this prompt, or about what came after it.
+    pub(super) fn has_asked_about(&self, prompt_message: &str) -> bool {
+        // Ids of prompts begin with their time.
+        self.assistants
+            .values()
+            .filter_map(|message| message.parent_id.as_deref())
+            .any(|parent| parent >= prompt_message)
+    }
+
     /// Applies a durable event of our session.
     pub(super) async fn apply(&mut self, kind: &str, data: &Value, output: &mut Output) {
         // The kind ends with its version.

@@ -19,12 +19,14 @@ pub(super) enum Directive {
     Exit { code: i32 },
     Hang,
     Output { bytes: usize },
+    Digest,
 }
 
 /// What an agent says that was told nothing.
 pub(super) const HELP: &str = "Nothing to do: this is the scripted agent. It follows lines of the prompt that begin with `say TEXT`, \
     `stream COUNT DELAY_MS`, `think TEXT`, `write PATH CONTENT`, `append PATH CONTENT`, `run COMMAND`, `read PATH`, \
-    `plan STEP; STEP`, `wait MS`, `fail REASON`, `exit CODE`, `hang`, `output BYTES`.";
+    `plan STEP; STEP`, `wait MS`, `fail REASON`, `exit CODE`, `hang`, `output BYTES`, `digest` (says what it was told of the earlier conversation). Prompts that \
+    steer it are added to the end of its script.";
 
 /// The directives of a prompt, in order.
 pub(super) fn parse_prompt(prompt: &str) -> Vec<Directive> {
@@ -60,6 +62,7 @@ fn parse_line(line: &str) -> Option<Directive> {
         "fail" => Directive::Fail { reason: text? },
         "exit" => Directive::Exit { code: rest.trim().parse().ok()? },
         "hang" if rest.is_empty() => Directive::Hang,
+        "digest" if rest.is_empty() => Directive::Digest,
         "output" => Directive::Output { bytes: rest.trim().parse().ok()? },
         _ => return None,
     })
@@ -104,7 +107,7 @@ mod tests {
     #[test]
     fn directives_are_read_between_prose() {
         let prompt = "Fix the greeting\n  say Hi there\nstream 3 10\nwrite src/a.txt one\\ntwo\\\\n\nrun echo hi; exit 3\n\
-            plan A; B ;\nwait 5\nexit 9\nhang\noutput 100\nsaying nothing";
+            plan A; B ;\nwait 5\nexit 9\nhang\noutput 100\ndigest\nsaying nothing";
         let expected = [
             Directive::Say { text: "Hi there".into() },
             Directive::Stream { count: 3, delay: Duration::from_millis(10) },
@@ -120,12 +123,13 @@ mod tests {
             Directive::Exit { code: 9 },
             Directive::Hang,
             Directive::Output { bytes: 100 },
+            Directive::Digest,
         ];
         assert_eq!(parse_prompt(prompt), expected);
     }
 
     #[test]
     fn half_a_directive_is_prose() {
-        assert_eq!(parse_prompt("say\nstream x 1\nwait soon\nwrite\nhang on\nrunning"), []);
+        assert_eq!(parse_prompt("say\nstream x 1\nwait soon\nwrite\nhang on\ndigest it\nrunning"), []);
     }
 }

@@ -6,11 +6,14 @@ mod directive;
 mod process;
 
 use super::{Agent, AgentReport, TurnRequest};
+use crate::git::Identity;
 use crate::output::{Output, ProseKind, ToolCall};
 use directive::{Directive, HELP, parse_prompt};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use protocol::runner::TurnOrder;
 use protocol::timeline::{LineCount, ToolState, TurnOutcome, Usage};
+use std::collections::VecDeque;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
@@ -25,6 +28,37 @@ pub(crate) struct ScriptedAgent {
     variables: Vec<(String, String)>,
 }
 
+/// What a directive may want to know of the turn.
+struct Task<'a> {
+    order: &'a TurnOrder,
+    identity: &'a Identity,
+}
+
+/// What is still to be done.
+#[derive(Default)]
+struct Script {
+    directives: VecDeque<Directive>,
+    taken: usize,
+}
+
+impl Script {
+    /// Adds the directives of a prompt; one without any is told what there is.
+    fn add(&mut self, prompt: &str) {
+        let directives = parse_prompt(prompt);
+        if directives.is_empty() {
+            self.directives.push_back(Directive::Say { text: HELP.to_owned() });
+        }
+        self.directives.extend(directives);
+    }
+
+    /// The next directive, with a key of its own for what it shows.
+    fn next(&mut self) -> Option<(String, Directive)> {
+        let directive = self.directives.pop_front()?;
+        self.taken += 1;
+        Some((self.taken.to_string(), directive))
+    }
+}
+
 /// Why a script does not go on.
 enum Break {
     Failed(String),
@@ -36,22 +70,35 @@ impl ScriptedAgent {
         Self { workspace, variables }
     }
 
-    async fn follow(&self, request: &TurnRequest<'_>, output: &mut Output) -> Result<(), Break> {
-        let directives = parse_prompt(&request.order.prompt);
-        if directives.is_empty() {
-            output.append_prose("help", ProseKind::Text, HELP).await;
+    async fn follow(&self, request: &mut TurnRequest<'_>, output: &mut Output) -> Result<(), Break> {
+        let task = Task { order: request.order, identity: request.identity };
+        let mut script = Script::default();
+        script.add(&task.order.prompt);
+        loop {
+            let Some((key, directive)) = script.next() else {
+                let Some(steer) = request.steers.next_or_close() else { return Ok(()) };
+                script.add(&steer.prompt);
+                request.steers.report_taken(steer).await;
+                continue;
+            };
+            let mut obeying = std::pin::pin!(self.obey(&key, directive, &task, output));
+            loop {
+                tokio::select! {
+                    result = &mut obeying => break result?,
+                    steer = request.steers.next() => {
+                        script.add(&steer.prompt);
+                        request.steers.report_taken(steer).await;
+                    }
+                }
+            }
         }
-        for (index, directive) in directives.into_iter().enumerate() {
-            self.obey(&index.to_string(), directive, request, output).await?;
-        }
-        Ok(())
     }
 
     async fn obey(
         &self,
         key: &str,
         directive: Directive,
-        request: &TurnRequest<'_>,
+        task: &Task<'_>,
         output: &mut Output,
     ) -> Result<(), Break> {
         match directive {
@@ -76,7 +123,7 @@ impl ScriptedAgent {
                 };
                 self.write(key, ("append", &path), &content, append, output).await;
             }
-            Directive::Run { command } => self.run(key, &command, request, output).await,
+            Directive::Run { command } => self.run(key, &command, task.identity, output).await,
             Directive::Read { path } => self.read(key, &path, output).await,
             Directive::Plan { steps } => output.set_plan(steps).await,
             Directive::Wait { time } => tokio::time::sleep(time).await,
@@ -85,6 +132,10 @@ impl ScriptedAgent {
             Directive::Exit { code } => std::process::exit(code),
             Directive::Hang => std::future::pending().await,
             Directive::Output { bytes } => generate(key, bytes, output).await,
+            Directive::Digest => {
+                let digest = task.order.digest.as_deref().unwrap_or("There is no digest.");
+                output.append_prose(key, ProseKind::Text, digest).await;
+            }
         }
         Ok(())
     }
@@ -131,10 +182,10 @@ impl ScriptedAgent {
         output.set_tool(key, call("read", path, path, state), &text).await;
     }
 
-    async fn run(&self, key: &str, command: &str, request: &TurnRequest<'_>, output: &mut Output) {
+    async fn run(&self, key: &str, command: &str, identity: &Identity, output: &mut Output) {
         let began = Instant::now();
         output.set_tool(key, call("bash", command, command, ToolState::Running), "").await;
-        let identity = request.identity.variables().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let identity = identity.variables().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let variables = self.variables.iter().cloned().chain(identity);
         let state = match process::run(&self.workspace, command, variables, key, output).await {
             Ok(code) => completed(began, Some(code), None),
@@ -189,7 +240,7 @@ impl Agent for ScriptedAgent {
 
     fn run_turn<'a>(
         &'a mut self,
-        request: TurnRequest<'a>,
+        mut request: TurnRequest<'a>,
         output: &'a mut Output,
     ) -> BoxFuture<'a, AgentReport> {
         async move {
@@ -197,7 +248,7 @@ impl Agent for ScriptedAgent {
             let outcome = tokio::select! {
                 biased;
                 () = stopped => TurnOutcome::Stopped,
-                result = self.follow(&request, output) => match result {
+                result = self.follow(&mut request, output) => match result {
                     Ok(()) => TurnOutcome::Completed,
                     Err(Break::Failed(reason)) => TurnOutcome::Failed { reason },
                 },

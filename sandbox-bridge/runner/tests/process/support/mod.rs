@@ -4,7 +4,7 @@ pub(crate) mod bridge;
 pub(crate) mod model;
 
 use bridge::FakeBridge;
-use protocol::id::{CommandId, RepositoryId, SessionId, TurnId};
+use protocol::id::{CommandId, PromptId, RepositoryId, SessionId, TurnId};
 use protocol::runner::{AgentKind, Author, RunnerCommand, RunnerConfiguration, TurnOrder};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -62,6 +62,17 @@ impl Place {
         commit_all(&clone, "Change by somebody else");
         git(&clone, &["push", "--quiet", "origin", branch]);
     }
+}
+
+/// The real OpenCode, where it is installed.
+pub(crate) fn opencode() -> Option<PathBuf> {
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../node_modules");
+    let names = ["opencode-linux-x64/bin/opencode", "opencode-ai/bin/opencode.exe"];
+    let found = names.into_iter().map(|name| modules.join(name)).find(|path| path.exists());
+    if found.is_none() {
+        println!("skipped: OpenCode is not installed; run npm ci");
+    }
+    found
 }
 
 /// Commits everything in `folder`.
@@ -154,16 +165,26 @@ pub(crate) fn turn_id(text: &str) -> TurnId {
     TurnId::parse(&format!("trn_{text}")).unwrap()
 }
 
+pub(crate) fn person(name: &str) -> Author {
+    Author { name: name.to_owned(), email: format!("{}@example.com", name.to_lowercase()) }
+}
+
+pub(crate) fn steer_turn(turn: &str, prompt_id: &str, author: &str, prompt: &str) -> RunnerCommand {
+    RunnerCommand::SteerTurn {
+        turn_id: turn_id(turn),
+        prompt_id: PromptId::parse(&format!("prm_{prompt_id}")).unwrap(),
+        prompt: prompt.to_owned(),
+        author: person(author),
+    }
+}
+
 pub(crate) fn start_turn(turn: &str, author: &str, prompt: &str) -> RunnerCommand {
     RunnerCommand::StartTurn {
         turn: TurnOrder {
             turn_id: turn_id(turn),
             attempt: 1,
             prompt: prompt.to_owned(),
-            author: Author {
-                name: author.to_owned(),
-                email: format!("{}@example.com", author.to_lowercase()),
-            },
+            author: person(author),
             model: "demo/model".into(),
             digest: None,
         },

@@ -1,11 +1,15 @@
 //! A model of the OpenAI kind that follows a script: the prompt says `SCRIPT:<name>`, the step is the number of answers since.
 
 use super::bridge::Known;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 pub(crate) async fn complete(
@@ -38,7 +42,12 @@ pub(crate) async fn complete(
         "prompt_tokens_details": { "cached_tokens": 40 } });
     chunks.push(chunk(json!([]), usage));
     chunks.push("data: [DONE]\n\n".to_owned());
-    ([(header::CONTENT_TYPE, "text/event-stream")], chunks.concat()).into_response()
+    let pause = if script == "drip" { Duration::from_millis(100) } else { Duration::ZERO };
+    let body = futures::stream::iter(chunks).then(move |chunk| async move {
+        tokio::time::sleep(pause).await;
+        Ok::<_, Infallible>(chunk)
+    });
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(body)).into_response()
 }
 
 /// The newest script that a prompt names, and how many answers followed it.
@@ -83,6 +92,14 @@ fn answer(script: &str, step: usize) -> (Vec<Value>, &'static str) {
         ("slow", 0) => {
             let arguments = json!({ "command": "echo started; sleep 60", "description": "Sleep" });
             (vec![json!({ "role": "assistant", "content": "" }), call(0, "bash", arguments)], "tool_calls")
+        }
+        ("waitforgo", 0) => {
+            let arguments = json!({ "command": "echo started; until test -e go; do sleep 0.02; done", "description": "Wait" });
+            (vec![json!({ "role": "assistant", "content": "" }), call(0, "bash", arguments)], "tool_calls")
+        }
+        ("drip", _) => {
+            let drops = (0..10).map(|drop| json!({ "role": "assistant", "content": format!("drop{drop} ") }));
+            (drops.collect(), "stop")
         }
         ("push", 0) => {
             let arguments = json!({ "command": "git push origin HEAD", "description": "Push" });
