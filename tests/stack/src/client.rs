@@ -10,10 +10,12 @@ use protocol::client::{
 };
 use protocol::error::ErrorBody;
 use protocol::id::{PromptId, RepositoryId, SessionId};
+use protocol::limit::VIEWER_ACK_BYTES;
 use protocol::timeline::{Delivery, PromptOrigin, Seq, User};
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -144,7 +146,7 @@ impl Client {
         let (stream, _) = tokio_tungstenite::connect_async_with_config(request, Some(config), true)
             .await
             .map_err(|error| failed(&error))?;
-        let mut socket = SessionSocket { stream };
+        let mut socket = SessionSocket { stream, waiting: VecDeque::new(), seq: 0, unacked_bytes: 0 };
         socket.send(&ClientMessage::Subscribe { since }).await?;
         Ok(socket)
     }
@@ -179,10 +181,15 @@ async fn exchange<T: DeserializeOwned>(
 /// Silence after which a client asks whether the other side is there; connections that say nothing are cut on the way.
 const PING_AFTER: Duration = Duration::from_secs(25);
 
-/// A session's WebSocket.
+/// A session's WebSocket. It hands out the events of a frame one by one, and tells the session what was read.
 #[derive(Debug)]
 pub struct SessionSocket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// The rest of a frame of several events.
+    waiting: VecDeque<ServerMessage>,
+    /// Of the newest event read.
+    seq: Seq,
+    unacked_bytes: usize,
 }
 
 impl SessionSocket {
@@ -208,18 +215,56 @@ impl SessionSocket {
         })
     }
 
+    /// Takes a frame apart, and acknowledges it where that is due.
+    async fn take(&mut self, text: &str) -> Result<Option<ServerMessage>, StackError> {
+        let message = serde_json::from_str(text)
+            .map_err(|error| StackError::Socket(format!("not a message ({error}): {text:.300}")))?;
+        let message = match message {
+            ServerMessage::Events { events } => {
+                self.seq = events.last().map_or(self.seq, |event| event.seq);
+                self.waiting.extend(events.into_iter().map(|record| ServerMessage::Event {
+                    seq: record.seq,
+                    at: record.at,
+                    event: record.event,
+                }));
+                self.waiting.pop_front()
+            }
+            ServerMessage::Event { seq, .. } | ServerMessage::Snapshot { seq, .. } => {
+                self.seq = seq;
+                Some(message)
+            }
+            ServerMessage::CaughtUp { .. }
+            | ServerMessage::Presence { .. }
+            | ServerMessage::PresenceChanged { .. }
+            | ServerMessage::Typing { .. }
+            | ServerMessage::Lagging
+            | ServerMessage::PromptAccepted { .. }
+            | ServerMessage::Rejected { .. }
+            | ServerMessage::Unknown => Some(message),
+        };
+        self.unacked_bytes += text.len();
+        if self.unacked_bytes >= VIEWER_ACK_BYTES {
+            self.unacked_bytes = 0;
+            self.send(&ClientMessage::Ack { seq: self.seq }).await?;
+        }
+        Ok(message)
+    }
+
     async fn receive(&mut self) -> Result<ServerMessage, StackError> {
+        if let Some(message) = self.waiting.pop_front() {
+            return Ok(message);
+        }
         loop {
             let Ok(frame) = tokio::time::timeout(PING_AFTER, self.stream.next()).await else {
                 self.send_text("ping").await?;
                 continue;
             };
             match frame {
-                Some(Ok(Message::Text(text))) if text.as_str() == "pong" => {}
+                Some(Ok(Message::Text(text))) if text.as_str().starts_with("pong") => {}
                 Some(Ok(Message::Text(text))) => {
-                    return serde_json::from_str(text.as_str()).map_err(|error| {
-                        StackError::Socket(format!("not a message ({error}): {:.300}", text.as_str()))
-                    });
+                    if let Some(message) = self.take(text.as_str()).await? {
+                        return Ok(message);
+                    }
                 }
                 Some(Ok(Message::Close(frame))) => {
                     let text = frame.map_or_else(

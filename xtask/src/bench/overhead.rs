@@ -108,10 +108,18 @@ async fn prompt(socket: &mut SessionSocket, text: &str) -> anyhow::Result<Sample
             | SessionEvent::ParticipantJoined { .. }
             | SessionEvent::PromptQueued { .. }
             | SessionEvent::PromptCancelled { .. }
+            | SessionEvent::PromptEdited { .. }
+            | SessionEvent::PromptMoved { .. }
+            | SessionEvent::PromptSteered { .. }
+            | SessionEvent::RoleChanged { .. }
             | SessionEvent::TurnStarted { .. }
             | SessionEvent::StopRequested { .. }
             | SessionEvent::ItemChanged { .. }
             | SessionEvent::ItemAppended { .. }
+            | SessionEvent::ItemRevised { .. }
+            | SessionEvent::ConversationRestored { .. }
+            | SessionEvent::SessionArchived { .. }
+            | SessionEvent::SessionUnarchived { .. }
             | SessionEvent::SandboxChanged { .. }
             | SessionEvent::SnapshotTaken { .. }
             | SessionEvent::ArtifactChanged { .. }
@@ -129,8 +137,12 @@ async fn settle(socket: &mut SessionSocket, timeout: Duration) -> anyhow::Result
             snapshot.turns.last().and_then(|turn| turn.end.as_ref()).map(|end| end.outcome.clone())
         }
         ServerMessage::Event { .. }
+        | ServerMessage::Events { .. }
         | ServerMessage::CaughtUp { .. }
         | ServerMessage::Presence { .. }
+        | ServerMessage::PresenceChanged { .. }
+        | ServerMessage::Typing { .. }
+        | ServerMessage::Lagging
         | ServerMessage::PromptAccepted { .. }
         | ServerMessage::Rejected { .. }
         | ServerMessage::Unknown => None,

@@ -74,9 +74,17 @@ impl Facts {
             | SessionEvent::TitleChanged { .. }
             | SessionEvent::ParticipantJoined { .. }
             | SessionEvent::PromptCancelled { .. }
+            | SessionEvent::PromptEdited { .. }
+            | SessionEvent::PromptMoved { .. }
+            | SessionEvent::PromptSteered { .. }
+            | SessionEvent::RoleChanged { .. }
             | SessionEvent::TurnStarted { .. }
             | SessionEvent::StopRequested { .. }
             | SessionEvent::ItemAppended { .. }
+            | SessionEvent::ItemRevised { .. }
+            | SessionEvent::ConversationRestored { .. }
+            | SessionEvent::SessionArchived { .. }
+            | SessionEvent::SessionUnarchived { .. }
             | SessionEvent::Unknown => {}
         }
     }
@@ -158,8 +166,12 @@ async fn follow(
             Ok(ServerMessage::Rejected { error, .. }) => bail!("{error}"),
             Ok(
                 ServerMessage::Snapshot { .. }
+                | ServerMessage::Events { .. }
                 | ServerMessage::CaughtUp { .. }
-                | ServerMessage::Presence { .. },
+                | ServerMessage::Presence { .. }
+                | ServerMessage::PresenceChanged { .. }
+                | ServerMessage::Typing { .. }
+                | ServerMessage::Lagging,
             ) => {}
             Ok(ServerMessage::PromptAccepted { .. } | ServerMessage::Unknown) => {}
             Err(StackError::Timeout { .. }) => stack.check()?,

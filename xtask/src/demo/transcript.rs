@@ -66,7 +66,9 @@ impl Transcript {
                 let text = format!("↻ attempt {}", turn.attempt);
                 self.line(&text);
             }
-            SessionEvent::ItemChanged { item } => self.item(&item.id, &item.content),
+            SessionEvent::ItemChanged { item } | SessionEvent::ItemRevised { item } => {
+                self.item(&item.id, &item.content);
+            }
             SessionEvent::ItemAppended { item_id, offset, text } => self.appended(item_id, *offset, text),
             SessionEvent::TurnEnded { end, .. } => {
                 self.finish();
@@ -102,8 +104,15 @@ impl Transcript {
             | SessionEvent::TitleChanged { .. }
             | SessionEvent::ParticipantJoined { .. }
             | SessionEvent::PromptCancelled { .. }
+            | SessionEvent::PromptEdited { .. }
+            | SessionEvent::PromptMoved { .. }
+            | SessionEvent::PromptSteered { .. }
+            | SessionEvent::RoleChanged { .. }
             | SessionEvent::TurnStarted { .. }
             | SessionEvent::StopRequested { .. }
+            | SessionEvent::ConversationRestored { .. }
+            | SessionEvent::SessionArchived { .. }
+            | SessionEvent::SessionUnarchived { .. }
             | SessionEvent::Unknown => {}
         }
     }
