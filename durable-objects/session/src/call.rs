@@ -3,7 +3,7 @@
 //! Caller and object match on the same [`Call`]. Who the caller's user is was verified at the edge before; the object trusts it.
 
 use protocol::client::PromptRequest;
-use protocol::id::{RepositoryId, SessionId};
+use protocol::id::{RepositoryId, SessionId, UserId};
 use protocol::time::Timestamp;
 use protocol::timeline::User;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,18 @@ pub const BINDING: &str = "SESSION";
 
 /// Header of [`Call::Socket`]: a [`SocketCall`] as written by [`encode_header`].
 pub const SOCKET_HEADER: &str = "x-farhand-socket";
+
+/// Name of the R2 binding that whole tool outputs go to.
+pub const ARTIFACTS_BINDING: &str = "ARTIFACTS";
+
+/// Header of an answer to [`Call::Output`]: the key of the object in [`ARTIFACTS_BINDING`].
+pub const KEY_HEADER: &str = "x-farhand-key";
+
+/// What the keys of a session's objects in [`ARTIFACTS_BINDING`] begin with.
+#[must_use]
+pub fn artifact_prefix(session_id: &SessionId) -> String {
+    format!("sessions/{session_id}/")
+}
 
 /// Name of the object that owns a session.
 #[must_use]
@@ -29,6 +41,15 @@ pub enum Call {
     Message,
     /// → 200 [`protocol::client::SessionStatus`].
     Status,
+    /// `?before=<seq>` → 200 [`protocol::client::HistoryPage`].
+    History,
+    /// `?id=<artifact id>` → 200 with the text, as long as the object keeps it; 307 with the R2 key in [`KEY_HEADER`] when it has gone
+    /// there; 404.
+    Output,
+    /// [`ArchiveCall`] → 200 `{}`.
+    Archive,
+    /// [`DeleteCall`] → 200 `{}`. From then on there is no such session.
+    Delete,
     /// [`SocketCall`] in [`SOCKET_HEADER`], with the client's upgrade headers → 101.
     Socket,
     /// [`protocol::bridge::RunnerAttached`] → 200 [`protocol::bridge::EventsAck`].
@@ -42,10 +63,14 @@ pub enum Call {
 }
 
 impl Call {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 12] = [
         Self::Create,
         Self::Message,
         Self::Status,
+        Self::History,
+        Self::Output,
+        Self::Archive,
+        Self::Delete,
         Self::Socket,
         Self::Attached,
         Self::Events,
@@ -57,8 +82,14 @@ impl Call {
     #[must_use]
     pub fn method(self) -> &'static str {
         match self {
-            Self::Status | Self::Socket | Self::TestPanic => "GET",
-            Self::Create | Self::Message | Self::Attached | Self::Events | Self::Ended => "POST",
+            Self::Status | Self::History | Self::Output | Self::Socket | Self::TestPanic => "GET",
+            Self::Create
+            | Self::Message
+            | Self::Archive
+            | Self::Delete
+            | Self::Attached
+            | Self::Events
+            | Self::Ended => "POST",
         }
     }
 
@@ -69,6 +100,10 @@ impl Call {
             Self::Create => "/create",
             Self::Message => "/message",
             Self::Status => "/status",
+            Self::History => "/history",
+            Self::Output => "/output",
+            Self::Archive => "/archive",
+            Self::Delete => "/delete",
             Self::Socket => "/socket",
             Self::Attached => "/attached",
             Self::Events => "/events",
@@ -121,6 +156,24 @@ pub struct MessageCall {
     pub prompt: PromptRequest,
 }
 
+/// Body of [`Call::Archive`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveCall {
+    /// Who wants it.
+    pub by: UserId,
+    /// Whether the session is to take no prompts.
+    pub archived: bool,
+}
+
+/// Body of [`Call::Delete`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteCall {
+    /// Who wants it.
+    pub by: UserId,
+}
+
 /// Value of [`SOCKET_HEADER`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -161,7 +214,6 @@ pub fn branch_name(prefix: &str, session_id: &SessionId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::id::UserId;
 
     #[test]
     fn every_call_is_found_by_its_own_request() {

@@ -1,15 +1,15 @@
 //! What a session does when nothing happens: it sends again, gives up waiting, or takes a silent sandbox for lost.
 
+use super::input::Timing;
 use super::limit::{
-    ATTACH_MS_MAX, AWAY_MS_MIN, CONFIRM_MS_MAX, SETUP_SILENCE_MS_MAX, SILENCE_MS_MAX, SNAPSHOT_MS_MAX,
-    STOP_MS_MAX, STOP_REPEAT_MS,
+    ATTACH_MS_MAX, AWAY_MS_MIN, CONFIRM_MS_MAX, LEASE_MARGIN_MS, LEASE_MS, SETUP_SILENCE_MS_MAX,
+    SNAPSHOT_MS_MAX, STOP_MS_MAX, STOP_REPEAT_MS,
 };
-use super::sandbox::SandboxPhase;
+use super::sandbox::{LiveSandbox, SandboxPhase};
 use super::session::Session;
 use super::step::Step;
-use super::turn::StopState;
+use super::turn::{StopCause, StopState};
 use protocol::time::Timestamp;
-use protocol::timeline::SandboxStatus;
 
 /// Why a session wants to be called at a certain moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub enum DeadlineReason {
     StopUnanswered,
     /// The stop has not been carried out: enforce it.
     StopEnforced,
-    /// The turn's runner says nothing.
+    /// The turn's lease has run out: its runner says nothing.
     RunnerSilent,
     /// The sandbox's runner has not dialled in.
     AttachMissing,
@@ -28,6 +28,10 @@ pub enum DeadlineReason {
     SetupSilent,
     /// The snapshot does not come to an end.
     SnapshotMissing,
+    /// The sandbox's life comes to its end: hand its work over.
+    LifeEnding,
+    /// The sandbox has had nothing to do for a while: save and stop it.
+    Idle,
 }
 
 impl DeadlineReason {
@@ -35,9 +39,12 @@ impl DeadlineReason {
     fn judges_silence(self) -> bool {
         match self {
             Self::RunnerSilent | Self::AttachMissing | Self::SetupSilent => true,
-            Self::TurnUnconfirmed | Self::StopUnanswered | Self::StopEnforced | Self::SnapshotMissing => {
-                false
-            }
+            Self::TurnUnconfirmed
+            | Self::StopUnanswered
+            | Self::StopEnforced
+            | Self::SnapshotMissing
+            | Self::LifeEnding
+            | Self::Idle => false,
         }
     }
 }
@@ -45,19 +52,25 @@ impl DeadlineReason {
 impl Session {
     /// The next moment at which [`super::Input::DeadlineReached`] is due, and why.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<(Timestamp, DeadlineReason)> {
+    pub fn next_deadline(&self, timing: Timing) -> Option<(Timestamp, DeadlineReason)> {
         let saving = self
             .saving
             .as_ref()
             .map(|saving| (saving.since.plus_ms(SNAPSHOT_MS_MAX), DeadlineReason::SnapshotMissing));
-        [saving, self.sandbox_deadline(), self.confirm_deadline(), self.stop_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let sandbox = self.sandbox.as_ref();
+        [
+            saving,
+            sandbox.and_then(|sandbox| self.sandbox_deadline(sandbox)),
+            sandbox.and_then(|sandbox| self.leave_deadline(sandbox, timing)),
+            self.confirm_deadline(),
+            self.stop_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
-    fn sandbox_deadline(&self) -> Option<(Timestamp, DeadlineReason)> {
-        let sandbox = self.sandbox.as_ref()?;
+    fn sandbox_deadline(&self, sandbox: &LiveSandbox) -> Option<(Timestamp, DeadlineReason)> {
         match (sandbox.phase, &self.turn) {
             // The outbox tries for as long as the prompt waits; people see that and can cancel.
             (SandboxPhase::Ordered, _) => None,
@@ -69,10 +82,21 @@ impl Session {
             }
             (SandboxPhase::Ready, Some(turn)) => {
                 let since = sandbox.heard_at.max(turn.started_at);
-                Some((since.plus_ms(SILENCE_MS_MAX), DeadlineReason::RunnerSilent))
+                Some((since.plus_ms(LEASE_MS + LEASE_MARGIN_MS), DeadlineReason::RunnerSilent))
             }
             (SandboxPhase::Ready, None) => None,
         }
+    }
+
+    fn leave_deadline(&self, sandbox: &LiveSandbox, timing: Timing) -> Option<(Timestamp, DeadlineReason)> {
+        if sandbox.phase != SandboxPhase::Ready || sandbox.leaving {
+            return None;
+        }
+        let handover = (timing.handover_at(sandbox.created_at), DeadlineReason::LifeEnding);
+        if self.turn.is_some() || self.saving.is_some() || !self.queue.is_empty() {
+            return Some(handover);
+        }
+        Some(handover.min((self.active_at.plus_ms(timing.idle_ms), DeadlineReason::Idle)))
     }
 
     fn confirm_deadline(&self) -> Option<(Timestamp, DeadlineReason)> {
@@ -94,7 +118,7 @@ impl Step<'_> {
         let now = self.now();
         // Each round ends or moves one deadline; several can be due at once.
         for _ in 0..8 {
-            match self.session.next_deadline() {
+            match self.session.next_deadline(self.context.timing) {
                 Some((at, reason)) if at <= now => self.reach(reason, now.ms_since(at)),
                 Some(_) | None => return,
             }
@@ -125,12 +149,14 @@ impl Step<'_> {
             DeadlineReason::StopEnforced => {
                 self.lose_turn("the agent did not stop");
                 self.retire_sandbox();
-                let snapshot_id = self.session.snapshot.clone();
-                self.set_status(SandboxStatus::Stopped { snapshot_id });
+                self.set_stopped();
             }
             DeadlineReason::RunnerSilent => {
-                self.lose_sandbox("the sandbox has not been heard of for a minute");
+                let seconds = (LEASE_MS + LEASE_MARGIN_MS) / 1000;
+                self.lose_sandbox(&format!("the sandbox has not been heard of for {seconds} seconds"));
             }
+            DeadlineReason::LifeEnding if self.session.turn.is_some() => self.hand_over(),
+            DeadlineReason::LifeEnding | DeadlineReason::Idle => self.leave_sandbox(),
             DeadlineReason::AttachMissing => {
                 self.lose_sandbox(
                     "the sandbox was created, but its runner has not connected within two minutes",
@@ -143,5 +169,16 @@ impl Step<'_> {
                 self.give_up_snapshot("the bridge has not answered within two minutes".to_owned());
             }
         }
+    }
+
+    /// The running turn stops, and its prompt goes on in another sandbox.
+    fn hand_over(&mut self) {
+        if let Some(sandbox) = &mut self.session.sandbox {
+            sandbox.leaving = true;
+        }
+        if let Some(turn) = self.session.turn.as_mut().filter(|turn| turn.stop == StopState::None) {
+            turn.cause = StopCause::Handover;
+        }
+        self.order_stop();
     }
 }

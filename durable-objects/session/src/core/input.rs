@@ -1,11 +1,12 @@
 //! Everything a session can be told, and everything it can order.
 
+use super::limit::HANDOVER_MS;
 use protocol::bridge::{EventBatch, RunnerAttached, SandboxEnded, SandboxSource};
 use protocol::client::PromptRequest;
 use protocol::error::ErrorBody;
-use protocol::id::{CommandId, PromptId, SandboxId, SnapshotId, TurnId, UserId};
+use protocol::id::{ArtifactId, CommandId, ItemId, PromptId, SandboxId, SnapshotId, TurnId, UserId};
 use protocol::time::Timestamp;
-use protocol::timeline::{Change, Isolation, Seq, SessionEvent, User};
+use protocol::timeline::{Change, Isolation, Role, Seq, SessionEvent, User};
 use serde::{Deserialize, Serialize};
 
 /// What a decision needs besides the input.
@@ -17,6 +18,31 @@ pub struct Context<'a> {
     pub random: [u8; 16],
     /// The configured models.
     pub models: &'a [String],
+    /// How long sandboxes live and wait.
+    pub timing: Timing,
+}
+
+/// How long sandboxes live and wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// A sandbox's life; its work is handed over before its end.
+    pub life_ms: u64,
+    /// A sandbox without work is saved and stopped after this.
+    pub idle_ms: u64,
+}
+
+impl Timing {
+    /// When the work of a sandbox ordered at `created_at` is handed over: early enough for its turn to stop and to be saved.
+    pub(super) fn handover_at(self, created_at: Timestamp) -> Timestamp {
+        created_at.plus_ms(self.life_ms - HANDOVER_MS.min(self.life_ms / 4))
+    }
+}
+
+impl Default for Timing {
+    /// 4 hours of life, 10 minutes of waiting.
+    fn default() -> Self {
+        Self { life_ms: 4 * 3_600_000, idle_ms: 600_000 }
+    }
 }
 
 /// What happened.
@@ -38,6 +64,52 @@ pub enum Input {
     PromptCancelled {
         /// Which.
         prompt_id: PromptId,
+        /// By whom.
+        by: UserId,
+    },
+    /// A participant gives a waiting prompt another text.
+    PromptEdited {
+        /// Which.
+        prompt_id: PromptId,
+        /// As for a new prompt.
+        text: String,
+        /// By whom.
+        by: UserId,
+    },
+    /// A participant gives a waiting prompt another place.
+    PromptMoved {
+        /// Which.
+        prompt_id: PromptId,
+        /// The waiting prompt that it is to stand before; the last place where absent.
+        before: Option<PromptId>,
+        /// By whom.
+        by: UserId,
+    },
+    /// A participant gives another one a role.
+    RoleChanged {
+        /// Whose.
+        user_id: UserId,
+        /// The new one.
+        role: Role,
+        /// By whom.
+        by: UserId,
+    },
+    /// A participant gives the session another title.
+    TitleChanged {
+        /// The new one.
+        title: String,
+        /// By whom.
+        by: UserId,
+    },
+    /// A participant wants the session to take no prompts, or to take them again.
+    ArchiveChanged {
+        /// Whether it is to take none.
+        archived: bool,
+        /// By whom.
+        by: UserId,
+    },
+    /// A participant wants everything gone.
+    DeletionRequested {
         /// By whom.
         by: UserId,
     },
@@ -79,13 +151,42 @@ pub enum Effect {
     },
     /// Keep a participant's account, which is more than clients see of it.
     SaveParticipant(super::Person),
-    /// A waiting prompt lost an attempt before a turn began.
-    SaveAttempts {
+    /// Keep the queue, which differs from what was kept before.
+    SaveQueue(Vec<super::QueuedPrompt>),
+    /// Keep how far the runner's events were taken; nothing else that the session watches has changed.
+    SaveCursor,
+    /// Keep everything that the session watches.
+    SaveWatch,
+    /// Write an item's text to its row, as of this event: its pieces are in the events after the row's last one.
+    SaveText {
         /// Which.
-        prompt_id: PromptId,
-        /// Used so far.
-        attempts: u32,
+        item_id: ItemId,
+        /// Number of the newest event whose piece is in `text`.
+        seq: Seq,
+        /// All of it.
+        text: String,
     },
+    /// Keep a tool's whole output until it is stored as an artifact.
+    SaveOutput {
+        /// The artifact.
+        artifact_id: ArtifactId,
+        /// Whose.
+        item_id: ItemId,
+        /// All of it.
+        text: String,
+    },
+    /// The artifact is stored; its text need not be kept here.
+    DropOutput {
+        /// The artifact.
+        artifact_id: ArtifactId,
+    },
+    /// Remove events that are too old to be sent; what they add up to is in the other tables.
+    Compact {
+        /// The oldest that stays.
+        from: Seq,
+    },
+    /// Remove everything but what the outbox needs.
+    Purge,
     /// Something must happen outside, once. Ordering it again makes it due at once.
     Enqueue(Work),
     /// Something ordered need not happen any more.
@@ -145,6 +246,17 @@ pub enum Work {
         /// Which.
         turn_id: TurnId,
     },
+    /// Give the runner one more prompt for its turn.
+    SteerTurn {
+        /// Where.
+        sandbox_id: SandboxId,
+        /// Of the sandbox.
+        generation: u64,
+        /// Which.
+        turn_id: TurnId,
+        /// The prompt.
+        prompt_id: PromptId,
+    },
     /// Tell the runner to end the turn.
     StopTurn {
         /// Where.
@@ -174,8 +286,22 @@ pub enum Work {
     },
     /// Open the session's pull request.
     OpenPullRequest(PullRequestOrder),
+    /// Remove a snapshot.
+    DeleteSnapshot {
+        /// Which.
+        snapshot_id: SnapshotId,
+    },
+    /// Store a tool's whole output.
+    StoreOutput {
+        /// As this artifact.
+        artifact_id: ArtifactId,
+    },
+    /// Remove every artifact of the session.
+    DeleteArtifacts,
     /// Bring the row of the session index up to date.
     UpdateIndex,
+    /// Remove the row of the session index.
+    RemoveIndex,
 }
 
 /// What a pull request is opened from.
@@ -233,14 +359,20 @@ impl Work {
     /// Its name in the outbox: the same key is the same work.
     #[must_use]
     pub fn key(&self) -> String {
+        let kind = self.kind();
         match self {
-            Self::CreateSandbox { sandbox_id, .. } => format!("create_sandbox/{sandbox_id}"),
-            Self::StartTurn { turn_id, .. } => format!("start_turn/{turn_id}"),
-            Self::StopTurn { turn_id, .. } => format!("stop_turn/{turn_id}"),
-            Self::TakeSnapshot { snapshot_id, .. } => format!("take_snapshot/{snapshot_id}"),
-            Self::TerminateSandbox { sandbox_id, .. } => format!("terminate_sandbox/{sandbox_id}"),
-            Self::OpenPullRequest(_) => "open_pull_request".to_owned(),
-            Self::UpdateIndex => "update_index".to_owned(),
+            Self::CreateSandbox { sandbox_id, .. } | Self::TerminateSandbox { sandbox_id, .. } => {
+                format!("{kind}/{sandbox_id}")
+            }
+            Self::StartTurn { turn_id, .. } | Self::StopTurn { turn_id, .. } => format!("{kind}/{turn_id}"),
+            Self::SteerTurn { turn_id, prompt_id, .. } => format!("{kind}/{turn_id}/{prompt_id}"),
+            Self::TakeSnapshot { snapshot_id, .. } | Self::DeleteSnapshot { snapshot_id } => {
+                format!("{kind}/{snapshot_id}")
+            }
+            Self::StoreOutput { artifact_id } => format!("{kind}/{artifact_id}"),
+            Self::OpenPullRequest(_) | Self::DeleteArtifacts | Self::UpdateIndex | Self::RemoveIndex => {
+                kind.to_owned()
+            }
         }
     }
 
@@ -250,27 +382,38 @@ impl Work {
         match self {
             Self::CreateSandbox { .. } => "create_sandbox",
             Self::StartTurn { .. } => "start_turn",
+            Self::SteerTurn { .. } => "steer_turn",
             Self::StopTurn { .. } => "stop_turn",
             Self::TakeSnapshot { .. } => "take_snapshot",
             Self::TerminateSandbox { .. } => "terminate_sandbox",
             Self::OpenPullRequest(_) => "open_pull_request",
+            Self::DeleteSnapshot { .. } => "delete_snapshot",
+            Self::StoreOutput { .. } => "store_output",
+            Self::DeleteArtifacts => "delete_artifacts",
             Self::UpdateIndex => "update_index",
+            Self::RemoveIndex => "remove_index",
         }
     }
 
-    /// Id of the command that a runner gets for it; derived from the turn, so that a repeat is recognised.
+    /// Id of the command that a runner gets for it; derived from turn and prompt, so that a repeat is recognised.
     #[must_use]
     pub fn command_id(&self) -> Option<CommandId> {
-        let (verb, turn_id) = match self {
-            Self::StartTurn { turn_id, .. } => ("start", turn_id),
-            Self::StopTurn { turn_id, .. } => ("stop", turn_id),
+        let (verb, subject) = match self {
+            Self::StartTurn { turn_id, .. } => ("start", turn_id.as_str()),
+            Self::StopTurn { turn_id, .. } => ("stop", turn_id.as_str()),
+            // A prompt is steered into one turn of one sandbox at most.
+            Self::SteerTurn { prompt_id, .. } => ("steer", prompt_id.as_str()),
             Self::CreateSandbox { .. }
             | Self::TakeSnapshot { .. }
             | Self::TerminateSandbox { .. }
             | Self::OpenPullRequest(_)
-            | Self::UpdateIndex => return None,
+            | Self::DeleteSnapshot { .. }
+            | Self::StoreOutput { .. }
+            | Self::DeleteArtifacts
+            | Self::UpdateIndex
+            | Self::RemoveIndex => return None,
         };
-        let turn = turn_id.as_str().get(TurnId::PREFIX.len() + 1..).unwrap_or_default();
-        CommandId::parse(&format!("{}_{verb}-{turn}", CommandId::PREFIX)).ok()
+        let (_, unique) = subject.split_once('_')?;
+        CommandId::parse(&format!("{}_{verb}-{unique}", CommandId::PREFIX)).ok()
     }
 }

@@ -1,11 +1,23 @@
 //! Limits and waiting times of a session that are no one else's business. Those of the wires are in `protocol::limit`.
 
-/// A session's title, in characters.
-pub(super) const TITLE_CHARACTERS_MAX: usize = 80;
 /// One line for humans: a set-up step, a reason.
 pub(super) const LINE_BYTES_MAX: usize = 2 * 1024;
-/// Text of one item or output of one tool. With every character escaped its row stays below SQLite's 2 MB.
+/// Text of one item. With every character escaped its row stays below SQLite's 2 MB.
 pub(super) const ITEM_TEXT_BYTES_MAX: usize = 256 * 1024;
+/// The same for the output of one tool that is kept as an artifact.
+pub(super) const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// Text that an item may have grown by before it is written to its row; until then it is in the events only.
+pub(super) const UNSAVED_BYTES_MAX: usize = 16 * 1024;
+/// Text of all items of one turn; a runner that floods gets no more.
+pub(super) const TURN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Events that are kept for clients that come back; one that missed more gets a snapshot …
+pub(super) const EVENTS_KEPT: u64 = 20_000;
+/// … and how many more may gather before they are removed together.
+pub(super) const EVENTS_SURPLUS: u64 = 5_000;
+/// Snapshots to fall back to.
+pub(super) const SNAPSHOTS_KEPT: usize = 3;
+/// Participants of one session.
+pub(super) const PARTICIPANTS_MAX: usize = 10_000;
 /// What a tool was called with.
 pub(super) const TOOL_INPUT_BYTES_MAX: usize = 16 * 1024;
 /// Steps of a plan.
@@ -19,8 +31,12 @@ pub(super) const DIFF_FILES_MAX: usize = 3000;
 /// Numbers beyond this are not exact in JavaScript.
 pub(super) const NUMBER_MAX: u64 = (1 << 53) - 1;
 
-/// A turn's runner that says nothing for this long is lost; it has a heartbeat of 10 s.
-pub(super) const SILENCE_MS_MAX: u64 = 60_000;
+/// How long a turn is leased to its sandbox; each word of its runner renews the lease, and its heartbeat comes every 10 s …
+pub(super) const LEASE_MS: u64 = 30_000;
+/// … and the margin for what is on its way when the lease ends.
+pub(super) const LEASE_MARGIN_MS: u64 = 5_000;
+/// How long before the end of a sandbox's life its work is handed over to another one.
+pub(super) const HANDOVER_MS: u64 = 300_000;
 /// A turn that the runner has not confirmed is sent again after this.
 pub(super) const CONFIRM_MS_MAX: u64 = 30_000;
 /// A created sandbox whose runner has not dialled in after this is lost.

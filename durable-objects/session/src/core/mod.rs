@@ -9,25 +9,30 @@ mod input;
 mod item;
 mod limit;
 mod outcome;
+mod people;
+mod policy;
 mod prompt;
 mod reduce;
 mod retry;
 mod runner;
 mod sandbox;
+mod saving;
 mod session;
 mod step;
 mod turn;
+mod watch;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use answer::evaluate_refusal;
 pub use deadline::DeadlineReason;
-pub use input::{Context, Effect, Input, PullRequestOrder, Reply, Work, WorkOutcome};
-pub use item::{ItemLength, TurnItem};
-pub use prompt::{Accepted, QueuedPrompt, prompt_digest};
+pub use input::{Context, Effect, Input, PullRequestOrder, Reply, Timing, Work, WorkOutcome};
+pub use item::{ItemLength, TurnItem, growing_text, growing_text_mut, is_open};
+pub use policy::{Action, evaluate_permission};
+pub use prompt::{Accepted, QueuedPrompt, Steering, prompt_digest};
 pub use reduce::apply_event;
 pub use retry::{Retry, evaluate_retry};
 pub use sandbox::{LiveSandbox, SandboxPhase};
-pub use session::{NewSession, Person, PullRequestState, Saving, Session};
-pub use turn::{RunningTurn, StopState};
+pub use session::{NewSession, Person, PullRequestState, Saved, Saving, Session};
+pub use turn::{RunningTurn, StopCause, StopState};

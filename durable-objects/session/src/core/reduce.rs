@@ -2,41 +2,109 @@
 //!
 //! Applying all events after a snapshot gives the later snapshot. An event that refers to something left out changes nothing.
 
+use super::item::{growing_text, growing_text_mut};
 use protocol::client::SessionSnapshot;
-use protocol::id::{PromptId, TurnId};
-use protocol::timeline::{Item, ItemContent, PromptState, SessionEvent, TurnEnd};
+use protocol::id::{ItemId, PromptId, TurnId};
+use protocol::limit::NOTICES_MAX;
+use protocol::timeline::{EventRecord, Item, Prompt, PromptState, SessionEvent, TurnEnd};
 
 /// Applies one event to a snapshot of all events before it.
-pub fn apply_event(snapshot: &mut SessionSnapshot, event: &SessionEvent) {
-    match event {
-        SessionEvent::TitleChanged { title } => snapshot.session.title.clone_from(title),
+pub fn apply_event(snapshot: &mut SessionSnapshot, record: &EventRecord) {
+    match &record.event {
+        SessionEvent::TitleChanged { title, .. } => snapshot.session.title.clone_from(title),
         SessionEvent::ParticipantJoined { participant } => {
             put(&mut snapshot.participants, participant, |a, b| a.user_id == b.user_id);
         }
-        SessionEvent::PromptQueued { prompt } => put(&mut snapshot.prompts, prompt, |a, b| a.id == b.id),
-        SessionEvent::PromptCancelled { prompt_id, .. } => {
-            set_prompt_state(snapshot, prompt_id, PromptState::Cancelled);
+        SessionEvent::RoleChanged { user_id, role, .. } => {
+            let known = snapshot.participants.iter_mut().find(|known| known.user_id == *user_id);
+            if let Some(participant) = known {
+                participant.role = *role;
+            }
         }
+        SessionEvent::PromptQueued { .. }
+        | SessionEvent::PromptEdited { .. }
+        | SessionEvent::PromptMoved { .. }
+        | SessionEvent::PromptCancelled { .. }
+        | SessionEvent::PromptSteered { .. } => apply_prompt(snapshot, &record.event),
         SessionEvent::TurnStarted { turn } => {
-            set_prompt_state(snapshot, &turn.prompt_id, PromptState::Running);
+            leave_queue(snapshot, &turn.prompt_id);
+            change_prompt(snapshot, &turn.prompt_id, |prompt| prompt.state = PromptState::Running);
             put(&mut snapshot.turns, turn, |a, b| a.id == b.id);
+        }
+        SessionEvent::StopRequested { turn_id, by } => {
+            if let Some(turn) = snapshot.turns.iter_mut().find(|turn| turn.id == *turn_id) {
+                turn.stop_requested_by = Some(by.clone());
+            }
         }
         SessionEvent::TurnEnded { turn_id, end, prompt_state } => {
             end_turn(snapshot, turn_id, end, *prompt_state);
         }
         SessionEvent::ItemChanged { item } => put(&mut snapshot.items, item, |a, b| a.id == b.id),
-        SessionEvent::ItemAppended { item_id, offset, text } => {
-            if let Some(item) = snapshot.items.iter_mut().find(|item| item.id == *item_id) {
-                append(item, *offset, text);
-            }
-        }
+        SessionEvent::ItemRevised { item } => revise(snapshot, item),
+        SessionEvent::ItemAppended { item_id, offset, text } => append(snapshot, item_id, *offset, text),
         SessionEvent::SandboxChanged { status } => snapshot.sandbox.clone_from(status),
         SessionEvent::ArtifactChanged { artifact } => {
             put(&mut snapshot.artifacts, artifact, |a, b| a.id == b.id);
         }
+        SessionEvent::SessionArchived { .. } => snapshot.session.archived_at = Some(record.at),
+        SessionEvent::SessionUnarchived { .. } => snapshot.session.archived_at = None,
+        SessionEvent::EffectFailed { .. } | SessionEvent::ConversationRestored { .. } => {
+            snapshot.notices.push(record.clone());
+            let surplus = snapshot.notices.len().saturating_sub(NOTICES_MAX);
+            snapshot.notices.drain(..surplus);
+        }
+        SessionEvent::SessionCreated { .. } | SessionEvent::SnapshotTaken { .. } | SessionEvent::Unknown => {}
+    }
+}
+
+/// What happens to a prompt while it waits.
+fn apply_prompt(snapshot: &mut SessionSnapshot, event: &SessionEvent) {
+    match event {
+        SessionEvent::PromptQueued { prompt } => {
+            put(&mut snapshot.prompts, prompt, |a, b| a.id == b.id);
+            snapshot.queue.push(prompt.id.clone());
+        }
+        SessionEvent::PromptEdited { prompt_id, text, by } => {
+            change_prompt(snapshot, prompt_id, |prompt| {
+                prompt.text.clone_from(text);
+                prompt.edited_by = Some(by.clone());
+            });
+        }
+        SessionEvent::PromptMoved { prompt_id, before, .. } => {
+            leave_queue(snapshot, prompt_id);
+            let place = snapshot.queue.iter().position(|known| Some(known) == before.as_ref());
+            snapshot.queue.insert(place.unwrap_or(snapshot.queue.len()), prompt_id.clone());
+        }
+        SessionEvent::PromptCancelled { prompt_id, by } => {
+            leave_queue(snapshot, prompt_id);
+            change_prompt(snapshot, prompt_id, |prompt| {
+                prompt.state = PromptState::Cancelled;
+                prompt.cancelled_by = Some(by.clone());
+            });
+        }
+        SessionEvent::PromptSteered { prompt_id, turn_id } => {
+            leave_queue(snapshot, prompt_id);
+            change_prompt(snapshot, prompt_id, |prompt| {
+                prompt.state = PromptState::Running;
+                prompt.steered_into = Some(turn_id.clone());
+            });
+        }
         SessionEvent::SessionCreated { .. }
+        | SessionEvent::TitleChanged { .. }
+        | SessionEvent::ParticipantJoined { .. }
+        | SessionEvent::RoleChanged { .. }
+        | SessionEvent::TurnStarted { .. }
         | SessionEvent::StopRequested { .. }
+        | SessionEvent::TurnEnded { .. }
+        | SessionEvent::ItemChanged { .. }
+        | SessionEvent::ItemRevised { .. }
+        | SessionEvent::ItemAppended { .. }
+        | SessionEvent::SandboxChanged { .. }
+        | SessionEvent::ConversationRestored { .. }
         | SessionEvent::SnapshotTaken { .. }
+        | SessionEvent::ArtifactChanged { .. }
+        | SessionEvent::SessionArchived { .. }
+        | SessionEvent::SessionUnarchived { .. }
         | SessionEvent::EffectFailed { .. }
         | SessionEvent::Unknown => {}
     }
@@ -50,29 +118,58 @@ fn put<T: Clone>(values: &mut Vec<T>, value: &T, is_same: impl Fn(&T, &T) -> boo
     }
 }
 
-fn set_prompt_state(snapshot: &mut SessionSnapshot, prompt_id: &PromptId, state: PromptState) {
+fn change_prompt(snapshot: &mut SessionSnapshot, prompt_id: &PromptId, change: impl FnOnce(&mut Prompt)) {
     if let Some(prompt) = snapshot.prompts.iter_mut().find(|prompt| prompt.id == *prompt_id) {
-        prompt.state = state;
+        change(prompt);
     }
 }
 
+fn leave_queue(snapshot: &mut SessionSnapshot, prompt_id: &PromptId) {
+    snapshot.queue.retain(|known| known != prompt_id);
+}
+
+/// The turn's prompt, and those that went into it, share their end; when it waits again, so do they, right behind it.
 fn end_turn(snapshot: &mut SessionSnapshot, turn_id: &TurnId, end: &TurnEnd, prompt_state: PromptState) {
     snapshot.usage.add(&end.usage);
-    if let Some(turn) = snapshot.turns.iter_mut().find(|turn| turn.id == *turn_id) {
-        turn.end = Some(end.clone());
-        let prompt_id = turn.prompt_id.clone();
-        set_prompt_state(snapshot, &prompt_id, prompt_state);
+    let Some(turn) = snapshot.turns.iter_mut().find(|turn| turn.id == *turn_id) else { return };
+    turn.end = Some(end.clone());
+    let prompt_id = turn.prompt_id.clone();
+    change_prompt(snapshot, &prompt_id, |prompt| prompt.state = prompt_state);
+    let mut again = Vec::new();
+    if prompt_state == PromptState::Queued {
+        again.push(prompt_id);
+    }
+    for prompt in &mut snapshot.prompts {
+        if prompt.steered_into.as_ref() != Some(turn_id) {
+            continue;
+        }
+        if prompt_state == PromptState::Done {
+            prompt.state = PromptState::Done;
+        } else {
+            prompt.state = PromptState::Queued;
+            prompt.steered_into = None;
+            again.push(prompt.id.clone());
+        }
+    }
+    snapshot.queue.splice(0..0, again);
+}
+
+/// Everything of an item but its text is new.
+fn revise(snapshot: &mut SessionSnapshot, revised: &Item) {
+    let Some(item) = snapshot.items.iter_mut().find(|item| item.id == revised.id) else { return };
+    let text = growing_text(&item.content).unwrap_or_default().to_owned();
+    item.clone_from(revised);
+    if let Some(kept) = growing_text_mut(&mut item.content) {
+        *kept = text;
     }
 }
 
 /// `text` belongs at `offset` UTF-16 code units, which is the end of what is there.
-fn append(item: &mut Item, offset: u64, text: &str) {
-    let grown = match &mut item.content {
-        ItemContent::Text { text, .. } | ItemContent::Reasoning { text, .. } => text,
-        ItemContent::Tool { output, .. } => output,
-        ItemContent::Plan { .. } | ItemContent::Notice { .. } | ItemContent::Unknown => return,
-    };
-    if grown.encode_utf16().count() as u64 == offset {
+fn append(snapshot: &mut SessionSnapshot, item_id: &ItemId, offset: u64, text: &str) {
+    let item = snapshot.items.iter_mut().find(|item| item.id == *item_id);
+    if let Some(grown) = item.and_then(|item| growing_text_mut(&mut item.content))
+        && grown.encode_utf16().count() as u64 == offset
+    {
         grown.push_str(text);
     }
 }

@@ -24,12 +24,18 @@ impl Policy {
             // A prompt waits for these; their end is decided by deadlines of the session, not by counting.
             Work::CreateSandbox { .. }
             | Work::StartTurn { .. }
+            | Work::SteerTurn { .. }
             | Work::StopTurn { .. }
             | Work::TakeSnapshot { .. } => Self { first_ms: 250, max_ms: 30_000, tries_max: None },
             // After that the sandbox ends by its life.
             Work::TerminateSandbox { .. } => Self { first_ms: 250, max_ms: 30_000, tries_max: Some(500) },
             Work::OpenPullRequest(_) => Self { first_ms: 1000, max_ms: 600_000, tries_max: Some(12) },
-            Work::UpdateIndex => Self { first_ms: 1000, max_ms: 600_000, tries_max: None },
+            // What is to be gone must go, and what is to be kept must be stored, however long that takes.
+            Work::DeleteSnapshot { .. }
+            | Work::StoreOutput { .. }
+            | Work::DeleteArtifacts
+            | Work::UpdateIndex
+            | Work::RemoveIndex => Self { first_ms: 1000, max_ms: 600_000, tries_max: None },
         }
     }
 }

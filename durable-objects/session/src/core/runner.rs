@@ -55,7 +55,7 @@ impl Step<'_> {
         if let Some(work) = self.stop_order().filter(|_| stops) {
             self.enqueue(work);
         }
-        if let Some(work) = self.snapshot_order() {
+        for work in self.steer_orders().into_iter().chain(self.snapshot_order()) {
             self.enqueue(work);
         }
     }
@@ -100,17 +100,14 @@ impl Step<'_> {
             }
             RunnerEvent::Ready { mut agent } => {
                 cut(&mut agent, LINE_BYTES_MAX);
-                if let Some(sandbox) = &mut self.session.sandbox {
-                    sandbox.phase = SandboxPhase::Ready;
-                    sandbox.agent = Some(agent);
-                    self.set_ready();
-                }
+                self.become_ready(agent);
             }
             RunnerEvent::SetupFailed { mut reason } => {
                 cut(&mut reason, LINE_BYTES_MAX);
                 self.lose_sandbox(&reason);
             }
             RunnerEvent::TurnReceived { turn_id, attempt } => self.confirm_turn(&turn_id, attempt),
+            RunnerEvent::SteerTaken { turn_id, prompt_id } => self.take_steer(&turn_id, &prompt_id),
             RunnerEvent::ItemChanged { item } => self.change_item(item),
             RunnerEvent::ItemAppended { item_id, offset, text } => self.append_item(item_id, offset, &text),
             RunnerEvent::TurnEnded { turn_id, attempt, outcome, change, files, usage, first_token_ms } => {

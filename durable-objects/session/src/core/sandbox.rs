@@ -1,13 +1,15 @@
 //! The session's sandbox: ordered when a prompt needs one, watched, and given up for a new generation when it is lost.
 
-use super::input::{Effect, Work, WorkOutcome};
+use super::input::{Effect, PullRequestOrder, Work, WorkOutcome};
 use super::session::PullRequestState;
 use super::step::Step;
 use protocol::bridge::SandboxSource;
 use protocol::id::{SandboxId, SnapshotId};
 use protocol::limit::TURN_ATTEMPTS_MAX;
 use protocol::time::Timestamp;
-use protocol::timeline::{ArtifactContent, Isolation, SandboxDescription, SandboxStatus, Seq, SessionEvent};
+use protocol::timeline::{
+    ArtifactContent, Isolation, Restoration, SandboxDescription, SandboxStatus, Seq, SessionEvent,
+};
 
 /// The one sandbox that may speak for the session. Its generation is the session's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,12 @@ pub struct LiveSandbox {
     pub phase: SandboxPhase,
     /// The snapshot that it starts from; absent for the base image.
     pub source: Option<SnapshotId>,
+    /// When it was ordered; its life counts from here.
+    pub created_at: Timestamp,
+    /// Ended turns that its agent does not remember; the next turn brings a digest of them.
+    pub forgotten: u32,
+    /// Whether it is to end as soon as its turn and its snapshot are over.
+    pub leaving: bool,
     /// Number of its runner's newest event that the session has.
     pub runner_seq: Seq,
     /// Base URL of the bridge replica that its runner is connected to.
@@ -61,10 +69,16 @@ impl LiveSandbox {
 impl Step<'_> {
     pub(super) fn order_sandbox(&mut self) {
         self.session.generation += 1;
+        let saved = self.session.snapshots.first();
+        let remembered = saved.map_or(0, |saved| saved.turns);
+        let source = saved.map(|saved| saved.snapshot_id.clone());
         let sandbox = LiveSandbox {
             id: SandboxId::from_random(self.draw()),
             phase: SandboxPhase::Ordered,
-            source: self.session.snapshot.clone(),
+            source,
+            created_at: self.now(),
+            forgotten: self.session.turns_ended.saturating_sub(remembered),
+            leaving: false,
             runner_seq: 0,
             bridge_url: None,
             heard_at: self.now(),
@@ -79,6 +93,25 @@ impl Step<'_> {
         });
         self.session.sandbox = Some(sandbox);
         self.set_starting("creating the sandbox");
+    }
+
+    /// The runner's word that its agent takes turns. The first time, people are told what the agent remembers.
+    pub(super) fn become_ready(&mut self, agent: String) {
+        let turns_ended = self.session.turns_ended;
+        let Some(sandbox) = &mut self.session.sandbox else { return };
+        let is_first = sandbox.phase != SandboxPhase::Ready;
+        sandbox.phase = SandboxPhase::Ready;
+        sandbox.agent = Some(agent);
+        let (sandbox_id, turns) = (sandbox.id.clone(), sandbox.forgotten);
+        let from = match sandbox.source.clone() {
+            Some(snapshot_id) if turns == 0 => Restoration::Snapshot { snapshot_id },
+            Some(snapshot_id) => Restoration::EarlierSnapshot { snapshot_id, turns },
+            None => Restoration::Digest { turns },
+        };
+        self.set_ready();
+        if is_first && turns_ended > 0 {
+            self.record(SessionEvent::ConversationRestored { sandbox_id, from });
+        }
     }
 
     pub(super) fn set_ready(&mut self) {
@@ -96,20 +129,28 @@ impl Step<'_> {
 
     /// Gives the sandbox up. What ran in it is tried again in another one, as far as attempts are left.
     pub(super) fn lose_sandbox(&mut self, reason: &str) {
-        let was_ready = self.session.sandbox.as_ref().is_some_and(|sandbox| sandbox.is_ready());
-        if !was_ready {
-            self.fail_sandbox(reason, Retry::Counted);
-            return;
-        }
-        let idle = self.session.turn.is_none();
-        self.lose_turn(reason);
-        self.retire_sandbox();
-        let snapshot_id = self.session.snapshot.clone();
-        self.set_status(if idle {
-            SandboxStatus::Stopped { snapshot_id }
+        let Some(sandbox) = &self.session.sandbox else { return };
+        if sandbox.is_ready() {
+            let idle = self.session.turn.is_none();
+            self.lose_turn(reason);
+            self.retire_sandbox();
+            if idle {
+                self.set_stopped();
+            } else {
+                self.set_status(SandboxStatus::Failed { reason: reason.to_owned() });
+            }
+        } else if let Some(snapshot_id) = sandbox.source.clone() {
+            // It exists and does not get up: what it was restored from is the suspect, not the prompt.
+            self.abandon_restore(&snapshot_id, reason);
         } else {
-            SandboxStatus::Failed { reason: reason.to_owned() }
-        });
+            self.fail_sandbox(reason, Retry::Counted);
+        }
+    }
+
+    fn abandon_restore(&mut self, snapshot_id: &SnapshotId, reason: &str) {
+        self.retire_sandbox();
+        self.set_status(SandboxStatus::Failed { reason: reason.to_owned() });
+        self.drop_snapshot(snapshot_id, reason);
     }
 
     /// A sandbox that never became ready. The prompt that waits for it has used an attempt.
@@ -118,11 +159,8 @@ impl Step<'_> {
         self.set_status(SandboxStatus::Failed { reason: reason.to_owned() });
         let Some(head) = self.session.queue.front_mut() else { return };
         head.attempts += 1;
-        let (prompt_id, attempts) = (head.id.clone(), head.attempts);
         match retry {
-            Retry::Counted if attempts < TURN_ATTEMPTS_MAX => {
-                self.order(Effect::SaveAttempts { prompt_id, attempts })
-            }
+            Retry::Counted if head.attempts < TURN_ATTEMPTS_MAX => {}
             Retry::Counted | Retry::Never => self.fail_head(reason),
         }
     }
@@ -130,10 +168,7 @@ impl Step<'_> {
     /// Makes the sandbox end and its words stale.
     pub(super) fn retire_sandbox(&mut self) {
         let generation = self.session.generation;
-        if let Some(work) = self.snapshot_order() {
-            self.withdraw(&work);
-            self.session.saving = None;
-        }
+        self.drop_saving();
         let Some(sandbox) = self.session.sandbox.take() else { return };
         self.withdraw(&Work::CreateSandbox {
             sandbox_id: sandbox.id.clone(),
@@ -160,25 +195,46 @@ impl Step<'_> {
                     self.lose_sandbox(&format!("the sandbox does not take the turn: {reason}"));
                 }
             }
+            Work::SteerTurn { turn_id, prompt_id, .. } => {
+                if failure(&outcome).is_some() {
+                    self.refuse_steer(&turn_id, &prompt_id);
+                }
+            }
             Work::TakeSnapshot { snapshot_id, .. } => self.take_snapshot_outcome(snapshot_id, &outcome),
-            Work::OpenPullRequest(order) => match outcome {
-                WorkOutcome::PullRequestOpened { number, url, title, base } => {
-                    self.session.pull_request = PullRequestState::Open;
-                    let content =
-                        ArtifactContent::PullRequest { number, url, title, author: order.author, base };
-                    self.record_artifact("pull_request", &order.turn_id, content);
+            Work::OpenPullRequest(order) => {
+                if !self.session.deleted {
+                    self.take_pull_request(&order, outcome);
                 }
-                WorkOutcome::Failed { reason } | WorkOutcome::Rejected { reason } => {
-                    self.session.pull_request = PullRequestState::None;
-                    self.record(SessionEvent::EffectFailed {
-                        what: "opening the pull request".to_owned(),
-                        reason,
-                    });
+            }
+            Work::StoreOutput { artifact_id } => {
+                if outcome == WorkOutcome::Done {
+                    self.order(Effect::DropOutput { artifact_id });
                 }
-                WorkOutcome::Done | WorkOutcome::SandboxCreated { .. } | WorkOutcome::Delayed { .. } => {}
-            },
+            }
             // A stop that cannot be delivered is enforced by its deadline; a sandbox that cannot be ended ends by its life.
-            Work::StopTurn { .. } | Work::TerminateSandbox { .. } | Work::UpdateIndex => {}
+            Work::StopTurn { .. }
+            | Work::TerminateSandbox { .. }
+            | Work::DeleteSnapshot { .. }
+            | Work::DeleteArtifacts
+            | Work::UpdateIndex
+            | Work::RemoveIndex => {}
+        }
+    }
+
+    fn take_pull_request(&mut self, order: &PullRequestOrder, outcome: WorkOutcome) {
+        match outcome {
+            WorkOutcome::PullRequestOpened { number, url, title, base } => {
+                self.session.pull_request = PullRequestState::Open;
+                let author = order.author.clone();
+                let content = ArtifactContent::PullRequest { number, url, title, author, base };
+                self.record_artifact("pull_request", &order.turn_id, content);
+            }
+            WorkOutcome::Failed { reason } | WorkOutcome::Rejected { reason } => {
+                self.session.pull_request = PullRequestState::None;
+                let what = "opening the pull request".to_owned();
+                self.record(SessionEvent::EffectFailed { what, reason });
+            }
+            WorkOutcome::Done | WorkOutcome::SandboxCreated { .. } | WorkOutcome::Delayed { .. } => {}
         }
     }
 
@@ -210,38 +266,14 @@ impl Step<'_> {
                 self.set_starting(&format!("waiting for the sandbox bridge: {reason}"));
             }
             WorkOutcome::Rejected { reason } if sandbox.source.is_some() => {
-                self.session.snapshot = None;
-                self.retire_sandbox();
-                self.set_status(SandboxStatus::Failed { reason: reason.clone() });
-                self.record(SessionEvent::EffectFailed {
-                    what: "restoring the snapshot; the next sandbox starts from the base image".to_owned(),
-                    reason,
-                });
+                if let Some(snapshot_id) = sandbox.source.clone() {
+                    self.abandon_restore(&snapshot_id, &reason);
+                }
             }
             WorkOutcome::Rejected { reason } => self.fail_sandbox(&reason, Retry::Never),
             WorkOutcome::Failed { reason } => self.fail_sandbox(&reason, Retry::Counted),
             WorkOutcome::Done | WorkOutcome::PullRequestOpened { .. } => {}
         }
-    }
-
-    fn take_snapshot_outcome(&mut self, snapshot_id: SnapshotId, outcome: &WorkOutcome) {
-        if self.session.saving.as_ref().is_none_or(|saving| saving.snapshot_id != snapshot_id) {
-            return;
-        }
-        if *outcome == WorkOutcome::Done {
-            self.session.saving = None;
-            self.session.snapshot = Some(snapshot_id.clone());
-            self.record(SessionEvent::SnapshotTaken { snapshot_id });
-        } else if let Some(reason) = failure(outcome) {
-            self.give_up_snapshot(reason.to_owned());
-        }
-    }
-
-    pub(super) fn give_up_snapshot(&mut self, reason: String) {
-        let Some(work) = self.snapshot_order() else { return };
-        self.session.saving = None;
-        self.withdraw(&work);
-        self.record(SessionEvent::EffectFailed { what: "saving the sandbox".to_owned(), reason });
     }
 }
 
@@ -251,7 +283,8 @@ enum Retry {
     Never,
 }
 
-fn failure(outcome: &WorkOutcome) -> Option<&str> {
+/// The reason of an outcome that ends the work without success.
+pub(super) fn failure(outcome: &WorkOutcome) -> Option<&str> {
     match outcome {
         WorkOutcome::Failed { reason } | WorkOutcome::Rejected { reason } => Some(reason),
         WorkOutcome::Done

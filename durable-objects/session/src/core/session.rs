@@ -6,10 +6,11 @@ use super::sandbox::LiveSandbox;
 use super::step::Step;
 use super::turn::RunningTurn;
 use protocol::client::{PromptRequest, SessionInfo};
-use protocol::error::ErrorBody;
+use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::{PromptId, RepositoryId, SessionId, SnapshotId, UserId};
 use protocol::time::Timestamp;
-use protocol::timeline::{Participant, SandboxStatus, Seq, SessionEvent, User};
+use protocol::timeline::{Participant, Role, SandboxStatus, Seq, SessionEvent, User};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Title until the first prompt gives one.
@@ -24,6 +25,8 @@ pub struct Session {
     pub clone_url: String,
     /// Number of the newest event.
     pub seq: Seq,
+    /// Number of the oldest event that is kept; a client that misses older ones gets a snapshot.
+    pub kept_from: Seq,
     /// Everyone who was ever here.
     pub participants: BTreeMap<UserId, Person>,
     /// Every prompt ever accepted.
@@ -32,18 +35,24 @@ pub struct Session {
     pub queue: VecDeque<QueuedPrompt>,
     /// The running turn.
     pub turn: Option<RunningTurn>,
+    /// Turns that an agent worked on and that are over.
+    pub turns_ended: u32,
     /// The sandbox, unless there is none or it is lost.
     pub sandbox: Option<LiveSandbox>,
     /// Of the newest sandbox ever ordered; 0 before the first.
     pub generation: u64,
-    /// What the next sandbox starts from.
-    pub snapshot: Option<SnapshotId>,
+    /// What the next sandbox starts from, newest first.
+    pub snapshots: Vec<Saved>,
     /// The snapshot being taken; no turn starts meanwhile.
     pub saving: Option<Saving>,
+    /// When there was last something to do.
+    pub active_at: Timestamp,
     /// The sandbox as people were last told.
     pub status: SandboxStatus,
     /// How far the pull request is.
     pub pull_request: PullRequestState,
+    /// Whether everything is being removed: the session exists for nobody any more.
+    pub deleted: bool,
 }
 
 /// A participant with the account behind it.
@@ -53,6 +62,8 @@ pub struct Person {
     pub user: User,
     /// When this user was first here.
     pub joined_at: Timestamp,
+    /// What this user may do.
+    pub role: Role,
 }
 
 impl Person {
@@ -64,6 +75,7 @@ impl Person {
             login: self.user.login.clone(),
             name: self.user.name.clone(),
             joined_at: self.joined_at,
+            role: self.role,
         }
     }
 }
@@ -75,6 +87,15 @@ pub struct Saving {
     pub snapshot_id: SnapshotId,
     /// When it was ordered.
     pub since: Timestamp,
+}
+
+/// A snapshot that can be restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Its id.
+    pub snapshot_id: SnapshotId,
+    /// [`Session::turns_ended`] when it was taken: the agent in it remembers that many.
+    pub turns: u32,
 }
 
 /// How far the session's one pull request is.
@@ -122,26 +143,32 @@ impl Session {
                 model: new.model,
                 created_by: new.created_by.id.clone(),
                 created_at: context.now,
+                archived_at: None,
             },
             clone_url: new.clone_url,
             seq: 0,
+            kept_from: 1,
             participants: BTreeMap::new(),
             accepted: BTreeMap::new(),
             queue: VecDeque::new(),
             turn: None,
+            turns_ended: 0,
             sandbox: None,
             generation: 0,
-            snapshot: None,
+            snapshots: Vec::new(),
             saving: None,
+            active_at: context.now,
             status: SandboxStatus::None,
             pull_request: PullRequestState::None,
+            deleted: false,
         };
         let mut step = Step::new(&mut session, context);
         step.record(SessionEvent::SessionCreated {
             repository: new.repository,
             created_by: new.created_by.id.clone(),
         });
-        step.join(&new.created_by);
+        let joined = step.join(&new.created_by);
+        debug_assert_eq!(joined, Reply::Done, "an empty session has room for its owner");
         if let Some(prompt) = new.prompt {
             let reply = step.submit_prompt(&new.created_by, prompt);
             match reply {
@@ -164,13 +191,20 @@ impl Session {
     /// Applies one input. Never waits; what a peer says wrongly becomes a refusal, never a failure.
     pub fn apply(&mut self, input: Input, context: Context<'_>) -> Vec<Effect> {
         let mut step = Step::new(self, context);
+        if step.session.deleted && !matches!(input, Input::WorkDone { .. } | Input::DeadlineReached) {
+            let error = ErrorBody::new(ErrorCode::NotFound, "there is no such session");
+            return step.finish(Reply::Refused(error));
+        }
         let reply = match input {
-            Input::ParticipantJoined { user } => {
-                step.join(&user);
-                Reply::Done
-            }
+            Input::ParticipantJoined { user } => step.join(&user),
             Input::PromptSubmitted { author, prompt } => step.submit_prompt(&author, prompt),
             Input::PromptCancelled { prompt_id, by } => step.cancel_prompt(prompt_id, by),
+            Input::PromptEdited { prompt_id, text, by } => step.edit_prompt(prompt_id, text, by),
+            Input::PromptMoved { prompt_id, before, by } => step.move_prompt(prompt_id, before, by),
+            Input::RoleChanged { user_id, role, by } => step.change_role(user_id, role, by),
+            Input::TitleChanged { title, by } => step.change_title(&title, by),
+            Input::ArchiveChanged { archived, by } => step.change_archive(archived, by),
+            Input::DeletionRequested { by } => step.delete(&by),
             Input::StopRequested { turn_id, by } => step.request_stop(&turn_id, by),
             Input::RunnerAttached(attached) => step.attach_runner(attached),
             Input::RunnerEvents(batch) => step.take_events(batch),

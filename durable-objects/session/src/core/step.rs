@@ -1,9 +1,13 @@
 //! One input on its way through the session: collects effects, numbers events, draws ids, and decides at the end what goes on.
 
 use super::input::{Context, Effect, Reply, Work};
-use super::session::{Person, Session};
+use super::limit::{EVENTS_KEPT, EVENTS_SURPLUS};
+use super::prompt::QueuedPrompt;
+use super::session::Session;
+use super::watch::Watch;
 use protocol::time::Timestamp;
-use protocol::timeline::{SandboxStatus, Seq, SessionEvent, User};
+use protocol::timeline::{SandboxStatus, Seq, SessionEvent};
+use std::collections::VecDeque;
 
 /// The session while it takes one input.
 pub(super) struct Step<'a> {
@@ -12,11 +16,16 @@ pub(super) struct Step<'a> {
     drawn: u128,
     index_stale: bool,
     effects: Vec<Effect>,
+    /// As it was before the input, to see what must be kept.
+    queue: VecDeque<QueuedPrompt>,
+    watch: Watch,
+    cursor: Option<(Seq, Timestamp)>,
 }
 
 impl<'a> Step<'a> {
     pub(super) fn new(session: &'a mut Session, context: Context<'a>) -> Self {
-        Self { session, context, drawn: 0, index_stale: false, effects: Vec::new() }
+        let (queue, watch, cursor) = (session.queue.clone(), Watch::of(session), session.cursor());
+        Self { session, context, drawn: 0, index_stale: false, effects: Vec::new(), queue, watch, cursor }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -62,7 +71,11 @@ impl<'a> Step<'a> {
     }
 
     pub(super) fn withdraw(&mut self, work: &Work) {
-        self.effects.push(Effect::Withdraw { key: work.key() });
+        self.withdraw_key(work.key());
+    }
+
+    pub(super) fn withdraw_key(&mut self, key: String) {
+        self.effects.push(Effect::Withdraw { key });
     }
 
     pub(super) fn order(&mut self, effect: Effect) {
@@ -77,36 +90,36 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Makes a user a participant, or notices that the account has changed.
-    pub(super) fn join(&mut self, user: &User) {
-        let known = self.session.participants.get(&user.id);
-        if known.is_some_and(|known| known.user == *user) {
-            return;
-        }
-        let seen_anew =
-            known.is_none_or(|known| known.user.login != user.login || known.user.name != user.name);
-        let joined_at = known.map_or(self.context.now, |known| known.joined_at);
-        let person = Person { user: user.clone(), joined_at };
-        let participant = person.participant();
-        self.session.participants.insert(user.id.clone(), person.clone());
-        self.order(Effect::SaveParticipant(person));
-        if seen_anew {
-            self.record(SessionEvent::ParticipantJoined { participant });
-        }
-    }
-
     /// Starts what can start, and closes the input.
     pub(super) fn finish(mut self, reply: Reply) -> Vec<Effect> {
-        self.go_on();
-        if self.index_stale {
-            self.enqueue(Work::UpdateIndex);
+        if !self.session.deleted {
+            self.go_on();
+            self.compact();
+            if self.index_stale {
+                self.enqueue(Work::UpdateIndex);
+            }
+        }
+        if self.session.queue != self.queue {
+            let queue = self.session.queue.iter().cloned().collect();
+            self.effects.push(Effect::SaveQueue(queue));
+        }
+        if Watch::of(self.session) != self.watch {
+            self.effects.push(Effect::SaveWatch);
+        } else if self.session.cursor() != self.cursor {
+            self.effects.push(Effect::SaveCursor);
         }
         self.effects.push(Effect::Reply(reply));
         self.effects
     }
 
     fn go_on(&mut self) {
-        if self.session.turn.is_some() || self.session.saving.is_some() || self.session.queue.is_empty() {
+        self.finish_leaving();
+        let is_working = self.session.turn.is_some() || self.session.saving.is_some();
+        if is_working || !self.session.queue.is_empty() {
+            self.session.active_at = self.context.now;
+        }
+        if is_working || self.session.queue.is_empty() {
+            self.steer();
             return;
         }
         match &self.session.sandbox {
@@ -114,6 +127,16 @@ impl<'a> Step<'a> {
             Some(sandbox) if sandbox.is_ready() => self.start_turn(),
             Some(_) => {}
         }
+    }
+
+    /// Removes events that nobody who was away for a while is sent, when there are many.
+    fn compact(&mut self) {
+        if self.session.seq < self.session.kept_from + EVENTS_KEPT + EVENTS_SURPLUS {
+            return;
+        }
+        self.save_texts();
+        self.session.kept_from = self.session.seq - EVENTS_KEPT;
+        self.effects.push(Effect::Compact { from: self.session.kept_from });
     }
 }
 
@@ -126,12 +149,20 @@ fn changes_index(event: &SessionEvent) -> bool {
         | SessionEvent::PromptCancelled { .. }
         | SessionEvent::TurnStarted { .. }
         | SessionEvent::TurnEnded { .. }
+        | SessionEvent::SessionArchived { .. }
+        | SessionEvent::SessionUnarchived { .. }
         | SessionEvent::ArtifactChanged { .. } => true,
         SessionEvent::ParticipantJoined { .. }
+        | SessionEvent::RoleChanged { .. }
+        | SessionEvent::PromptEdited { .. }
+        | SessionEvent::PromptMoved { .. }
+        | SessionEvent::PromptSteered { .. }
         | SessionEvent::StopRequested { .. }
         | SessionEvent::ItemChanged { .. }
+        | SessionEvent::ItemRevised { .. }
         | SessionEvent::ItemAppended { .. }
         | SessionEvent::SandboxChanged { .. }
+        | SessionEvent::ConversationRestored { .. }
         | SessionEvent::SnapshotTaken { .. }
         | SessionEvent::EffectFailed { .. }
         | SessionEvent::Unknown => false,

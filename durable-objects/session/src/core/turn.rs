@@ -3,12 +3,13 @@
 use super::input::{Reply, Work};
 use super::item::TurnItem;
 use super::outcome::TurnReport;
-use super::prompt::refuse;
-use super::session::{PullRequestState, Saving};
+use super::policy::Action;
+use super::prompt::{Steering, refuse};
+use super::session::PullRequestState;
 use super::step::Step;
 use crate::core::PullRequestOrder;
 use protocol::error::ErrorCode;
-use protocol::id::{ArtifactId, ItemId, PromptId, SnapshotId, TurnId, UserId};
+use protocol::id::{ArtifactId, ItemId, PromptId, TurnId, UserId};
 use protocol::limit::TURN_ATTEMPTS_MAX;
 use protocol::time::Timestamp;
 use protocol::timeline::{
@@ -33,10 +34,25 @@ pub struct RunningTurn {
     pub ordered_at: Timestamp,
     /// Whether the runner has confirmed it.
     pub received: bool,
-    /// Whether somebody wants it to end.
+    /// How far its stop is.
     pub stop: StopState,
+    /// Why it is to stop.
+    pub cause: StopCause,
+    /// Turns before it that the agent is told of, because it does not remember them.
+    pub digest_turns: u32,
     /// What it has produced, as far as later events may refer to it.
     pub items: BTreeMap<ItemId, TurnItem>,
+    /// Text of all its items, in bytes.
+    pub bytes: usize,
+}
+
+/// Why a turn is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopCause {
+    /// A participant asked.
+    Participant,
+    /// The sandbox's life ends: the prompt goes on in another one.
+    Handover,
 }
 
 /// Whether the running turn is to end.
@@ -79,10 +95,20 @@ impl Step<'_> {
             ordered_at: now,
             received: false,
             stop: StopState::None,
+            cause: StopCause::Participant,
+            digest_turns: sandbox.forgotten,
             items: BTreeMap::new(),
+            bytes: 0,
         };
-        let event =
-            Turn { id, prompt_id: head.id.clone(), attempt: head.attempts, started_at: now, end: None };
+        head.steering = Steering::None;
+        let event = Turn {
+            id,
+            prompt_id: head.id.clone(),
+            attempt: head.attempts,
+            started_at: now,
+            stop_requested_by: None,
+            end: None,
+        };
         self.session.turn = Some(turn);
         self.record(SessionEvent::TurnStarted { turn: event });
         self.enqueue(work);
@@ -121,6 +147,9 @@ impl Step<'_> {
         let Some(turn) = &mut self.session.turn else { return };
         if turn.id == *turn_id && turn.attempt == attempt && !turn.received {
             turn.received = true;
+            if let Some(sandbox) = &mut self.session.sandbox {
+                sandbox.forgotten = 0;
+            }
             if let Some(work) = self.turn_order() {
                 self.withdraw(&work);
             }
@@ -128,19 +157,32 @@ impl Step<'_> {
     }
 
     pub(super) fn request_stop(&mut self, turn_id: &TurnId, by: UserId) -> Reply {
-        let now = self.now();
-        let order = self.stop_order();
+        if let Err(refusal) = self.permit(&by, Action::StopTurn) {
+            return refusal;
+        }
         let Some(turn) = self.session.turn.as_mut().filter(|turn| turn.id == *turn_id) else {
             return refuse(ErrorCode::TurnNotRunning, "this turn does not run; nothing was stopped");
         };
-        if turn.stop == StopState::None {
-            turn.stop = StopState::Requested { at: now };
+        let asked = turn.stop != StopState::None && turn.cause == StopCause::Participant;
+        if !asked {
+            turn.cause = StopCause::Participant;
             self.record(SessionEvent::StopRequested { turn_id: turn_id.clone(), by });
-            if let Some(work) = order {
-                self.enqueue(work);
-            }
+            self.order_stop();
         }
         Reply::Done
+    }
+
+    /// Tells the runner to end the turn, unless it was told.
+    pub(super) fn order_stop(&mut self) {
+        let at = self.now();
+        let order = self.stop_order();
+        let Some(turn) = self.session.turn.as_mut().filter(|turn| turn.stop == StopState::None) else {
+            return;
+        };
+        turn.stop = StopState::Requested { at };
+        if let Some(work) = order {
+            self.enqueue(work);
+        }
     }
 
     /// The runner's word that the turn is over.
@@ -150,23 +192,35 @@ impl Step<'_> {
             return;
         }
         let (turn_id, author) = (turn.id.clone(), turn.author.clone());
+        let is_handed_over = turn.stop != StopState::None
+            && turn.cause == StopCause::Handover
+            && report.outcome == TurnOutcome::Stopped;
         let change = report.change.clone();
-        self.close_turn(
-            TurnEnd {
-                ended_at: self.now(),
-                outcome: report.outcome,
-                change: report.change,
-                usage: report.usage,
-                first_token_ms: report.first_token_ms,
-            },
-            PromptState::Done,
-        );
+        let end = TurnEnd {
+            ended_at: self.now(),
+            outcome: report.outcome,
+            change: report.change,
+            usage: report.usage,
+            first_token_ms: report.first_token_ms,
+        };
+        self.session.turns_ended += 1;
+        self.close_turn(end, if is_handed_over { PromptState::Queued } else { PromptState::Done });
+        if is_handed_over {
+            self.give_try_back();
+        }
         if let Some(change) = change {
             self.record_artifact("branch", &turn_id, ArtifactContent::Branch { change: change.clone() });
             self.record_artifact("diff", &turn_id, ArtifactContent::Diff { files: report.files });
             self.order_pull_request(turn_id, author, change);
         }
         self.order_snapshot();
+    }
+
+    /// The end of a sandbox's life is nobody's fault: it does not cost the prompt a try.
+    fn give_try_back(&mut self) {
+        if let Some(head) = self.session.queue.front_mut() {
+            head.attempts = head.attempts.saturating_sub(1);
+        }
     }
 
     fn order_pull_request(&mut self, turn_id: TurnId, author: UserId, change: Change) {
@@ -177,24 +231,6 @@ impl Step<'_> {
             }
             PullRequestState::Ordered | PullRequestState::Open => {}
         }
-    }
-
-    fn order_snapshot(&mut self) {
-        let snapshot_id = SnapshotId::from_random(self.draw());
-        self.session.saving = Some(Saving { snapshot_id, since: self.now() });
-        if let Some(work) = self.snapshot_order() {
-            self.enqueue(work);
-        }
-    }
-
-    /// The order of the snapshot that is being taken.
-    pub(super) fn snapshot_order(&self) -> Option<Work> {
-        let (saving, sandbox) = (self.session.saving.as_ref()?, self.session.sandbox.as_ref()?);
-        Some(Work::TakeSnapshot {
-            sandbox_id: sandbox.id.clone(),
-            generation: self.session.generation,
-            snapshot_id: saving.snapshot_id.clone(),
-        })
     }
 
     pub(super) fn record_artifact(&mut self, name: &str, turn_id: &TurnId, content: ArtifactContent) {
@@ -209,11 +245,15 @@ impl Step<'_> {
     /// The turn's sandbox is lost: another try, or the end of its prompt.
     pub(super) fn lose_turn(&mut self, reason: &str) {
         let Some(turn) = &self.session.turn else { return };
-        let (outcome, prompt_state) = match turn.stop {
-            StopState::Requested { .. } | StopState::Repeated { .. } => {
+        let (outcome, prompt_state) = match (turn.stop, turn.cause) {
+            (StopState::Requested { .. } | StopState::Repeated { .. }, StopCause::Participant) => {
                 (TurnOutcome::Stopped, PromptState::Done)
             }
-            StopState::None => {
+            (StopState::Requested { .. } | StopState::Repeated { .. }, StopCause::Handover) => {
+                self.give_try_back();
+                (TurnOutcome::Failed { reason: reason.to_owned() }, PromptState::Queued)
+            }
+            (StopState::None, _) => {
                 let next =
                     if turn.attempt < TURN_ATTEMPTS_MAX { PromptState::Queued } else { PromptState::Failed };
                 (TurnOutcome::Failed { reason: reason.to_owned() }, next)
@@ -232,6 +272,7 @@ impl Step<'_> {
             prompt_id: head.id,
             attempt: head.attempts.max(1),
             started_at: now,
+            stop_requested_by: None,
             end: None,
         };
         self.record(SessionEvent::TurnStarted { turn });
@@ -247,7 +288,8 @@ impl Step<'_> {
         for work in [self.turn_order(), self.stop_order()].into_iter().flatten() {
             self.withdraw(&work);
         }
-        self.close_tools(&end.outcome);
+        self.close_items(&end.outcome);
+        self.settle_steered(prompt_state);
         let Some(turn) = self.session.turn.take() else { return };
         match prompt_state {
             PromptState::Queued | PromptState::Running => {}

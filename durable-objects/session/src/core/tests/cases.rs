@@ -72,25 +72,28 @@ fn a_prompt_from_beginning_to_end() {
     check(
         &rig.end_turn(Some(change('a'))),
         &expect![[r#"
-        - start_turn
-        - stop_turn
-        #13 turn Completed, prompt Done
-        #14 artifact art_branch
-        #15 artifact art_diff
-        + open_pull_request
-        + take_snapshot
-        + update_index
-        = Acked { acked: 8 }
-    "#]],
+            - start_turn
+            - stop_turn
+            save text of itm_1 at 12, 17 bytes
+            #13 revise itm_1 Text { text: "", done: true }
+            #14 turn Completed, prompt Done
+            #15 artifact art_branch
+            #16 artifact art_diff
+            + open_pull_request
+            + take_snapshot
+            + update_index
+            = Acked { acked: 8 }
+        "#]],
     );
     check(
         &rig.finish_snapshot(WorkOutcome::Done),
         &expect![[r#"
-        #16 snapshot taken
-        = Done
-    "#]],
+            #17 snapshot taken
+            = Done
+        "#]],
     );
-    assert_eq!(rig.session.next_deadline(), None);
+    let idle = (rig.now.plus_ms(600_000), DeadlineReason::Idle);
+    assert_eq!(rig.session.next_deadline(rig.timing), Some(idle));
 }
 
 #[test]
@@ -126,13 +129,14 @@ fn a_failed_snapshot_is_told_and_holds_nobody_up() {
     check(
         &rig.finish_snapshot(WorkOutcome::Failed { reason: "disk full".into() }),
         &expect![[r#"
-        - take_snapshot
-        #13 failed saving the sandbox: disk full
-        #14 turn of prm_2 attempt 1
-        + start_turn
-        + update_index
-        = Done
-    "#]],
+            - take_snapshot
+            + delete_snapshot
+            #13 failed saving the sandbox: disk full
+            #14 turn of prm_2 attempt 1
+            + start_turn
+            + update_index
+            = Done
+        "#]],
     );
     let mut rig = Rig::running();
     rig.prompt(2);
@@ -140,13 +144,14 @@ fn a_failed_snapshot_is_told_and_holds_nobody_up() {
     check(
         &rig.wait(120_000),
         &expect![[r#"
-        - take_snapshot
-        #13 failed saving the sandbox: the bridge has not answered within two minutes
-        #14 turn of prm_2 attempt 1
-        + start_turn
-        + update_index
-        = Done
-    "#]],
+            - take_snapshot
+            + delete_snapshot
+            #13 failed saving the sandbox: the bridge has not answered within two minutes
+            #14 turn of prm_2 attempt 1
+            + start_turn
+            + update_index
+            = Done
+        "#]],
     );
 }
 
@@ -248,7 +253,8 @@ fn what_is_no_prompt_stores_nothing() {
         = model_unknown
     "#]],
     );
-    let context = Context { now: START, random: [0; 16], models: &models() };
+    let timing = Timing::default();
+    let context = Context { now: START, random: [0; 16], models: &models(), timing };
     let refused = Session::create(new_session(Some(request(1, ""))), context).unwrap_err();
     assert_eq!(refused.code, protocol::error::ErrorCode::PromptEmpty);
 }

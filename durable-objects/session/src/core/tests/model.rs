@@ -8,7 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     Prompt(usize),
+    Steer(usize),
+    TakeSteer(usize),
     Cancel(usize),
+    Edit(usize),
+    Move(usize, Option<usize>),
+    Role(Role),
+    Archive(bool),
+    Delete,
     Stop,
     Boot,
     Attach,
@@ -26,7 +33,13 @@ pub(crate) enum Act {
 pub(crate) fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => (0..12usize).prop_map(Act::Prompt),
+        2 => (12..18usize).prop_map(Act::Steer),
+        3 => (12..18usize).prop_map(Act::TakeSteer),
         1 => (0..12usize).prop_map(Act::Cancel),
+        1 => (0..12usize).prop_map(Act::Edit),
+        2 => (0..18usize, prop::option::of(0..18usize)).prop_map(|(which, before)| Act::Move(which, before)),
+        1 => prop_oneof![Just(Role::Driver), Just(Role::Viewer)].prop_map(Act::Role),
+        1 => any::<bool>().prop_map(Act::Archive),
         1 => Just(Act::Stop),
         4 => Just(Act::Boot),
         1 => Just(Act::Attach),
@@ -49,7 +62,6 @@ struct Observer {
     seq: Seq,
     outbox: BTreeMap<String, Work>,
     batches: Vec<EventBatch>,
-    started: Vec<PromptId>,
     running: Option<TurnId>,
     length: u64,
     text_sent: String,
@@ -57,7 +69,9 @@ struct Observer {
 
 impl Observer {
     fn new() -> Self {
-        let (rig, effects) = Rig::new();
+        let (mut rig, effects) = Rig::new();
+        // Short enough for idleness and handovers to happen in a history.
+        rig.timing = Timing { life_ms: 600_000, idle_ms: 60_000 };
         let client = empty_snapshot(&rig.session);
         let mut observer = Self {
             rig,
@@ -65,7 +79,6 @@ impl Observer {
             seq: 0,
             outbox: BTreeMap::new(),
             batches: Vec::new(),
-            started: Vec::new(),
             running: None,
             length: 0,
             text_sent: String::new(),
@@ -77,11 +90,11 @@ impl Observer {
     fn watch(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Record { seq, event, .. } => {
+                Effect::Record { seq, at, event } => {
                     assert_eq!(seq, self.seq + 1, "numbers have no gap");
                     self.seq = seq;
                     self.watch_event(&event);
-                    apply_event(&mut self.client, &event);
+                    apply_event(&mut self.client, &EventRecord { seq, at, event });
                 }
                 Effect::Enqueue(work) => {
                     self.outbox.insert(work.key(), work);
@@ -89,7 +102,18 @@ impl Observer {
                 Effect::Withdraw { key } => {
                     self.outbox.remove(&key);
                 }
-                Effect::SaveParticipant(_) | Effect::SaveAttempts { .. } | Effect::Reply(_) => {}
+                Effect::SaveQueue(queue) => {
+                    assert!(queue.iter().eq(self.rig.session.queue.iter()), "the queue is kept as it is");
+                }
+                Effect::Purge => self.running = None,
+                Effect::SaveParticipant(_)
+                | Effect::SaveCursor
+                | Effect::SaveWatch
+                | Effect::SaveText { .. }
+                | Effect::SaveOutput { .. }
+                | Effect::DropOutput { .. }
+                | Effect::Compact { .. }
+                | Effect::Reply(_) => {}
             }
         }
         self.check();
@@ -101,10 +125,7 @@ impl Observer {
                 assert_eq!(self.running, None, "one turn at a time");
                 assert!(self.rig.session.saving.is_none() || self.rig.session.turn.is_none());
                 self.running = Some(turn.id.clone());
-                if self.started.last() != Some(&turn.prompt_id) {
-                    assert!(!self.started.contains(&turn.prompt_id), "prompts run in order");
-                    self.started.push(turn.prompt_id.clone());
-                }
+                assert_eq!(self.client.queue.first(), Some(&turn.prompt_id), "prompts run in order");
                 self.length = 0;
                 self.text_sent.clear();
             }
@@ -118,15 +139,28 @@ impl Observer {
 
     fn check(&self) {
         let session = &self.rig.session;
+        if session.deleted {
+            assert!(session.sandbox.is_none() && session.turn.is_none());
+            return;
+        }
         assert_eq!(session.turn.as_ref().map(|turn| &turn.id), self.running.as_ref());
         if let Some(turn) = &session.turn {
             assert_eq!(session.queue.front().map(|prompt| &prompt.id), Some(&turn.prompt_id));
             assert!(session.saving.is_none(), "never a snapshot while a turn runs");
-            assert!(session.next_deadline().is_some(), "a running turn is watched");
+            assert!(session.next_deadline(self.rig.timing).is_some(), "a running turn is watched");
         }
         if !session.queue.is_empty() {
             assert!(session.sandbox.is_some(), "a waiting prompt has a sandbox on its way");
         }
+        let running = session.turn.as_ref().map(|turn| &turn.prompt_id);
+        let shown = session
+            .queue
+            .iter()
+            .filter(|prompt| Some(&prompt.id) != running && prompt.steering != Steering::Taken);
+        assert!(shown.map(|prompt| &prompt.id).eq(&self.client.queue), "people see the order that counts");
+        assert!(
+            session.turn.is_some() || session.queue.iter().all(|prompt| prompt.steering == Steering::None)
+        );
         let waiting: BTreeSet<PromptId> = session.queue.iter().map(|prompt| prompt.id.clone()).collect();
         for prompt in &self.client.prompts {
             let open = matches!(prompt.state, PromptState::Queued | PromptState::Running);
@@ -170,6 +204,32 @@ impl Observer {
             Act::Cancel(number) => {
                 self.rig.apply(Input::PromptCancelled { prompt_id: prompt_id(number), by: user("ada").id })
             }
+            Act::Steer(number) => {
+                let prompt = steer_request(number);
+                self.rig.apply(Input::PromptSubmitted { author: user("ada"), prompt })
+            }
+            Act::TakeSteer(number) if self.running.is_some() => {
+                let (turn_id, prompt_id) = (self.rig.turn(), prompt_id(number));
+                return self.deliver(vec![RunnerEvent::SteerTaken { turn_id, prompt_id }]);
+            }
+            Act::Edit(number) => {
+                let text = format!("edited {number}");
+                let by = user("ada").id;
+                self.rig.apply(Input::PromptEdited { prompt_id: prompt_id(number), text, by })
+            }
+            Act::Move(which, before) => {
+                let by = user("ada").id;
+                let before = before.map(prompt_id);
+                self.rig.apply(Input::PromptMoved { prompt_id: prompt_id(which), before, by })
+            }
+            Act::Role(role) => {
+                let mut effects = self.rig.apply(Input::ParticipantJoined { user: user("grace") });
+                let (user_id, by) = (user("grace").id, user("ada").id);
+                effects.extend(self.rig.apply(Input::RoleChanged { user_id, role, by }));
+                effects
+            }
+            Act::Archive(archived) => self.rig.apply(Input::ArchiveChanged { archived, by: user("ada").id }),
+            Act::Delete => self.rig.apply(Input::DeletionRequested { by: user("ada").id }),
             Act::Stop if self.running.is_some() => {
                 let turn_id = self.rig.turn();
                 self.rig.apply(Input::StopRequested { turn_id, by: user("ada").id })
@@ -205,7 +265,7 @@ impl Observer {
             Act::Settle(index, outcome) => return self.settle(index, outcome),
             Act::Wait(ms) => self.rig.wait(ms),
             Act::Stop | Act::Boot | Act::Attach | Act::Text(_) | Act::Tool | Act::End(_) => return,
-            Act::Gap | Act::LoseSandbox | Act::SetupFails => return,
+            Act::Gap | Act::LoseSandbox | Act::SetupFails | Act::TakeSteer(_) => return,
         };
         self.watch(effects);
     }
@@ -290,5 +350,25 @@ proptest! {
         for prompt in &observer.client.prompts {
             prop_assert!(matches!(prompt.state, PromptState::Done | PromptState::Cancelled | PromptState::Failed));
         }
+    }
+
+    #[test]
+    fn whenever_it_is_deleted(acts in prop::collection::vec(act(), 0..40), late in prop::collection::vec(act(), 0..20)) {
+        let mut observer = Observer::new();
+        for act in acts {
+            observer.act(act);
+        }
+        observer.act(Act::Delete);
+        prop_assert!(observer.rig.session.deleted);
+        let lasting = ["terminate_sandbox", "delete_snapshot", "delete_artifacts", "remove_index", "store_output", "create_sandbox"];
+        for work in observer.outbox.values() {
+            prop_assert!(lasting.contains(&work.kind()), "{work:?}");
+        }
+        let seq = observer.seq;
+        for act in late {
+            observer.act(act);
+        }
+        prop_assert_eq!(observer.seq, seq, "nothing is recorded any more");
+        prop_assert_eq!(observer.rig.session.next_deadline(observer.rig.timing), None);
     }
 }
