@@ -58,6 +58,7 @@ impl<P: SandboxProvider> Api<P> {
             .route("/sandboxes/{sandbox_id}/commands/{command_id}", put(sandboxes::command::<P>))
             .route("/sandboxes/{sandbox_id}/snapshots/{snapshot_id}", put(sandboxes::snapshot::<P>))
             .route("/sandboxes/{sandbox_id}/terminated", put(sandboxes::terminate::<P>))
+            .route("/snapshots/{snapshot_id}/deleted", put(sandboxes::delete_snapshot::<P>))
             .method_not_allowed_fallback(async || {
                 Failure::new(ErrorCode::MethodNotAllowed, "this path takes another method")
             })

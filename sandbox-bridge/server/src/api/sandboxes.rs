@@ -1,4 +1,4 @@
-//! The routes about sandboxes. Each may be repeated and then gives the same answer.
+//! The routes about sandboxes and their snapshots. Each may be repeated and then gives the same answer.
 //!
 //! What the provider does runs in tasks of its own, one at a time for each sandbox, so that a caller who hangs up leaves nothing
 //! half done.
@@ -12,8 +12,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use protocol::bridge::{
-    Capabilities, CommandRequest, CreateSandboxRequest, SandboxCreated, SnapshotRequest, SnapshotTaken,
-    TerminateRequest,
+    Capabilities, CommandRequest, CreateSandboxRequest, DeleteSnapshotRequest, SandboxCreated,
+    SnapshotRequest, SnapshotTaken, TerminateRequest,
 };
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::{CommandId, SandboxId, SnapshotId};
@@ -59,7 +59,7 @@ pub(super) async fn create<P: SandboxProvider>(
             Ok(_) => {}
             Err(error) => {
                 api.hub.withdraw(&record.sandbox_id);
-                return Err(failure("create", &record.sandbox_id, &error));
+                return Err(failure("create", record.sandbox_id.as_str(), &error));
             }
         }
         tracing::info!(sandbox = %record.sandbox_id, session = %record.session_id, generation = record.generation, "sandbox created");
@@ -92,9 +92,31 @@ pub(super) async fn snapshot<P: SandboxProvider>(
     in_own_task(async move {
         let _alone = sandbox.operations.lock().await;
         let taken = api.provider.snapshot(&sandbox_id, &snapshot_id).await;
-        let taken = taken.map_err(|error| failure("snapshot", &sandbox_id, &error))?;
+        let taken = taken.map_err(|error| failure("snapshot", sandbox_id.as_str(), &error))?;
         tracing::info!(sandbox = %sandbox_id, snapshot = %snapshot_id, size_bytes = taken.size_bytes, "snapshot taken");
         Ok(Json(taken))
+    })
+    .await
+}
+
+pub(super) async fn delete_snapshot<P: SandboxProvider>(
+    State(api): Shared<P>,
+    path: PathOf<SnapshotId>,
+    body: Bytes,
+) -> Answer<Json<Value>> {
+    let Path(snapshot_id) = path?;
+    let DeleteSnapshotRequest { session_id } = parse(&body)?;
+    in_own_task(async move {
+        match api.provider.delete_snapshot(&snapshot_id, &session_id).await {
+            Ok(()) => tracing::info!(snapshot = %snapshot_id, session = %session_id, "snapshot deleted"),
+            Err(ProviderError::NotFound(_)) => {}
+            Err(ProviderError::Rejected(why)) => {
+                tracing::warn!(snapshot = %snapshot_id, session = %session_id, why, "snapshot not deleted");
+                return Err(Failure::new(ErrorCode::Forbidden, why));
+            }
+            Err(error) => return Err(failure("delete the snapshot of", session_id.as_str(), &error)),
+        }
+        Ok(Json(json!({})))
     })
     .await
 }
@@ -126,7 +148,10 @@ pub(super) async fn end<P: SandboxProvider>(api: &Api<P>, sandbox_id: &SandboxId
         Some(sandbox) => Some(sandbox.operations.lock().await),
         None => None,
     };
-    api.provider.terminate(sandbox_id).await.map_err(|error| failure("terminate", sandbox_id, &error))?;
+    api.provider
+        .terminate(sandbox_id)
+        .await
+        .map_err(|error| failure("terminate", sandbox_id.as_str(), &error))?;
     api.hub.forget(sandbox_id);
     tracing::info!(sandbox = %sandbox_id, "sandbox terminated");
     Ok(())
@@ -177,7 +202,7 @@ async fn in_own_task<T: Send + 'static>(work: impl Future<Output = Answer<T>> + 
     })
 }
 
-fn failure(what: &'static str, sandbox_id: &SandboxId, error: &ProviderError) -> Failure {
+fn failure(what: &'static str, whose: &str, error: &ProviderError) -> Failure {
     let code = match error {
         ProviderError::Rejected(_) => ErrorCode::SandboxUnavailable,
         ProviderError::NotFound(_) => ErrorCode::NotFound,
@@ -190,6 +215,6 @@ fn failure(what: &'static str, sandbox_id: &SandboxId, error: &ProviderError) ->
         text.push_str(&deeper.to_string());
         cause = deeper.source();
     }
-    tracing::warn!(sandbox = %sandbox_id, what, error = text, "the provider did not do it");
+    tracing::warn!(whose, what, error = text, "the provider did not do it");
     Failure::new(code, text)
 }

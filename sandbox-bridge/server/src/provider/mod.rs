@@ -88,10 +88,12 @@ pub trait SandboxProvider: Send + Sync + 'static {
     /// Ends every process of the sandbox and frees what it held. Does nothing when it is gone.
     fn terminate(&self, sandbox_id: &SandboxId) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
-    /// Forgets a snapshot. Does nothing when it is gone.
+    /// Forgets a snapshot of this session: what others stand on stays until nothing does. Does nothing when it is gone. Its id is
+    /// used up, so a snapshot that is still on its way comes to nothing.
     fn delete_snapshot(
         &self,
         snapshot_id: &SnapshotId,
+        session_id: &SessionId,
     ) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
     /// The sandboxes that run now, those adopted from an earlier life of the bridge included.

@@ -2,9 +2,11 @@
 
 use crate::support::{BRIDGE_SECRET, Stack, order, sandbox_id};
 use protocol::bridge::{
-    Capabilities, Health, SandboxCreated, SnapshotRequest, SnapshotTaken, TerminateRequest,
+    Capabilities, DeleteSnapshotRequest, Health, SandboxCreated, SnapshotRequest, SnapshotTaken,
+    TerminateRequest,
 };
 use protocol::error::{ErrorBody, ErrorCode};
+use protocol::id::SessionId;
 use protocol::sign::{Audience, Key, sign_request};
 use protocol::time::Timestamp;
 use protocol::timeline::Isolation;
@@ -189,6 +191,32 @@ async fn a_refused_creation_says_why_and_can_be_tried_again() {
     let error = stack.put::<SandboxCreated>("/sandboxes/sbx_1", &order("1", 1)).await.unwrap_err();
     assert_eq!((error.code, error.message.as_str()), (ErrorCode::Unavailable, "create a folder: disk full"));
     assert!(stack.put::<SandboxCreated>("/sandboxes/sbx_1", &order("1", 1)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_snapshot_is_deleted_for_its_session_however_often() {
+    let stack = Stack::start().await;
+    let delete = DeleteSnapshotRequest { session_id: SessionId::parse("ses_1").unwrap() };
+    let path = "/snapshots/snp_1/deleted";
+    for _ in 0..2 {
+        assert_eq!(stack.put(path, &delete).await, Ok(serde_json::json!({})));
+    }
+    let fail = |error| *stack.bridge.provider().refusal.lock().unwrap() = Some(error);
+    fail(ProviderError::NotFound("snp_1".to_owned()));
+    assert_eq!(
+        stack.put(path, &delete).await,
+        Ok(serde_json::json!({})),
+        "it is gone, and that was asked for"
+    );
+    fail(ProviderError::Rejected("the snapshot snp_1 belongs to another session".to_owned()));
+    let refused = stack.put::<serde_json::Value>(path, &delete).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Forbidden);
+    fail(ProviderError::Unavailable { what: "mark it".to_owned(), source: anyhow::anyhow!("disk full") });
+    let failed = stack.put::<serde_json::Value>(path, &delete).await.unwrap_err();
+    assert_eq!((failed.code, failed.message.as_str()), (ErrorCode::Unavailable, "mark it: disk full"));
+    assert_eq!(stack.bridge.provider().calls(), ["delete snp_1 of ses_1"; 2]);
+    let wrong = stack.put::<serde_json::Value>("/snapshots/sbx_1/deleted", &delete).await.unwrap_err();
+    assert_eq!(wrong.code, ErrorCode::BadRequest);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::support::{
     Bench, TOKEN, from_snapshot, new_sandbox_id, new_snapshot_id, processes_with, request, secrets, until,
 };
 use protocol::bridge::CreateSandboxRequest;
-use protocol::id::SessionId;
+use protocol::id::{SessionId, SnapshotId};
 use protocol::timeline::Isolation;
 use sandbox_bridge::provider::{ProviderError, SandboxProvider};
 use std::fs;
@@ -136,7 +136,7 @@ async fn a_long_chain_of_snapshots_is_joined_and_still_right() {
     assert_eq!(bench.desk.ok(&last, "ls -d * d/*").await, "d\nd/in-35\nfile-34\nfile-35\n");
     bench.provider.terminate(&last).await.unwrap();
     for snapshot in &snapshots {
-        bench.provider.delete_snapshot(snapshot).await.unwrap();
+        bench.provider.delete_snapshot(snapshot, &order.session_id).await.unwrap();
     }
     assert_eq!(fs::read_dir(bench.state().join("layers")).unwrap().count(), 1);
     bench.finish().await;
@@ -151,7 +151,7 @@ async fn a_deleted_snapshot_stays_as_long_as_something_stands_on_it() {
     bench.provider.snapshot(&first, &snapshot).await.unwrap();
     bench.provider.terminate(&first).await.unwrap();
     let second = bench.create(&from_snapshot(&snapshot)).await;
-    bench.provider.delete_snapshot(&snapshot).await.unwrap();
+    bench.provider.delete_snapshot(&snapshot, &request().session_id).await.unwrap();
     assert_eq!(bench.desk.ok(&second, "cat a").await, "1\n");
     let refusal =
         bench.provider.create(&new_sandbox_id(), &from_snapshot(&snapshot), &secrets()).await.unwrap_err();
@@ -163,7 +163,46 @@ async fn a_deleted_snapshot_stays_as_long_as_something_stands_on_it() {
     assert!(layer.exists());
     bench.provider.terminate(&second).await.unwrap();
     assert!(!layer.exists());
-    bench.provider.delete_snapshot(&snapshot).await.unwrap();
+    bench.provider.delete_snapshot(&snapshot, &request().session_id).await.unwrap();
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_a_snapshot_leaves_those_that_stand_on_it_and_uses_its_id_up() {
+    let Some(bench) = Bench::start() else { return };
+    let session = request().session_id;
+    let (mut order, mut snapshots) = (request(), Vec::new());
+    for name in ["a", "b", "c"] {
+        let id = bench.create(&order).await;
+        bench.desk.ok(&id, &format!("echo {name} > {name}")).await;
+        let snapshot = new_snapshot_id();
+        bench.provider.snapshot(&id, &snapshot).await.unwrap();
+        bench.provider.terminate(&id).await.unwrap();
+        order = from_snapshot(&snapshot);
+        snapshots.push(snapshot);
+    }
+    let layers = bench.state().join("layers");
+    let there = |snapshot: &SnapshotId| layers.join(snapshot.as_str()).exists();
+    for snapshot in &snapshots[..2] {
+        for _ in 0..2 {
+            bench.provider.delete_snapshot(snapshot, &session).await.unwrap();
+        }
+    }
+    let last = bench.create(&order).await;
+    assert_eq!(bench.desk.ok(&last, "cat a b c").await, "a\nb\nc\n");
+    let late = bench.provider.snapshot(&last, &snapshots[1]).await.unwrap_err();
+    assert!(matches!(&late, ProviderError::Rejected(why) if why.contains("was deleted")), "{late}");
+    bench.provider.delete_snapshot(&snapshots[2], &session).await.unwrap();
+    assert!(snapshots.iter().all(there), "the sandbox stands on all of them");
+    assert_eq!(bench.desk.ok(&last, "cat a b c").await, "a\nb\nc\n");
+    bench.provider.terminate(&last).await.unwrap();
+    assert!(!snapshots.iter().any(there));
+
+    let unknown = new_snapshot_id();
+    bench.provider.delete_snapshot(&unknown, &session).await.unwrap();
+    let next = bench.create(&request()).await;
+    let refused = bench.provider.snapshot(&next, &unknown).await.unwrap_err();
+    assert!(matches!(refused, ProviderError::Rejected(_)), "{refused}");
     bench.finish().await;
 }
 
@@ -179,6 +218,9 @@ async fn another_session_cannot_have_the_snapshot() {
     };
     let refusal = bench.provider.create(&new_sandbox_id(), &foreign, &secrets()).await.unwrap_err();
     assert!(matches!(&refusal, ProviderError::Rejected(why) if why.contains("another session")), "{refusal}");
+    let refusal = bench.provider.delete_snapshot(&snapshot, &foreign.session_id).await.unwrap_err();
+    assert!(matches!(&refusal, ProviderError::Rejected(why) if why.contains("another session")), "{refusal}");
+    assert_eq!(bench.desk.ok(&bench.create(&from_snapshot(&snapshot)).await, "echo here").await, "here\n");
     let unknown = bench.provider.snapshot(&new_sandbox_id(), &new_snapshot_id()).await.unwrap_err();
     assert!(matches!(unknown, ProviderError::NotFound(_)), "{unknown}");
     bench.finish().await;

@@ -77,7 +77,7 @@ impl Inner {
 
     /// Drops an id from memory and disk; its directory goes to the trash.
     pub(super) fn forget(&self, id: &SandboxId) {
-        let outcome = self.layout.mark_ended(id).and_then(|()| {
+        let outcome = self.layout.use_up(id.as_str()).and_then(|()| {
             self.layout.keep_log(id);
             self.layout.discard(&self.layout.sandbox(id))
         });

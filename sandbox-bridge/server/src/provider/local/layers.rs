@@ -43,7 +43,7 @@ pub(crate) enum ChainError {
     ForeignSession(String),
     #[error("the snapshot {snapshot} cannot be restored because {lower}, which it stands on, is missing")]
     Broken { snapshot: String, lower: String },
-    #[error("could not read the snapshot {0}")]
+    #[error("could not read or mark the snapshot {0}")]
     Unreadable(String, #[source] io::Error),
 }
 
@@ -136,6 +136,10 @@ pub(crate) fn draft(layout: &Layout, new: &NewLayer<'_>) -> io::Result<Draft> {
 
 /// Makes the layer visible once it is safely on disk.
 pub(crate) fn publish(layout: &Layout, mut draft: Draft) -> io::Result<LayerMeta> {
+    if layout.is_used_up(&draft.name) {
+        layout.discard(&draft.path)?;
+        return Err(io::Error::other("it was deleted meanwhile"));
+    }
     if draft.meta.lowers.len() >= CHAIN_MAX {
         join_chain(layout, &mut draft)?;
     }
@@ -179,14 +183,22 @@ pub(crate) fn materialise(
     Ok(())
 }
 
-/// Forgets a snapshot: at once when nothing stands on it, otherwise as soon as nothing does.
-pub(crate) fn delete(layout: &Layout, id: &SnapshotId) -> io::Result<()> {
-    let path = layout.snapshot(id);
-    if path.is_dir() {
-        File::create(path.join(DELETED))?;
-        sweep(layout)?;
+/// Forgets a snapshot and uses its id up: at once when nothing stands on it, otherwise as soon as nothing does.
+pub(crate) fn delete(layout: &Layout, id: &SnapshotId, session: &SessionId) -> Result<(), ChainError> {
+    // One whose description cannot be read can never be restored, whoever's it is.
+    if read_meta(layout, id.as_str()).is_ok_and(|meta| &meta.session_id != session) {
+        return Err(ChainError::ForeignSession(id.to_string()));
     }
-    Ok(())
+    let mark = || {
+        layout.use_up(id.as_str())?;
+        let path = layout.snapshot(id);
+        if path.is_dir() {
+            File::create(path.join(DELETED))?;
+            sweep(layout)?;
+        }
+        Ok(())
+    };
+    mark().map_err(|error| ChainError::Unreadable(id.to_string(), error))
 }
 
 /// Removes deleted layers that neither a sandbox nor another snapshot stands on.

@@ -158,13 +158,13 @@ impl Layout {
         Ok(path)
     }
 
-    /// Remembers that this sandbox has ended and its id is used up.
-    pub(crate) fn mark_ended(&self, id: &SandboxId) -> io::Result<()> {
-        File::create(self.root.join("ended").join(id.as_str())).map(drop)
+    /// Remembers that this sandbox has ended, or this snapshot is deleted, and its id is used up.
+    pub(crate) fn use_up(&self, id: &str) -> io::Result<()> {
+        File::create(self.root.join("ended").join(id)).map(drop)
     }
 
-    pub(crate) fn has_ended(&self, id: &SandboxId) -> bool {
-        self.root.join("ended").join(id.as_str()).exists()
+    pub(crate) fn is_used_up(&self, id: &str) -> bool {
+        self.root.join("ended").join(id).exists()
     }
 
     /// Keeps the log of an ended sandbox among the newest ones.

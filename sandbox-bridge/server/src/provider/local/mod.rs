@@ -26,9 +26,10 @@ use super::{BootSecrets, ProviderError, SandboxExit, SandboxProvider, SandboxRec
 use axum::Router;
 use cgroup::Cgroups;
 use inner::{Inner, lock, unavailable};
+use layers::ChainError;
 use layout::Layout;
 use protocol::bridge::{Capabilities, CreateSandboxRequest, SnapshotTaken};
-use protocol::id::{SandboxId, SnapshotId};
+use protocol::id::{SandboxId, SessionId, SnapshotId};
 use protocol::timeline::Isolation;
 use sandbox::{Ending, Running};
 use settings::{Tier, choose_tier, install_tools};
@@ -163,7 +164,7 @@ impl SandboxProvider for LocalProvider {
             if let Some(running) = slot.running() {
                 return same_generation(&running, request.generation);
             }
-            if inner.layout.has_ended(&id) {
+            if inner.layout.is_used_up(id.as_str()) {
                 return Err(ProviderError::Rejected(format!(
                     "the sandbox {id} has ended; order one with a new id"
                 )));
@@ -190,6 +191,11 @@ impl SandboxProvider for LocalProvider {
         to_the_end("could not save the sandbox", async move {
             let running = inner.find(&id);
             blocking("could not save the sandbox", move || {
+                if inner.layout.is_used_up(snapshot_id.as_str()) {
+                    return Err(ProviderError::Rejected(format!(
+                        "the snapshot {snapshot_id} was deleted; take one with a new id"
+                    )));
+                }
                 let meta = match (layers::read_meta(&inner.layout, snapshot_id.as_str()), running) {
                     (Ok(meta), _) => meta,
                     (Err(_), None) => return Err(ProviderError::NotFound(id.to_string())),
@@ -211,7 +217,7 @@ impl SandboxProvider for LocalProvider {
             let _gate = slot.gate.lock().await;
             let Some(running) = slot.running() else {
                 // A create that is still on its way must not bring it back.
-                let marked = inner.layout.mark_ended(&id);
+                let marked = inner.layout.use_up(id.as_str());
                 lock(&inner.sandboxes).remove(&id);
                 return marked.map_err(|error| unavailable("could not end the sandbox", error));
             };
@@ -224,13 +230,21 @@ impl SandboxProvider for LocalProvider {
         .await
     }
 
-    async fn delete_snapshot(&self, snapshot_id: &SnapshotId) -> Result<(), ProviderError> {
-        let (inner, id) = (Arc::clone(&self.inner), snapshot_id.clone());
+    async fn delete_snapshot(
+        &self,
+        snapshot_id: &SnapshotId,
+        session_id: &SessionId,
+    ) -> Result<(), ProviderError> {
+        let (inner, id, session) = (Arc::clone(&self.inner), snapshot_id.clone(), session_id.clone());
         let deleted = Arc::clone(&self.inner);
         blocking("could not delete the snapshot", move || {
             let _layers = inner.layers_lock();
-            layers::delete(&inner.layout, &id)
-                .map_err(|error| unavailable("could not delete the snapshot", error))
+            layers::delete(&inner.layout, &id, &session).map_err(|error| match error {
+                ChainError::ForeignSession(_) | ChainError::Missing(_) | ChainError::Broken { .. } => {
+                    ProviderError::Rejected(error.to_string())
+                }
+                ChainError::Unreadable(_, source) => unavailable("could not delete the snapshot", source),
+            })
         })
         .await?;
         tokio::spawn(async move { deleted.empty_trash().await });

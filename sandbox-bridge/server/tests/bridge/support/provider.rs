@@ -2,7 +2,7 @@
 
 use axum::{Extension, Router};
 use protocol::bridge::{Capabilities, CreateSandboxRequest, SnapshotTaken};
-use protocol::id::{SandboxId, SnapshotId};
+use protocol::id::{SandboxId, SessionId, SnapshotId};
 use protocol::timeline::Isolation;
 use sandbox_bridge::clock;
 use sandbox_bridge::config::Keys;
@@ -27,7 +27,7 @@ pub(crate) struct FakeProvider {
     pub(crate) places: Mutex<BTreeMap<SandboxId, Place>>,
     /// Every call that did something, as text.
     pub(crate) calls: Mutex<Vec<String>>,
-    /// Answered by the next creation.
+    /// Answered by the next creation or deletion.
     pub(crate) refusal: Mutex<Option<ProviderError>>,
     pub(crate) exits: mpsc::Sender<SandboxExit>,
     exits_taken: Mutex<Option<mpsc::Receiver<SandboxExit>>>,
@@ -135,7 +135,11 @@ impl SandboxProvider for FakeProvider {
         Ok(())
     }
 
-    async fn delete_snapshot(&self, _: &SnapshotId) -> Result<(), ProviderError> {
+    async fn delete_snapshot(&self, snapshot: &SnapshotId, session: &SessionId) -> Result<(), ProviderError> {
+        if let Some(refusal) = self.refusal.lock().unwrap().take() {
+            return Err(refusal);
+        }
+        self.note(format!("delete {snapshot} of {session}"));
         Ok(())
     }
 
