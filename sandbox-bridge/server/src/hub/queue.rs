@@ -34,6 +34,8 @@ pub(super) struct Batch {
     pub(super) last: Seq,
     /// The events as the inside of a JSON array.
     pub(super) events: String,
+    /// Whether any of them is part of a stream; the next of that stream may have to wait.
+    pub(super) streams: bool,
 }
 
 struct Queued {
@@ -110,9 +112,9 @@ impl EventQueue {
         self.lock().closed
     }
 
-    /// Waits for the next batch: at once when the stream was quiet since `last_sent`, otherwise when the batch is full, contains
-    /// something that people wait for, or the delay is over. `None` when the queue is closed and empty.
-    pub(super) async fn batch(&self, last_sent: Option<Instant>) -> Option<Batch> {
+    /// Waits for the next batch: at once when no stream ran within the delay, otherwise when the batch is full, contains something
+    /// that people wait for, or the delay since `last_streamed` is over. `None` when the queue is closed and empty.
+    pub(super) async fn batch(&self, last_streamed: Option<Instant>) -> Option<Batch> {
         let delay = Duration::from_millis(BATCH_DELAY_MS_MAX);
         loop {
             let grown = self.grown.notified();
@@ -121,8 +123,8 @@ impl EventQueue {
                 let full = state.events.len() >= BATCH_EVENTS_MAX || state.bytes >= BATCH_BYTES_MAX;
                 (state.events.is_empty(), full || state.due_now > 0 || state.closed, state.closed)
             };
-            let quiet = last_sent.is_none_or(|at| at.elapsed() >= delay);
-            match (empty, due || quiet, last_sent) {
+            let quiet = last_streamed.is_none_or(|at| at.elapsed() >= delay);
+            match (empty, due || quiet, last_streamed) {
                 (true, _, _) if closed => return None,
                 (true, _, _) => grown.await,
                 (false, false, Some(at)) => {
@@ -152,6 +154,7 @@ impl EventQueue {
         let first = state.events.front()?.seq;
         let mut last = first;
         let mut events = String::new();
+        let mut streams = false;
         for event in state.events.iter().take(BATCH_EVENTS_MAX) {
             if !events.is_empty() {
                 if events.len() + 1 + event.json.len() > BATCH_BYTES_MAX {
@@ -161,8 +164,9 @@ impl EventQueue {
             }
             events.push_str(&event.json);
             last = event.seq;
+            streams |= event.may_wait;
         }
-        Some(Batch { first, last, events })
+        Some(Batch { first, last, events, streams })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -183,5 +187,94 @@ fn may_wait(event: &RunnerEvent) -> bool {
         | RunnerEvent::TurnReceived { .. }
         | RunnerEvent::SteerTaken { .. }
         | RunnerEvent::TurnEnded { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::id::{ItemId, PromptId, TurnId};
+    use protocol::time::Timestamp;
+
+    const DELAY: Duration = Duration::from_millis(BATCH_DELAY_MS_MAX);
+
+    fn record(seq: Seq, event: RunnerEvent) -> RunnerEventRecord {
+        RunnerEventRecord { seq, at: Timestamp(seq), event }
+    }
+
+    fn text(seq: Seq) -> RunnerEventRecord {
+        let item_id = ItemId::parse("itm_1").unwrap();
+        record(seq, RunnerEvent::ItemAppended { item_id, offset: seq, text: "x".to_owned() })
+    }
+
+    fn steer(seq: Seq) -> RunnerEventRecord {
+        let (turn_id, prompt_id) = (TurnId::parse("trn_1").unwrap(), PromptId::parse("prm_1").unwrap());
+        record(seq, RunnerEvent::SteerTaken { turn_id, prompt_id })
+    }
+
+    /// What the uplink does with an edge that answers at once: when it sent, and the numbers that it sent.
+    async fn send(queue: &EventQueue, last_streamed: &mut Option<Instant>) -> (Instant, (Seq, Seq)) {
+        let batch = queue.batch(*last_streamed).await.unwrap();
+        if batch.streams {
+            *last_streamed = Some(Instant::now());
+        }
+        queue.acknowledge(batch.last);
+        (Instant::now(), (batch.first, batch.last))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_of_a_quiet_stream_goes_at_once_also_behind_a_control_event() {
+        let (queue, mut last, begin) = (EventQueue::new(1), None, Instant::now());
+        queue.push(&[steer(1)]).unwrap();
+        assert_eq!(send(&queue, &mut last).await, (begin, (1, 1)));
+        queue.push(&[text(2)]).unwrap();
+        assert_eq!(send(&queue, &mut last).await, (begin, (2, 2)));
+        queue.push(&[text(3)]).unwrap();
+        assert_eq!(send(&queue, &mut last).await, (begin + DELAY, (3, 3)));
+        tokio::time::advance(DELAY).await;
+        queue.push(&[text(4)]).unwrap();
+        assert_eq!(send(&queue, &mut last).await, (begin + 2 * DELAY, (4, 4)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_running_stream_is_sent_once_in_each_delay() {
+        let queue = std::sync::Arc::new(EventQueue::new(1));
+        let (mut last, begin) = (None, Instant::now());
+        let writer = queue.clone();
+        tokio::spawn(async move {
+            for seq in 1..=100 {
+                writer.push(&[text(seq)]).unwrap();
+                tokio::time::sleep(Duration::from_millis(7)).await;
+            }
+            writer.close();
+        });
+        let mut sent = Vec::new();
+        while sent.last().is_none_or(|(_, (_, last))| *last < 100) {
+            sent.push(send(&queue, &mut last).await);
+        }
+        assert_eq!(sent[0], (begin, (1, 1)));
+        assert!(sent.windows(2).all(|pair| pair[1].0 - pair[0].0 == DELAY || pair[1].1.1 == 100), "{sent:?}");
+        assert!(sent.windows(2).all(|pair| pair[1].1.0 == pair[0].1.1 + 1), "{sent:?}");
+        assert_eq!(queue.batch(last).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_people_wait_for_takes_the_text_before_it_along() {
+        let (queue, mut last, begin) = (EventQueue::new(1), None, Instant::now());
+        queue.push(&[text(1)]).unwrap();
+        send(&queue, &mut last).await;
+        queue.push(&[text(2), text(3), steer(4), text(5)]).unwrap();
+        assert_eq!(send(&queue, &mut last).await, (begin, (2, 5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backlog_goes_in_full_batches_back_to_back() {
+        let (queue, mut last, begin) = (EventQueue::new(1), None, Instant::now());
+        let backlog: Vec<_> = (1..=170).map(text).collect();
+        queue.push(&backlog).unwrap();
+        for first in [1, 51, 101] {
+            assert_eq!(send(&queue, &mut last).await, (begin, (first, first + 49)));
+        }
+        assert_eq!(send(&queue, &mut last).await, (begin + DELAY, (151, 170)));
     }
 }

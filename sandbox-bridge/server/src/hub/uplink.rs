@@ -31,9 +31,11 @@ pub(super) async fn run(
     acks: &watch::Sender<Seq>,
 ) -> UplinkEnd {
     let mut backoff = Backoff::new();
-    let mut last_sent = None;
-    while let Some(batch) = queue.batch(last_sent).await {
-        last_sent = Some(Instant::now());
+    let mut last_streamed = None;
+    while let Some(batch) = queue.batch(last_streamed).await {
+        if batch.streams {
+            last_streamed = Some(Instant::now());
+        }
         let (first, last) = (batch.first, batch.last);
         match edge.events(&record.session_id, body(record, &batch)).await {
             Ok(ack) if ack.acked >= first => {
