@@ -1,5 +1,6 @@
 /**
- * One WebSocket to a session that comes back by itself: ticket, subscribe, heartbeat, reconnect with full jitter and no limit.
+ * One WebSocket to a session that comes back by itself: ticket, subscribe, heartbeat, reconnect with full jitter and no limit. Says
+ * how far it has read, and asks again when the session skipped frames or knows more than arrived.
  * Knows nothing about the state of the session; `session-store.ts` tells it where to resume and gets every frame.
  */
 import type { ClientMessage, ErrorCode, ServerMessage } from "@farhand/protocol";
@@ -10,8 +11,16 @@ const PONG_WITHIN_MS = 10_000;
 const OPEN_WITHIN_MS = 15_000;
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MAX_MS = 15_000;
+/** How long an event that a pong told of may be on its way. */
+const PONG_AHEAD_MS = 2000;
+/** The limit of the wire: how much is read before the session is told so. */
+export const VIEWER_ACK_BYTES = 128 * 1024;
+/** What a session that found us too fast, too slow or not understandable is spared at least. */
+const BACKOFF_REFUSED_MS = 5000;
 const CLOSE_TICKET_INVALID = 4001;
 const CLOSE_SESSION_GONE = 4004;
+const CLOSE_FRAME_REFUSED = 4008;
+const CLOSE_RATE_LIMITED = 4029;
 /** A close code of our own choosing for "I hang up"; the session does not look at it. */
 const CLOSE_HANG_UP = 4900;
 
@@ -64,6 +73,10 @@ export class SessionConnection {
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #pingTimer: ReturnType<typeof setTimeout> | undefined;
   #pongTimer: ReturnType<typeof setTimeout> | undefined;
+  #aheadTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Not to be disturbed before this moment, whoever wakes us. */
+  #notBefore = 0;
+  #unacknowledged = 0;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -83,6 +96,7 @@ export class SessionConnection {
   /** The network or the page came back: connect at once, or find out at once whether the socket still lives. */
   wake(): void {
     if (this.#status.state === "waiting" && this.#retryTimer !== undefined) {
+      if (Date.now() < this.#notBefore) return;
       this.#failures = 0;
       void this.#connect();
     } else if (this.#status.state === "live") {
@@ -92,14 +106,18 @@ export class SessionConnection {
 
   /** Whether the frame was handed to a live socket. */
   send(message: ClientMessage): boolean {
-    if (this.#status.state !== "live" || this.#socket === null) return false;
-    this.#socket.send(JSON.stringify(message));
-    return true;
+    if (this.#status.state !== "live") return false;
+    return this.#sendFrame(message);
   }
 
   /** Asks again for what is missing: since an event, or everything. */
   resubscribe(since: number | undefined): void {
-    this.#socket?.send(JSON.stringify(subscribe(since)));
+    this.#sendFrame(subscribe(since));
+  }
+
+  #sendFrame(message: ClientMessage): boolean {
+    this.#socket?.send(JSON.stringify(message));
+    return this.#socket !== null;
   }
 
   async #connect(): Promise<void> {
@@ -138,17 +156,48 @@ export class SessionConnection {
   #receive(data: unknown): void {
     this.#heard();
     if (typeof data !== "string" || data === "pong") return;
-    const message = JSON.parse(data) as ServerMessage;
-    const live = this.#status.state === "live";
-    if (!live && (message.type === "snapshot" || message.type === "caught_up")) {
-      this.#failures = 0;
-      this.#ticketRefusals = 0;
-      this.#options.onMessage(message);
-      this.#setStatus({ state: "live" });
-      this.#options.onLive();
+    if (data.startsWith("pong ")) {
+      this.#compare(Number(data.slice("pong ".length)));
       return;
     }
+    const message = JSON.parse(data) as ServerMessage;
     this.#options.onMessage(message);
+    this.#acknowledge(data.length);
+    if (message.type === "lagging") {
+      // What was sent before is applied first, so that only what is missing comes.
+      this.resubscribe(this.#options.since());
+    } else if (
+      this.#status.state !== "live" &&
+      (message.type === "snapshot" || message.type === "caught_up")
+    ) {
+      this.#failures = 0;
+      this.#ticketRefusals = 0;
+      this.#setStatus({ state: "live" });
+      this.#options.onLive();
+    }
+  }
+
+  /** Counts UTF-16 units: even where each stands for three bytes, the session's window is wider than what is left unsaid. */
+  #acknowledge(units: number): void {
+    this.#unacknowledged += units;
+    if (this.#unacknowledged < VIEWER_ACK_BYTES) return;
+    const seq = this.#options.since();
+    if (seq === undefined) return;
+    this.#unacknowledged = 0;
+    this.#sendFrame({ type: "ack", seq });
+  }
+
+  /** A quiet session tells its newest number. Events below it that do not come were lost on the way. */
+  #compare(newest: number): void {
+    clearTimeout(this.#aheadTimer);
+    const before = this.#options.since() ?? 0;
+    if (!(newest > before)) return;
+    this.#aheadTimer = setTimeout(() => {
+      const since = this.#options.since() ?? 0;
+      if (since >= newest) return;
+      if (since > before) this.#compare(newest);
+      else this.resubscribe(since);
+    }, PONG_AHEAD_MS);
   }
 
   #closed(code: number): void {
@@ -158,7 +207,7 @@ export class SessionConnection {
       this.#ticketRefusals += 1;
       void this.#connect();
     } else {
-      this.#lost();
+      this.#lost(code === CLOSE_RATE_LIMITED || code === CLOSE_FRAME_REFUSED ? BACKOFF_REFUSED_MS : 0);
     }
   }
 
@@ -176,9 +225,10 @@ export class SessionConnection {
     this.#pongTimer = setTimeout(() => this.#lost(), PONG_WITHIN_MS);
   }
 
-  #lost(): void {
+  #lost(atLeastMs = 0): void {
     this.#hangUp();
-    const delay = backoffMs(this.#failures, (this.#options.random ?? Math.random)());
+    this.#notBefore = Date.now() + atLeastMs;
+    const delay = atLeastMs + backoffMs(this.#failures, (this.#options.random ?? Math.random)());
     this.#failures += 1;
     this.#retryTimer = setTimeout(() => void this.#connect(), delay);
     this.#setStatus({ state: "waiting" });
@@ -192,8 +242,10 @@ export class SessionConnection {
   #hangUp(): void {
     clearTimeout(this.#pingTimer);
     clearTimeout(this.#pongTimer);
+    clearTimeout(this.#aheadTimer);
     this.#pingTimer = undefined;
     this.#pongTimer = undefined;
+    this.#unacknowledged = 0;
     this.#attempt?.abort();
     this.#attempt = null;
     this.#socket?.close(CLOSE_HANG_UP);

@@ -2,28 +2,25 @@
  * Turns frames of a session into the state that its views read: a Solid store and a few signals. Also settles the outbox, because the
  * same frames say which prompts have arrived. Decides when something is missing; asking for it is the connection's business.
  */
-import type { ErrorBody, PromptRequest, ServerMessage, UserId } from "@farhand/protocol";
+import type { EventRecord, PromptRequest, ServerMessage, UserId } from "@farhand/protocol";
 import { batch, createSignal } from "solid-js";
 import { createStore, produce, reconcile } from "solid-js/store";
 import type { Outbox } from "./outbox.js";
-import { type Applied, applyEvent, emptyState, type SessionState } from "./reducer.js";
-
-/** A refusal to show: the words of the session, and the prompt that it gives back. */
-export interface Refusal {
-  error: ErrorBody;
-  prompt?: PromptRequest;
-}
+import { type Applied, applyEvent, emptyState, knownSnapshot, type SessionState } from "./reducer.js";
+import { createRefusals } from "./refusals.js";
+import { createTypists } from "./typing.js";
 
 /** What to ask for: the events after the newest one known, or everything. */
 export type Missing = "since" | "all";
 
-type EventMessage = Extract<ServerMessage, { type: "event" }>;
+type EventMessage = Extract<ServerMessage, { type: "event" | "events" }>;
 
-export function createFeed(outbox: Outbox) {
+export function createFeed(outbox: Outbox, onSnapshot: (earlier: number | undefined) => void = () => {}) {
   const [state, setState] = createStore<SessionState>(emptyState());
   const [present, setPresent] = createSignal<readonly UserId[]>([]);
   const [unsent, setUnsent] = createSignal(outbox.list());
-  const [refusal, setRefusal] = createSignal<Refusal | null>(null);
+  const refusals = createRefusals();
+  const typists = createTypists();
   const resume = new Resume();
 
   const settle = (promptId: string): PromptRequest | undefined => {
@@ -32,64 +29,87 @@ export function createFeed(outbox: Outbox) {
     return prompt;
   };
   /** Many events go into one draft: after a long absence there are thousands. */
-  const applyEvents = (messages: readonly EventMessage[]): Missing | null => {
+  const applyEvents = (records: readonly EventRecord[]): Missing | null => {
+    if (records.length === 0) return null;
     let missing: Missing | null = null;
     setState(
       produce((draft) => {
-        for (const { seq, at, event } of messages)
-          missing = resume.note(applyEvent(draft, seq, at, event)) ?? missing;
+        for (const record of records) missing = resume.note(applyEvent(draft, record)) ?? missing;
       }),
     );
-    for (const { event } of messages) if (event.type === "prompt_queued") settle(event.prompt.id);
+    for (const { event } of records) {
+      refusals.noted(event);
+      if (event.type !== "prompt_queued") continue;
+      settle(event.prompt.id);
+      typists.forget(event.prompt.author);
+    }
     return missing;
   };
-  const applyOther = (message: Exclude<ServerMessage, EventMessage>): void => {
+  const applyOther = (message: Exclude<ServerMessage, EventMessage>): Missing | null => {
     switch (message.type) {
-      case "snapshot":
+      case "snapshot": {
         resume.answered();
-        setState("snapshot", reconcile(message.snapshot));
+        const snapshot = knownSnapshot(message.snapshot);
+        setState("snapshot", reconcile(snapshot));
         setState("seq", message.seq);
-        for (const prompt of message.snapshot.prompts) settle(prompt.id);
-        break;
+        onSnapshot(snapshot.earlier);
+        for (const prompt of snapshot.prompts) settle(prompt.id);
+        return null;
+      }
       case "caught_up":
         resume.answered();
-        break;
+        // Everything missed is said to be here and is not: the events between were lost as well.
+        return message.seq > state.seq ? resume.note("hole") : null;
       case "presence":
         setPresent(message.users);
-        break;
+        return null;
+      case "presence_changed":
+        setPresent((users) => changed(users, message.joined, message.left));
+        for (const userId of message.left) typists.forget(userId);
+        return null;
+      case "typing":
+        typists.note(message.userId);
+        return null;
       case "prompt_accepted":
         settle(message.promptId);
-        break;
+        return null;
       case "rejected": {
         const prompt = message.promptId === undefined ? undefined : settle(message.promptId);
-        setRefusal(prompt === undefined ? { error: message.error } : { error: message.error, prompt });
-        break;
+        refusals.refused(message.error, message.promptId, prompt);
+        return null;
       }
+      case "lagging":
       case "unknown":
-        break;
+        return null;
+      default:
+        // A frame of a newer session.
+        return null;
     }
   };
 
   return {
     state,
     present,
+    typing: typists.list,
     unsent,
-    refusal,
+    refusals,
     /** Applies frames in order; says what is missing. */
     apply(messages: readonly ServerMessage[]): Missing | null {
       let missing: Missing | null = null;
       batch(() => {
-        let events: EventMessage[] = [];
+        let records: EventRecord[] = [];
         for (const message of messages) {
           if (message.type === "event") {
-            events.push(message);
-            continue;
+            records.push(message);
+          } else if (message.type === "events") {
+            for (const record of message.events) records.push(record);
+          } else {
+            missing = applyEvents(records) ?? missing;
+            records = [];
+            missing = applyOther(message) ?? missing;
           }
-          missing = applyEvents(events) ?? missing;
-          events = [];
-          applyOther(message);
         }
-        missing = applyEvents(events) ?? missing;
+        missing = applyEvents(records) ?? missing;
       });
       return missing;
     },
@@ -97,12 +117,26 @@ export function createFeed(outbox: Outbox) {
     add(prompt: PromptRequest): void {
       outbox.add(prompt);
       setUnsent(outbox.list());
-      setRefusal(null);
+      refusals.dismiss("composer");
     },
-    dismissRefusal: () => setRefusal(null),
-    /** Without a connection nobody knows who is there. */
-    forgetPresence: () => setPresent([]),
+    /** Without a connection nobody knows who is there, and nobody answers what was asked. */
+    disconnected(): void {
+      setPresent([]);
+      typists.clear();
+      refusals.forgetAsked();
+      resume.answered();
+    },
+    close: () => typists.clear(),
   };
+}
+
+function changed(
+  users: readonly UserId[],
+  joined: readonly UserId[],
+  left: readonly UserId[],
+): readonly UserId[] {
+  const stay = users.filter((one) => !left.includes(one));
+  return [...stay, ...joined.filter((one) => !stay.includes(one))];
 }
 
 /** Asks first only for what is missing, and when that cannot help, for everything. Asks once until an answer is there. */

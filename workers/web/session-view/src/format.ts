@@ -23,6 +23,12 @@ function trim(value: number): string {
   return value.toFixed(1).replace(/\.0$/, "");
 }
 
+/** `950 bytes`, `12.3 kB`, `1.4 MB`. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1000) return plural(bytes, "byte");
+  return bytes < 999_950 ? `${trim(bytes / 1000)} kB` : `${trim(bytes / 1_000_000)} MB`;
+}
+
 /** `$0.74`; empty where the price is unknown. */
 export function formatCost(usd: number): string {
   if (usd <= 0) return "";
@@ -82,4 +88,23 @@ export function modelName(model: string): string {
 /** `1 file`, `3 files`. */
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
+}
+
+/** `Jo is writing`, `Jo and Mika are writing`, `Jo and 2 others are writing`. */
+export function typingText(names: readonly string[]): string {
+  const [first = "Somebody", second] = names;
+  if (second === undefined) return `${first} is writing`;
+  return names.length === 2
+    ? `${first} and ${second} are writing`
+    : `${first} and ${names.length - 1} others are writing`;
+}
+
+/** `Jo joined`, `Jo and Mika joined, Tess left`, `3 people left`. */
+export function presenceText(joined: readonly string[], left: readonly string[]): string {
+  const who = (names: readonly string[]): string =>
+    names.length > 2 ? `${names.length} people` : names.join(" and ");
+  const parts = [];
+  if (joined.length > 0) parts.push(`${who(joined)} joined`);
+  if (left.length > 0) parts.push(`${who(left)} left`);
+  return parts.join(", ");
 }

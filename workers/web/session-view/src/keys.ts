@@ -3,5 +3,5 @@ const APPLE = typeof navigator !== "undefined" && /Mac|iPhone|iPad/.test(navigat
 
 /** `⌘K` as it is on a Mac, `Ctrl K` elsewhere. */
 export function keyName(keys: string): string {
-  return APPLE ? keys : keys.replace("⌘", "Ctrl ");
+  return APPLE ? keys : keys.replace("⌘", "Ctrl ").replace("⌥", "Alt ");
 }

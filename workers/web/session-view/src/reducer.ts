@@ -1,92 +1,120 @@
 /**
- * Applies recorded facts to the state of a session, exactly as the session itself does.
+ * Applies recorded facts to the state of a session, exactly as the session itself does (`apply_event` in Rust).
  * Pure: no IO, no clock. It changes the state it is given, so that a Solid store can hand in its draft and update only what changed.
- * Called by `session-store.ts`; compared with the definition of the wire by `tests/reducer.test.ts`.
+ * Called by `feed.ts`; compared with the definition of the wire by `tests/reducer.test.ts`.
  */
-import type { Item, SessionEvent, SessionSnapshot, TurnId, UserId } from "@farhand/protocol";
+import type {
+  EventRecord,
+  Item,
+  ItemContent,
+  Prompt,
+  SessionEvent,
+  SessionSnapshot,
+  TurnId,
+} from "@farhand/protocol";
 
-/** Something that reaches outside and failed for good; known only from its event. */
-export interface EffectFailure {
-  seq: number;
-  at: number;
-  what: string;
-  reason: string;
-}
+/** A snapshot in which nothing is left to be guessed. */
+export type KnownSnapshot = SessionSnapshot & Required<Pick<SessionSnapshot, "queue" | "notices">>;
 
 /** What a client knows about a session. */
 export interface SessionState {
   /** Number of the newest event applied; 0 before the first snapshot. */
   seq: number;
   /** The state as of `seq`; absent before the first snapshot. */
-  snapshot: SessionSnapshot | null;
-  /** The turn whose end somebody asked for; it still runs. */
-  stopRequested: { turnId: TurnId; by: UserId } | null;
-  /** In order. */
-  effectFailures: EffectFailure[];
+  snapshot: KnownSnapshot | null;
 }
 
 /** What became of an event: `gap` when events before it are missing, `hole` when text before it is missing. */
 export type Applied = "applied" | "duplicate" | "gap" | "hole";
 
+/** The limit of the wire. */
+const NOTICES_MAX = 20;
+
 /** A session of which nothing is known yet. */
 export function emptyState(): SessionState {
-  return { seq: 0, snapshot: null, stopRequested: null, effectFailures: [] };
+  return { seq: 0, snapshot: null };
 }
 
-/** Applies the event with this number. After `gap` and `hole` nothing has changed and the client must subscribe again. */
-export function applyEvent(state: SessionState, seq: number, at: number, event: SessionEvent): Applied {
+/** Fills in what the wire leaves out because it is empty. */
+export function knownSnapshot(snapshot: SessionSnapshot): KnownSnapshot {
+  return { ...snapshot, queue: snapshot.queue ?? [], notices: snapshot.notices ?? [] };
+}
+
+/** Applies one record. After `gap` and `hole` nothing has changed and the client must subscribe again. */
+export function applyEvent(state: SessionState, record: EventRecord): Applied {
+  const { seq } = record;
   if (seq <= state.seq) return "duplicate";
   const snapshot = state.snapshot;
   if (snapshot === null || seq !== state.seq + 1) return "gap";
-  if (!applyToSnapshot(snapshot, event)) return "hole";
-  if (event.type === "stop_requested") {
-    state.stopRequested = { turnId: event.turnId, by: event.by };
-  } else if (event.type === "turn_ended") {
-    state.stopRequested = null;
-  } else if (event.type === "effect_failed") {
-    state.effectFailures.push({ seq, at, what: event.what, reason: event.reason });
-  }
+  if (!applyToSnapshot(snapshot, record)) return "hole";
   state.seq = seq;
   return "applied";
 }
 
 /** False when text in front of an appended piece is missing. */
-function applyToSnapshot(snapshot: SessionSnapshot, event: SessionEvent): boolean {
+function applyToSnapshot(snapshot: KnownSnapshot, record: EventRecord): boolean {
+  const { event } = record;
   switch (event.type) {
     case "title_changed":
       snapshot.session.title = event.title;
       return true;
+    case "session_archived":
+      snapshot.session.archivedAt = record.at;
+      return true;
+    case "session_unarchived":
+      delete snapshot.session.archivedAt;
+      return true;
     case "participant_joined":
       upsert(snapshot.participants, event.participant, (one) => one.userId);
       return true;
-    case "prompt_queued":
-      upsert(snapshot.prompts, event.prompt, (one) => one.id);
+    case "role_changed": {
+      const person = snapshot.participants.find((one) => one.userId === event.userId);
+      if (person !== undefined) person.role = event.role;
       return true;
-    case "prompt_cancelled":
-      setPromptState(snapshot, event.promptId, "cancelled");
-      return true;
+    }
     case "turn_started":
       upsert(snapshot.turns, event.turn, (one) => one.id);
-      setPromptState(snapshot, event.turn.promptId, "running");
+      changePrompt(snapshot, event.turn.promptId, (prompt) => {
+        prompt.state = "running";
+      });
+      leaveQueue(snapshot, event.turn.promptId);
+      return true;
+    case "stop_requested": {
+      const turn = snapshot.turns.findLast((one) => one.id === event.turnId);
+      if (turn !== undefined) turn.stopRequestedBy = event.by;
+      return true;
+    }
+    case "turn_ended":
+      endTurn(snapshot, event);
       return true;
     case "item_changed":
       upsert(snapshot.items, event.item, (one) => one.id);
       return true;
+    case "item_revised":
+      revise(snapshot.items, event.item);
+      return true;
     case "item_appended":
       return append(snapshot.items, event.itemId, event.offset, event.text);
-    case "turn_ended":
-      endTurn(snapshot, event);
-      return true;
     case "sandbox_changed":
       snapshot.sandbox = event.status;
       return true;
     case "artifact_changed":
       upsert(snapshot.artifacts, event.artifact, (one) => one.id);
       return true;
-    case "session_created":
-    case "stop_requested":
-    case "snapshot_taken":
     case "effect_failed":
+    case "conversation_restored":
+      snapshot.notices.push({ seq: record.seq, at: record.at, event });
+      snapshot.notices.splice(0, snapshot.notices.length - NOTICES_MAX);
+      return true;
+    case "prompt_queued":
+    case "prompt_cancelled":
+    case "prompt_edited":
+    case "prompt_moved":
+    case "prompt_steered":
+      applyToQueue(snapshot, event);
+      return true;
+    case "session_created":
+    case "snapshot_taken":
     case "unknown":
       return true;
     default:
@@ -95,26 +123,114 @@ function applyToSnapshot(snapshot: SessionSnapshot, event: SessionEvent): boolea
   }
 }
 
-function setPromptState(
-  snapshot: SessionSnapshot,
-  promptId: string,
-  state: SessionSnapshot["prompts"][number]["state"],
-): void {
-  const prompt = snapshot.prompts.findLast((one) => one.id === promptId);
-  if (prompt !== undefined) prompt.state = state;
+type QueueEvent = Extract<
+  SessionEvent,
+  { type: "prompt_queued" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "prompt_steered" }
+>;
+
+function applyToQueue(snapshot: KnownSnapshot, event: QueueEvent): void {
+  switch (event.type) {
+    case "prompt_queued":
+      upsert(snapshot.prompts, event.prompt, (one) => one.id);
+      leaveQueue(snapshot, event.prompt.id);
+      snapshot.queue.push(event.prompt.id);
+      break;
+    case "prompt_cancelled":
+      changePrompt(snapshot, event.promptId, (prompt) => {
+        prompt.state = "cancelled";
+        prompt.cancelledBy = event.by;
+      });
+      leaveQueue(snapshot, event.promptId);
+      break;
+    case "prompt_edited":
+      changePrompt(snapshot, event.promptId, (prompt) => {
+        prompt.text = event.text;
+        prompt.editedBy = event.by;
+      });
+      break;
+    case "prompt_moved":
+      move(snapshot.queue, event.promptId, event.before);
+      break;
+    case "prompt_steered":
+      changePrompt(snapshot, event.promptId, (prompt) => {
+        prompt.state = "running";
+        prompt.steeredInto = event.turnId;
+      });
+      leaveQueue(snapshot, event.promptId);
+      break;
+  }
 }
 
-function endTurn(snapshot: SessionSnapshot, event: Extract<SessionEvent, { type: "turn_ended" }>): void {
-  const turn = snapshot.turns.findLast((one) => one.id === event.turnId);
-  if (turn !== undefined) {
-    turn.end = event.end;
-    setPromptState(snapshot, turn.promptId, event.promptState);
-  }
+function changePrompt(snapshot: KnownSnapshot, promptId: string, change: (prompt: Prompt) => void): void {
+  const prompt = snapshot.prompts.findLast((one) => one.id === promptId);
+  if (prompt !== undefined) change(prompt);
+}
+
+function leaveQueue(snapshot: KnownSnapshot, promptId: string): void {
+  const at = snapshot.queue.indexOf(promptId);
+  if (at >= 0) snapshot.queue.splice(at, 1);
+}
+
+/** Puts one id before another, or at the end. What does not wait is not moved. Also how views foresee a move. */
+export function move(queue: string[], id: string, before: string | undefined): void {
+  const at = queue.indexOf(id);
+  if (at < 0 || id === before) return;
+  queue.splice(at, 1);
+  const target = before === undefined ? -1 : queue.indexOf(before);
+  queue.splice(target < 0 ? queue.length : target, 0, id);
+}
+
+function endTurn(snapshot: KnownSnapshot, event: Extract<SessionEvent, { type: "turn_ended" }>): void {
   const { usage } = event.end;
   snapshot.usage.inputTokens += usage.inputTokens;
   snapshot.usage.outputTokens += usage.outputTokens;
   snapshot.usage.cachedTokens += usage.cachedTokens;
   snapshot.usage.costUsd += usage.costUsd;
+  const turn = snapshot.turns.findLast((one) => one.id === event.turnId);
+  if (turn === undefined) return;
+  turn.end = event.end;
+  changePrompt(snapshot, turn.promptId, (prompt) => {
+    prompt.state = event.promptState;
+  });
+  const again = event.promptState === "queued" ? [turn.promptId] : [];
+  again.push(...endSteered(snapshot.prompts, event.turnId, event.promptState === "done"));
+  if (again.length > 0) {
+    snapshot.queue = [...again, ...snapshot.queue.filter((id) => !again.includes(id))];
+  }
+}
+
+/** Prompts that a turn took up share its end; when it is lost they wait again, in the order of submission. */
+function endSteered(prompts: Prompt[], turnId: TurnId, done: boolean): string[] {
+  const again: string[] = [];
+  for (const prompt of prompts) {
+    if (prompt.steeredInto !== turnId) continue;
+    if (done) {
+      prompt.state = "done";
+      continue;
+    }
+    prompt.state = "queued";
+    delete prompt.steeredInto;
+    again.push(prompt.id);
+  }
+  return again;
+}
+
+/** Replaces an item but for the text that grows. One that the snapshot left out stays left out. */
+function revise(items: Item[], revised: Item): void {
+  const item = items.findLast((one) => one.id === revised.id);
+  if (item === undefined) return;
+  const before = item.content;
+  let content = revised.content;
+  if (content.type === "tool" && before.type === "tool") {
+    content = { ...content, output: before.output };
+  } else if (growsText(content) && growsText(before)) {
+    content = { ...content, text: before.text };
+  }
+  mergeInto(item, { ...revised, content });
+}
+
+function growsText(content: ItemContent): content is Extract<ItemContent, { type: "text" | "reasoning" }> {
+  return content.type === "text" || content.type === "reasoning";
 }
 
 /** Appends only what is new: a piece that overlaps what is there is cut, one that leaves a hole is refused. */
@@ -124,7 +240,7 @@ function append(items: Item[], itemId: string, offset: number, text: string): bo
   if (content === undefined) return true;
   const grow = (have: string): string | null =>
     offset > have.length ? null : have + text.slice(have.length - offset);
-  if (content.type === "text" || content.type === "reasoning") {
+  if (growsText(content)) {
     const grown = grow(content.text);
     if (grown !== null) content.text = grown;
     return grown !== null;

@@ -1,20 +1,33 @@
 /**
- * One session, live, for its views: a connection whose frames go through the feed, once for each picture.
- * Views read `state` and the signals, and call `submit`, `cancel` and `stop`.
+ * One session, live, for its views: a connection whose frames go through the feed, once for each picture, and the pages before them.
+ * Views read `state` and the signals, and call what people can do. What is done shows up as an event, what is refused at its place.
  */
-import type { PromptId, PromptRequest, ServerMessage, TurnId, UserId } from "@farhand/protocol";
+import type {
+  ClientMessage,
+  PromptId,
+  PromptRequest,
+  Role,
+  ServerMessage,
+  TurnId,
+  UserId,
+} from "@farhand/protocol";
 import { type Accessor, createSignal, onCleanup } from "solid-js";
-import { type ConnectionStatus, SessionConnection } from "./connection.js";
-import { createFeed, type Refusal } from "./feed.js";
+import { type ConnectionOptions, type ConnectionStatus, SessionConnection } from "./connection.js";
+import { createFeed } from "./feed.js";
+import { createHistory, type FetchHistory, type History } from "./history.js";
 import { newPromptId } from "./ids.js";
 import { type KeyValueStore, Outbox } from "./outbox.js";
 import type { SessionState } from "./reducer.js";
+import type { Place, Refusal } from "./refusals.js";
+import { createTypingSignal } from "./typing.js";
 
 /** What a session needs from the application around it. */
-export interface SessionOptions {
+export interface SessionOptions extends Pick<ConnectionOptions, "fetchTicket" | "openSocket" | "random"> {
   sessionId: string;
   socketUrl: string;
-  fetchTicket(signal: AbortSignal): Promise<string>;
+  fetchHistory: FetchHistory;
+  /** Where the whole of an artifact can be opened. */
+  artifactUrl(artifactId: string): string;
   storage: KeyValueStore;
   /** Where prompts written here come from. */
   origin: "web" | "extension";
@@ -23,39 +36,55 @@ export interface SessionOptions {
 export interface Session {
   id: string;
   state: SessionState;
+  history: History;
   status: Accessor<ConnectionStatus>;
   /** Who looks at the session now. */
   present: Accessor<readonly UserId[]>;
+  /** Who writes now; may contain this user, who has another window. */
+  typing: Accessor<readonly UserId[]>;
   /** Written here, not yet acknowledged. */
   unsent: Accessor<readonly PromptRequest[]>;
-  refusal: Accessor<Refusal | null>;
-  dismissRefusal(): void;
-  submit(text: string, model: string | undefined): void;
-  /** False when there is no connection to send it on. */
+  artifactUrl(artifactId: string): string;
+  refusal(place: Place): Refusal | undefined;
+  dismissRefusal(place: Place): void;
+  submit(prompt: { text: string; model?: string | undefined; steer?: boolean }): void;
+  /** This user pressed a key in the composer. */
+  typed(): void;
+  loadEarlier(): Promise<void>;
+  /** The following are false when there is no connection to send them on. */
   cancel(promptId: PromptId): boolean;
+  edit(promptId: PromptId, text: string): boolean;
+  /** Puts a waiting prompt before another, or at the end. */
+  move(promptId: PromptId, before: PromptId | undefined): boolean;
+  setRole(userId: UserId, role: Role): boolean;
+  rename(title: string): boolean;
   stop(turnId: TurnId): boolean;
 }
 
 /** Opens a session. Lives as long as the Solid owner that it is called in. */
 export function openSession(options: SessionOptions): Session {
   const outbox = new Outbox(options.sessionId, options.storage);
-  const feed = createFeed(outbox);
+  const history = createHistory(options.fetchHistory);
+  const feed = createFeed(outbox, history.align);
   const [status, setStatus] = createSignal<ConnectionStatus>({ state: "connecting" });
   const frames = oncePerPicture((messages) => {
     const missing = feed.apply(messages);
     if (missing !== null) connection.resubscribe(missing === "since" ? feed.state.seq : undefined);
   });
   const connection: SessionConnection = new SessionConnection({
+    ...options,
     url: options.socketUrl,
-    fetchTicket: options.fetchTicket,
     since: () => {
       frames.flush();
       return feed.state.snapshot === null ? undefined : feed.state.seq;
     },
     onMessage: frames.add,
     onStatus: (next) => {
+      if (next.state !== "live" && status().state === "live") {
+        frames.flush();
+        feed.disconnected();
+      }
       setStatus(next);
-      if (next.state !== "live") feed.forgetPresence();
     },
     onLive: () => {
       frames.flush();
@@ -66,26 +95,62 @@ export function openSession(options: SessionOptions): Session {
   onCleanup(() => {
     frames.stop();
     connection.close();
+    feed.close();
+    history.close();
   });
   connection.start();
 
+  const typing = createTypingSignal(() => connection.send({ type: "typing" }));
+  const ask = (place: Place, message: ClientMessage): boolean => {
+    if (!connection.send(message)) return false;
+    feed.refusals.asked(place);
+    return true;
+  };
   return {
     id: options.sessionId,
     state: feed.state,
+    history,
     status,
     present: feed.present,
+    typing: feed.typing,
     unsent: feed.unsent,
-    refusal: feed.refusal,
-    dismissRefusal: feed.dismissRefusal,
-    submit: (text, model) => {
+    artifactUrl: options.artifactUrl,
+    refusal: feed.refusals.at,
+    dismissRefusal: feed.refusals.dismiss,
+    submit: ({ text, model, steer }) => {
       const prompt: PromptRequest = { id: newPromptId(), text, origin: options.origin };
       if (model !== undefined) prompt.model = model;
+      if (steer === true) prompt.delivery = "steer";
       feed.add(prompt);
       connection.send({ type: "prompt", prompt });
+      typing.stopped();
     },
-    cancel: (promptId) => connection.send({ type: "cancel_prompt", promptId }),
-    stop: (turnId) => connection.send({ type: "stop", turnId }),
+    typed: typing.typed,
+    loadEarlier: async () => {
+      if (feed.state.snapshot !== null) await history.load(feed.state.snapshot);
+    },
+    cancel: (promptId) => ask(`prompt:${promptId}`, { type: "cancel_prompt", promptId }),
+    edit: (promptId, text) => ask(`prompt:${promptId}`, { type: "edit_prompt", promptId, text }),
+    move: (promptId, before) =>
+      ask(
+        `prompt:${promptId}`,
+        before === undefined ? { type: "move_prompt", promptId } : { type: "move_prompt", promptId, before },
+      ),
+    setRole: (userId, role) => ask(`role:${userId}`, { type: "set_role", userId, role }),
+    rename: (title) => ask("title", { type: "rename", title }),
+    stop: (turnId) => ask("stop", { type: "stop", turnId }),
   };
+}
+
+/** Removes what the browser keeps of a session that is no more: its draft, and prompts that were not sent. */
+export function forgetSession(sessionId: string, storage: KeyValueStore): void {
+  for (const key of [`farhand.draft.${sessionId}`, `farhand.outbox.${sessionId}`]) {
+    try {
+      storage.removeItem(key);
+    } catch {
+      // A forbidden storage has nothing of it.
+    }
+  }
 }
 
 /** Collects frames and hands them on together, at most once for each picture that the browser draws. */

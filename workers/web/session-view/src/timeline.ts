@@ -1,13 +1,39 @@
 /**
- * Arranges a session's state for reading: which prompts stand in the timeline, which wait below it, which tool calls fold into one
- * row, and in what words a tool call is told. Pure.
+ * Arranges a session's state for reading: what stands in the timeline and in which order, which prompts wait below it, which tool
+ * calls fold into one row, and in what words a tool call is told. Pure.
  */
-import type { Artifact, Item, ItemContent, Prompt, SessionSnapshot, Turn } from "@farhand/protocol";
+import type {
+  Artifact,
+  EventRecord,
+  Item,
+  ItemContent,
+  Prompt,
+  SessionSnapshot,
+  Turn,
+} from "@farhand/protocol";
+import type { KnownSnapshot } from "./reducer.js";
 
 export type ToolContent = Extract<ItemContent, { type: "tool" }>;
 
-/** A row of a turn: one item, or several reads and searches folded into one. */
-export type Row = { type: "item"; id: string; item: Item } | { type: "explored"; id: string; items: Item[] };
+/** A row of a turn: one item, several reads and searches folded into one, or a prompt that the running turn took up. */
+export type Row =
+  | { type: "item"; id: string; item: Item }
+  | { type: "explored"; id: string; items: Item[] }
+  | { type: "prompt"; id: string; prompt: Prompt };
+
+/** The rows of a turn: its items, and each steered prompt before what began after it was written. */
+export function turnRows(items: readonly Item[], steered: readonly Prompt[]): Row[] {
+  const rows: Row[] = [];
+  let from = 0;
+  for (const prompt of steered) {
+    const later = items.findIndex((item, index) => index >= from && item.startedAt > prompt.submittedAt);
+    const to = later < 0 ? items.length : later;
+    rows.push(...foldRows(items.slice(from, to)), { type: "prompt", id: prompt.id, prompt });
+    from = to;
+  }
+  rows.push(...foldRows(items.slice(from)));
+  return rows;
+}
 
 const READING = new Set(["read", "grep", "glob", "list", "ls"]);
 
@@ -85,15 +111,79 @@ export function runningTurn(snapshot: SessionSnapshot): Turn | undefined {
 }
 
 /** The prompt that the session takes next and that nothing holds up but the sandbox; it stands in the timeline already. */
-export function nextPrompt(snapshot: SessionSnapshot): Prompt | undefined {
+export function nextPrompt(snapshot: KnownSnapshot): Prompt | undefined {
   if (runningTurn(snapshot) !== undefined) return undefined;
-  return snapshot.prompts.find((prompt) => prompt.state === "queued");
+  return snapshot.prompts.find((prompt) => prompt.id === snapshot.queue[0]);
 }
 
-/** Prompts that wait behind something else, in order. */
-export function queuedPrompts(snapshot: SessionSnapshot): Prompt[] {
-  const next = nextPrompt(snapshot);
-  return snapshot.prompts.filter((prompt) => prompt.state === "queued" && prompt.id !== next?.id);
+/** Prompts that wait behind something else, in the order in which they will run. */
+export function queuedPrompts(snapshot: KnownSnapshot): Prompt[] {
+  const waiting = runningTurn(snapshot) === undefined ? snapshot.queue.slice(1) : snapshot.queue;
+  const byId = new Map(snapshot.prompts.map((prompt) => [prompt.id, prompt]));
+  return waiting.flatMap((id) => byId.get(id) ?? []);
+}
+
+/** How many waiting prompts, from the front, are on their way into the running turn. */
+export function steeringCount(snapshot: KnownSnapshot, queued: readonly Prompt[]): number {
+  if (runningTurn(snapshot) === undefined) return 0;
+  const rest = queued.findIndex((prompt) => prompt.delivery !== "steer");
+  return rest < 0 ? queued.length : rest;
+}
+
+/** What stands in the timeline: a turn, a fact that stands for itself, or a prompt that was taken back. */
+export type Entry =
+  | { type: "turn"; id: string; at: number; turn: Turn }
+  | { type: "notice"; id: string; at: number; record: EventRecord }
+  | { type: "cancelled"; id: string; at: number; prompt: Prompt };
+
+/** Turns in their order, and what happened beside them after the turn that had begun by then. */
+export function timelineEntries(
+  turns: readonly Turn[],
+  prompts: readonly Prompt[],
+  notices: readonly EventRecord[],
+): Entry[] {
+  const beside: Entry[] = [
+    ...notices.map((record): Entry => ({ type: "notice", id: `${record.seq}`, at: record.at, record })),
+    ...prompts
+      .filter((prompt) => prompt.state === "cancelled")
+      .map((prompt): Entry => ({ type: "cancelled", id: prompt.id, at: prompt.submittedAt, prompt })),
+  ].sort((one, other) => one.at - other.at);
+  const entries: Entry[] = [];
+  let next = 0;
+  for (const turn of turns) {
+    for (let one = beside[next]; one !== undefined && one.at < turn.startedAt; one = beside[next]) {
+      entries.push(one);
+      next += 1;
+    }
+    entries.push({ type: "turn", id: turn.id, at: turn.startedAt, turn });
+  }
+  return [...entries, ...beside.slice(next)];
+}
+
+/** The facts that stand for themselves, in words. */
+export function noticeText({ event }: EventRecord): { level: "info" | "warning" | "error"; text: string } {
+  if (event.type === "effect_failed") return { level: "error", text: `${event.what}: ${event.reason}` };
+  if (event.type !== "conversation_restored") return { level: "info", text: "" };
+  switch (event.from.type) {
+    case "snapshot":
+      return { level: "info", text: "The session goes on in a new sandbox. The agent remembers everything." };
+    case "earlier_snapshot":
+      return {
+        level: "warning",
+        text: `The session goes on in a new sandbox. The agent remembers all but the last ${event.from.turns === 1 ? "turn" : turnsOf(event.from.turns)}, of which it was given a summary.`,
+      };
+    case "digest":
+      return {
+        level: "warning",
+        text: `The session goes on in a new sandbox from the files of its branch. The agent was given a summary of ${turnsOf(event.from.turns)}.`,
+      };
+    default:
+      return { level: "info", text: "The session goes on in a new sandbox." };
+  }
+}
+
+function turnsOf(count: number): string {
+  return count === 1 ? "one turn" : `${count} turns`;
 }
 
 type ArtifactOf<T extends Artifact["content"]["type"]> = Extract<Artifact["content"], { type: T }>;

@@ -1,13 +1,34 @@
 /** Small pure parts: ids, numbers for people, diff lines, folded rows, the reading of editing tools. */
-import type { Item } from "@farhand/protocol";
+import type { EventRecord, Item, Restoration, Role } from "@farhand/protocol";
 import { describe, expect, it } from "vitest";
+import { placeAt } from "../src/components/queue-drag.js";
 import { numberLines } from "../src/diff-lines.js";
 import { editedLines } from "../src/edit-input.js";
-import { formatAge, formatCost, formatCount, formatDuration, hueOf, initials } from "../src/format.js";
+import {
+  formatAge,
+  formatBytes,
+  formatCost,
+  formatCount,
+  formatDuration,
+  hueOf,
+  initials,
+  presenceText,
+  typingText,
+} from "../src/format.js";
 import { highlightLine, languageOf } from "../src/highlight.js";
 import { newPromptId } from "../src/ids.js";
-import { exploredSummary, foldRows, nextPrompt, queuedPrompts } from "../src/timeline.js";
-import { AT, emptySnapshot, textItem } from "./support.js";
+import { evaluatePermission, roleOf } from "../src/policy.js";
+import {
+  exploredSummary,
+  foldRows,
+  nextPrompt,
+  noticeText,
+  queuedPrompts,
+  steeringCount,
+  timelineEntries,
+  turnRows,
+} from "../src/timeline.js";
+import { AT, emptySnapshot, queued, textItem } from "./support.js";
 
 it("writes prompt ids as the Rust side does", () => {
   expect(newPromptId(new Uint8Array(16).fill(0xff))).toBe("prm_7zzzzzzzzzzzzzzzzzzzzzzzzz");
@@ -25,6 +46,7 @@ it("tells numbers briefly", () => {
     "1 h 4 min",
   ]);
   expect([950, 12_300, 182_400, 1_400_000].map(formatCount)).toEqual(["950", "12.3k", "182k", "1.4M"]);
+  expect([1, 950, 12_300, 1_400_000].map(formatBytes)).toEqual(["1 byte", "950 bytes", "12.3 kB", "1.4 MB"]);
   expect([0, 0.004, 0.74].map(formatCost)).toEqual(["", "< $0.01", "$0.74"]);
   expect([0, 5, 180, 4000].map((minutes) => formatAge(AT - minutes * 60_000, AT))).toEqual([
     "just now",
@@ -154,25 +176,120 @@ describe("rows", () => {
 
 describe("waiting prompts", () => {
   const snapshot = emptySnapshot();
-  snapshot.prompts = ["prm_1", "prm_2"].map((id) => ({
-    id,
-    author: "usr_1",
-    origin: "web",
-    text: id,
-    submittedAt: AT,
-    state: "queued",
-  }));
+  snapshot.prompts = [queued("prm_1"), queued("prm_2"), queued("prm_3", { delivery: "steer" })];
+  snapshot.queue = ["prm_3", "prm_2", "prm_1"];
 
   it("the first stands in the timeline when nothing runs", () => {
-    expect(nextPrompt(snapshot)?.id).toBe("prm_1");
-    expect(queuedPrompts(snapshot).map((prompt) => prompt.id)).toEqual(["prm_2"]);
+    expect(nextPrompt(snapshot)?.id).toBe("prm_3");
+    expect(queuedPrompts(snapshot).map((prompt) => prompt.id)).toEqual(["prm_2", "prm_1"]);
+    expect(steeringCount(snapshot, queuedPrompts(snapshot))).toBe(0);
   });
 
-  it("all wait while a turn runs", () => {
+  it("all wait while a turn runs, and those in front that are meant for it are on their way", () => {
     const busy = { ...snapshot, turns: [{ id: "trn_1", promptId: "prm_0", attempt: 1, startedAt: AT }] };
     expect(nextPrompt(busy)).toBeUndefined();
-    expect(queuedPrompts(busy).map((prompt) => prompt.id)).toEqual(["prm_1", "prm_2"]);
+    expect(queuedPrompts(busy).map((prompt) => prompt.id)).toEqual(["prm_3", "prm_2", "prm_1"]);
+    expect(steeringCount(busy, queuedPrompts(busy))).toBe(1);
+    expect(steeringCount(busy, [...queuedPrompts(busy)].reverse())).toBe(0);
   });
+
+  it("are dropped where the dragged one's middle lies", () => {
+    const rows = [0, 36, 72].map((top) => ({ top, height: 36 }));
+    expect([-200, -40, -17, 0, 17, 19, 40, 200].map((y) => placeAt(rows, 1, y))).toEqual([
+      0, 0, 1, 1, 1, 1, 2, 2,
+    ]);
+    expect(placeAt(rows, 0, 80)).toBe(2);
+    expect(placeAt(rows, 2, -80)).toBe(0);
+  });
+});
+
+describe("the timeline", () => {
+  const turn = (id: string, at: number) => ({ id, promptId: `prm_${id}`, attempt: 1, startedAt: AT + at });
+  const notice = (seq: number, at: number): EventRecord => ({
+    seq,
+    at: AT + at,
+    event: { type: "effect_failed", what: "Opening", reason: "no" },
+  });
+
+  it("puts what happened beside the turns after the turn that had begun by then", () => {
+    const entries = timelineEntries(
+      [turn("1", 10), turn("2", 20)],
+      [queued("prm_a", { state: "cancelled", submittedAt: AT + 15 }), queued("prm_b")],
+      [notice(1, 5), notice(2, 25), notice(3, 12)],
+    );
+    expect(entries.map((entry) => entry.id)).toEqual(["1", "1", "3", "prm_a", "2", "2"]);
+    expect(entries.map((entry) => entry.type)).toEqual([
+      "notice",
+      "turn",
+      "notice",
+      "cancelled",
+      "turn",
+      "notice",
+    ]);
+  });
+
+  it("shows a steered prompt before what began after it, and folds nothing across it", () => {
+    const at = (item: Item, ms: number): Item => ({ ...item, startedAt: AT + ms });
+    const items = [
+      at(textItem("1", "t", "x"), 1),
+      at(textItem("2", "t", "x"), 5),
+      at(textItem("3", "t", "x"), 9),
+    ];
+    const ids = (...times: number[]) =>
+      turnRows(
+        items,
+        times.map((ms) => queued(`prm_${ms}`, { submittedAt: AT + ms })),
+      ).map((row) => row.id);
+    expect(ids()).toEqual(["1", "2", "3"]);
+    expect(ids(3, 5)).toEqual(["1", "prm_3", "2", "prm_5", "3"]);
+    expect(ids(0, 20)).toEqual(["prm_0", "1", "2", "3", "prm_20"]);
+  });
+
+  it("says from what a conversation was restored", () => {
+    const from = (restoration: Restoration) =>
+      noticeText({
+        seq: 1,
+        at: AT,
+        event: { type: "conversation_restored", sandboxId: "sbx_1", from: restoration },
+      });
+    expect(from({ type: "snapshot", snapshotId: "s" }).level).toBe("info");
+    expect(from({ type: "earlier_snapshot", snapshotId: "s", turns: 1 }).text).toContain(
+      "but the last turn,",
+    );
+    expect(from({ type: "earlier_snapshot", snapshotId: "s", turns: 4 }).text).toContain("last 4 turns");
+    expect(from({ type: "digest", turns: 3 }).text).toContain("a summary of 3 turns");
+    expect(noticeText(notice(1, 1))).toEqual({ level: "error", text: "Opening: no" });
+  });
+});
+
+it("tells who writes, comes and goes", () => {
+  expect([["A"], ["A", "B"], ["A", "B", "C"]].map(typingText)).toEqual([
+    "A is writing",
+    "A and B are writing",
+    "A and 2 others are writing",
+  ]);
+  expect(presenceText(["A", "B"], ["C"])).toBe("A and B joined, C left");
+  expect(presenceText(["A", "B", "C"], [])).toBe("3 people joined");
+  expect(presenceText([], [])).toBe("");
+});
+
+it("offers what the session's table allows", () => {
+  const actions = [
+    "prompt",
+    "order_queue",
+    "stop_turn",
+    "rename",
+    "change_role",
+    "archive",
+    "delete",
+  ] as const;
+  const allowed = (role: Role) => actions.filter((action) => evaluatePermission(role, action));
+  expect(allowed("owner")).toEqual(actions);
+  expect(allowed("driver")).toEqual(["prompt", "order_queue", "stop_turn", "rename"]);
+  expect(allowed("viewer")).toEqual([]);
+  expect(allowed("unknown")).toEqual([]);
+  const snapshot = emptySnapshot();
+  expect([roleOf(snapshot, "usr_ada"), roleOf(snapshot, "usr_new")]).toEqual(["owner", "driver"]);
 });
 
 it("reads what an editing tool changed, and gives up on what it does not know", () => {

@@ -1,6 +1,6 @@
 /**
- * Where prompts are written: keeps its draft in the browser, sends with Cmd or Ctrl and Enter, says why it cannot send.
- * Used in a session and, with a repository in front, for a new one.
+ * Where prompts are written: keeps its draft in the browser, sends with Cmd or Ctrl and Enter, says why it cannot send. Where there are
+ * two ways to send, Alt and Enter takes the other one. Used in a session and, with a repository in front, for a new one.
  */
 import { createEffect, createSignal, createUniqueId, type JSX, on, Show } from "solid-js";
 import { keyName } from "../keys.js";
@@ -18,9 +18,13 @@ export interface ComposerProps {
   storage: KeyValueStore;
   /** Why nothing can be sent, whatever is written; absent when it can. */
   blocked?: string | undefined;
-  /** True when the text was taken; it is then cleared. */
-  onSend(text: string): boolean | Promise<boolean>;
+  /** True when the text was taken; it is then cleared. `other` is the second way to send. */
+  onSend(text: string, other: boolean): boolean | Promise<boolean>;
   sendLabel: string;
+  /** What the second way to send is called; absent where there is one way. */
+  otherLabel?: string | undefined;
+  /** A key changed the text. */
+  onTyped?: () => void;
   /** Put into an empty draft, such as a prompt that was taken back. */
   restore?: string | undefined;
   tools?: JSX.Element;
@@ -62,21 +66,26 @@ export function Composer(props: ComposerProps): JSX.Element {
   /** A reason worth showing without being asked; an empty field explains itself. */
   const shownReason = (): string | undefined =>
     text().trim() === "" && props.blocked === undefined ? undefined : reason();
-  const send = async (): Promise<void> => {
+  const send = async (other = false): Promise<void> => {
     if (reason() !== undefined) return;
     setSending(true);
     try {
-      if (await props.onSend(text().trim())) change("");
+      if (await props.onSend(text().trim(), other)) change("");
     } finally {
       setSending(false);
       field?.focus();
     }
   };
+  const hint = (): string => {
+    const first = `${props.sendLabel} (${keyName("⌘↵")})`;
+    return props.otherLabel === undefined ? first : `${first}, ${props.otherLabel} (${keyName("⌥↵")})`;
+  };
   const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.key === "Enter" && (event.metaKey || event.ctrlKey) && !event.isComposing) {
-      event.preventDefault();
-      void send();
-    }
+    if (event.key !== "Enter" || event.isComposing) return;
+    const other = event.altKey && props.otherLabel !== undefined;
+    if (!other && !event.metaKey && !event.ctrlKey) return;
+    event.preventDefault();
+    void send(other);
   };
   return (
     <form
@@ -95,11 +104,14 @@ export function Composer(props: ComposerProps): JSX.Element {
         rows={2}
         value={text()}
         autofocus={props.autofocus}
-        onInput={(event) => change(event.currentTarget.value)}
+        onInput={(event) => {
+          change(event.currentTarget.value);
+          props.onTyped?.();
+        }}
         onKeyDown={onKeyDown}
       />
       <p class="composer-hint" id={hintId} classList={{ "is-shown": shownReason() !== undefined }}>
-        {shownReason() ?? "Cmd or Ctrl and Enter sends"}
+        {shownReason() ?? hint()}
       </p>
       <div class="composer-tools">
         {props.tools}
@@ -110,7 +122,7 @@ export function Composer(props: ComposerProps): JSX.Element {
           class="send-button"
           aria-label={props.sendLabel}
           aria-disabled={reason() !== undefined}
-          title={reason() ?? `${props.sendLabel} (${keyName("⌘↵")})`}
+          title={reason() ?? hint()}
         >
           <Show when={!sending()} fallback={<span class="spinner" aria-hidden="true" />}>
             <Icon name="arrowUp" size={18} />
@@ -118,6 +130,17 @@ export function Composer(props: ComposerProps): JSX.Element {
         </button>
       </div>
     </form>
+  );
+}
+
+/** In place of the composer where one may not write: why, and what can be done about it. */
+export function ClosedComposer(props: { reason: string; children?: JSX.Element }): JSX.Element {
+  return (
+    <div class="composer is-closed" role="note">
+      <Icon name="lock" size={16} />
+      <p>{props.reason}</p>
+      {props.children}
+    </div>
   );
 }
 

@@ -1,15 +1,15 @@
 /** Facts about a session: people, pull request, branch, sandbox, model, what it has used. */
 import type { UserId } from "@farhand/protocol";
-import { For, type JSX, Show } from "solid-js";
+import { type JSX, Show } from "solid-js";
 import { formatCost, formatCount, formatDuration } from "../format.js";
 import { allowedHref } from "../markdown/nodes.js";
 import type { Session } from "../session-store.js";
 import { artifactOf } from "../timeline.js";
-import { Avatar } from "./avatar.jsx";
 import { CopyButton } from "./copy-button.jsx";
+import { PeopleList } from "./people.jsx";
 import { SandboxFacts } from "./sandbox-facts.jsx";
 
-export function Details(props: { session: Session }): JSX.Element {
+export function Details(props: { session: Session; me: UserId }): JSX.Element {
   const snapshot = () => props.session.state.snapshot;
   return (
     <Show when={snapshot()}>
@@ -17,18 +17,7 @@ export function Details(props: { session: Session }): JSX.Element {
         <div class="details">
           <section aria-label="Participants">
             <h3 class="group-label">Participants</h3>
-            <ul class="person-list">
-              <For each={now().participants}>
-                {(person) => (
-                  <PersonRow
-                    id={person.userId}
-                    name={person.name}
-                    login={person.login}
-                    present={props.session.present()}
-                  />
-                )}
-              </For>
-            </ul>
+            <PeopleList session={props.session} me={props.me} />
           </section>
           <section aria-label="Facts">
             <h3 class="group-label">Session</h3>
@@ -72,25 +61,6 @@ export function Details(props: { session: Session }): JSX.Element {
         </div>
       )}
     </Show>
-  );
-}
-
-function PersonRow(props: {
-  id: UserId;
-  name: string;
-  login: string;
-  present: readonly UserId[];
-}): JSX.Element {
-  const here = (): boolean => props.present.includes(props.id);
-  return (
-    <li class="person-row">
-      <Avatar id={props.id} name={props.name} away={!here()} />
-      <span class="person-name">{props.name}</span>
-      <span class="person-login">{props.login}</span>
-      <span class="person-state" classList={{ "is-here": here() }}>
-        {here() ? "here now" : "away"}
-      </span>
-    </li>
   );
 }
 

@@ -1,13 +1,16 @@
-/** The lower edge of a session: prompts that wait, the composer, Stop, and what the session has used. */
-import type { Participant, UserId } from "@farhand/protocol";
-import { createSignal, For, type JSX, Show } from "solid-js";
+/** The lower edge of a session: prompts that wait, the composer or why there is none, Stop, who writes, what the session has used. */
+import type { Delivery, UserId } from "@farhand/protocol";
+import { createSignal, type JSX, Match, Show, Switch } from "solid-js";
 import { formatCost, formatCount } from "../format.js";
 import type { KeyValueStore } from "../outbox.js";
+import { evaluatePermission, roleOf } from "../policy.js";
 import type { Session } from "../session-store.js";
-import { queuedPrompts, runningTurn } from "../timeline.js";
-import { Avatar } from "./avatar.jsx";
-import { Composer, ModelSelect } from "./composer.jsx";
-import { Icon, Spinner } from "./icons.jsx";
+import { runningTurn } from "../timeline.js";
+import { ClosedComposer, Composer, ModelSelect } from "./composer.jsx";
+import { Spinner } from "./icons.jsx";
+import { Queue } from "./queue.jsx";
+import { RefusalLine } from "./refusal.jsx";
+import { TypingLine } from "./typing-line.jsx";
 
 /** The limit of the wire. */
 const QUEUE_PROMPTS_MAX = 100;
@@ -17,96 +20,198 @@ export interface DockProps {
   me: { id: UserId; name: string };
   models: readonly string[];
   storage: KeyValueStore;
+  /** Offers to take an archived session up again; absent where that cannot be done. */
+  onUnarchive?: (() => void) | undefined;
 }
 
 export function Dock(props: DockProps): JSX.Element {
   const [restored, setRestored] = createSignal<string | undefined>();
-  const [model, setModel] = createSignal<string | undefined>();
   const snapshot = () => props.session.state.snapshot;
+  const may = (action: "prompt" | "stop_turn" | "archive"): boolean => {
+    const now = snapshot();
+    return now === null || evaluatePermission(roleOf(now, props.me.id), action);
+  };
   const running = () => {
     const now = snapshot();
     return now === null ? undefined : runningTurn(now);
   };
-  const queued = () => {
-    const now = snapshot();
-    return now === null ? [] : queuedPrompts(now);
+  const archived = (): boolean => snapshot()?.session.archivedAt !== undefined;
+  const restore = (text: string): void => {
+    // The same words may be given back twice.
+    setRestored(undefined);
+    setRestored(text);
   };
-  const own = (): string => snapshot()?.session.model ?? props.models[0] ?? "";
-  const models = (): string[] => [...new Set([own(), ...props.models])].filter((one) => one !== "");
-  const blocked = (): string | undefined => {
-    const status = props.session.status();
-    if (status.state === "stopped") return "This session cannot take prompts any more";
-    if (snapshot() === null) return "Loading the session";
-    if (queued().length >= QUEUE_PROMPTS_MAX) return `The queue is full: ${QUEUE_PROMPTS_MAX} prompts wait`;
-    return undefined;
-  };
-  const placeholder = (): string =>
-    running() === undefined ? "Write a prompt" : "Add a follow-up. It is queued while the agent works.";
   return (
     <div class="dock">
       <div class="dock-column">
-        <Refusal session={props.session} onRestore={setRestored} />
-        <Queue session={props.session} me={props.me} onRestore={setRestored} />
-        <Composer
-          label="Prompt"
-          placeholder={placeholder()}
-          draftName={props.session.id}
-          storage={props.storage}
-          blocked={blocked()}
-          restore={restored()}
-          sendLabel={running() === undefined ? "Send" : "Queue"}
-          onSend={(text) => {
-            setRestored(undefined);
-            props.session.submit(text, model());
-            return true;
-          }}
-          tools={
-            <ModelSelect
-              models={models()}
-              value={model() ?? own()}
-              onChange={(chosen) => setModel(chosen === own() ? undefined : chosen)}
+        <RefusalLine session={props.session} place="composer" onRestore={restore} />
+        <RefusalLine session={props.session} place="stop" />
+        <Queue session={props.session} me={props.me} onRestore={restore} />
+        <Switch
+          fallback={
+            <PromptComposer
+              {...props}
+              turnId={running()?.id}
+              restored={restored()}
+              onSent={() => setRestored(undefined)}
             />
           }
-          status={
-            <>
-              <UsageLine session={props.session} />
-              <Show when={running()}>
-                {(turn) => <StopButton session={props.session} turnId={turn().id} />}
+        >
+          <Match when={archived()}>
+            <ClosedComposer reason="This session is archived and takes no prompts.">
+              <Show when={may("archive") && props.onUnarchive}>
+                {(unarchive) => (
+                  <button type="button" class="button is-small" onClick={() => unarchive()()}>
+                    Take it up again
+                  </button>
+                )}
               </Show>
-            </>
-          }
-        />
+            </ClosedComposer>
+          </Match>
+          <Match when={!may("prompt")}>
+            <ClosedComposer reason="You are a viewer here: you see everything, and an owner can make you a driver." />
+          </Match>
+        </Switch>
+        <TypingLine session={props.session} me={props.me.id} />
       </div>
     </div>
   );
 }
 
-function StopButton(props: { session: Session; turnId: string }): JSX.Element {
+interface PromptComposerProps extends DockProps {
+  /** The running turn. */
+  turnId: string | undefined;
+  restored: string | undefined;
+  onSent(): void;
+}
+
+function PromptComposer(props: PromptComposerProps): JSX.Element {
+  const [model, setModel] = createSignal<string | undefined>();
+  const [delivery, setDelivery] = createSignal<Delivery>("queue");
+  const snapshot = () => props.session.state.snapshot;
+  const running = (): boolean => props.turnId !== undefined;
+  const own = (): string => snapshot()?.session.model ?? props.models[0] ?? "";
+  const models = (): string[] => [...new Set([own(), ...props.models])].filter((one) => one !== "");
+  const blocked = (): string | undefined => {
+    const status = props.session.status();
+    const now = snapshot();
+    if (status.state === "stopped") return "This session cannot take prompts any more";
+    if (now === null) return "Loading the session";
+    if (now.queue.length >= QUEUE_PROMPTS_MAX) return `The queue is full: ${QUEUE_PROMPTS_MAX} prompts wait`;
+    return undefined;
+  };
+  const steers = (other: boolean): boolean => running() && (delivery() === "steer") !== other;
+  const placeholder = (): string => {
+    if (!running()) return "Write a prompt";
+    return delivery() === "steer"
+      ? "Tell the agent something while it works"
+      : "Add a follow-up. It is queued while the agent works.";
+  };
+  const label = (steer: boolean): string => (running() ? (steer ? "Steer" : "Queue") : "Send");
+  return (
+    <Composer
+      label="Prompt"
+      placeholder={placeholder()}
+      draftName={props.session.id}
+      storage={props.storage}
+      blocked={blocked()}
+      restore={props.restored}
+      sendLabel={label(delivery() === "steer")}
+      otherLabel={running() ? label(delivery() !== "steer") : undefined}
+      onTyped={props.session.typed}
+      onSend={(text, other) => {
+        props.onSent();
+        props.session.submit({ text, model: model(), steer: steers(other) });
+        return true;
+      }}
+      tools={
+        <>
+          <ModelSelect
+            models={models()}
+            value={model() ?? own()}
+            onChange={(chosen) => setModel(chosen === own() ? undefined : chosen)}
+          />
+          <Show when={running()}>
+            <DeliveryChoice value={delivery()} onChange={setDelivery} />
+          </Show>
+        </>
+      }
+      status={
+        <>
+          <UsageLine session={props.session} />
+          <Show when={props.turnId}>
+            {(turnId) => <StopButton session={props.session} turnId={turnId()} me={props.me.id} />}
+          </Show>
+        </>
+      }
+    />
+  );
+}
+
+const DELIVERIES: readonly { value: Delivery; name: string; title: string }[] = [
+  { value: "queue", name: "Queue", title: "Runs after the running turn, in a turn of its own" },
+  { value: "steer", name: "Steer", title: "Goes into the running turn at its next step" },
+];
+
+function DeliveryChoice(props: { value: Delivery; onChange(value: Delivery): void }): JSX.Element {
+  return (
+    <fieldset class="segments">
+      <legend class="visually-hidden">When the prompt reaches the agent</legend>
+      {DELIVERIES.map((one) => (
+        <label class="segment" title={one.title}>
+          <input
+            type="radio"
+            name="delivery"
+            value={one.value}
+            checked={props.value === one.value}
+            onChange={() => props.onChange(one.value)}
+          />
+          <span>{one.name}</span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+function StopButton(props: { session: Session; turnId: string; me: UserId }): JSX.Element {
   const [clicked, setClicked] = createSignal<string | null>(null);
   const live = (): boolean => props.session.status().state === "live";
-  const stopping = (): boolean =>
-    props.session.state.stopRequested?.turnId === props.turnId || (clicked() === props.turnId && live());
-  const title = (): string =>
-    stopping()
-      ? "The agent is being stopped"
-      : live()
-        ? "Stop the running turn"
-        : "No connection; stopping needs one";
+  const snapshot = () => props.session.state.snapshot;
+  const askedBy = (): string | undefined => {
+    const now = snapshot();
+    const by = now?.turns.findLast((turn) => turn.id === props.turnId)?.stopRequestedBy;
+    if (by === undefined) return undefined;
+    if (by === props.me) return "you";
+    return now?.participants.find((one) => one.userId === by)?.name ?? "somebody";
+  };
+  const waits = (): boolean =>
+    clicked() === props.turnId && live() && props.session.refusal("stop") === undefined;
+  const stopping = (): boolean => askedBy() !== undefined || waits();
+  const may = (): boolean => {
+    const now = snapshot();
+    return now !== null && evaluatePermission(roleOf(now, props.me), "stop_turn");
+  };
+  const title = (): string => {
+    if (stopping()) return `The agent is being stopped, asked by ${askedBy() ?? "you"}`;
+    return live() ? "Stop the running turn" : "No connection; stopping needs one";
+  };
   return (
-    <button
-      type="button"
-      class="stop-button"
-      disabled={stopping() || !live()}
-      title={title()}
-      onClick={() => {
-        if (props.session.stop(props.turnId)) setClicked(props.turnId);
-      }}
-    >
-      <Show when={stopping()} fallback={<span class="stop-square" aria-hidden="true" />}>
-        <Spinner />
-      </Show>
-      <span>{stopping() ? "Stopping" : "Stop"}</span>
-    </button>
+    <Show when={may()}>
+      <button
+        type="button"
+        class="stop-button"
+        disabled={stopping() || !live()}
+        title={title()}
+        onClick={() => {
+          if (props.session.stop(props.turnId)) setClicked(props.turnId);
+        }}
+      >
+        <Show when={stopping()} fallback={<span class="stop-square" aria-hidden="true" />}>
+          <Spinner />
+        </Show>
+        <span>{stopping() ? "Stopping" : "Stop"}</span>
+      </button>
+    </Show>
   );
 }
 
@@ -121,123 +226,5 @@ function UsageLine(props: { session: Session }): JSX.Element {
         <Show when={cost()}> · {cost()}</Show>
       </span>
     </Show>
-  );
-}
-
-function Refusal(props: { session: Session; onRestore(text: string): void }): JSX.Element {
-  return (
-    <Show when={props.session.refusal()}>
-      {(refusal) => (
-        <div class="refusal" role="alert">
-          <Icon name="alert" size={15} />
-          <span>{refusal().error.message}</span>
-          <Show when={refusal().prompt}>
-            {(prompt) => (
-              <button
-                type="button"
-                class="text-button"
-                onClick={() => {
-                  props.onRestore(prompt().text);
-                  props.session.dismissRefusal();
-                }}
-              >
-                Edit again
-              </button>
-            )}
-          </Show>
-          <button
-            type="button"
-            class="icon-button"
-            aria-label="Dismiss"
-            onClick={() => props.session.dismissRefusal()}
-          >
-            <Icon name="cross" size={14} />
-          </button>
-        </div>
-      )}
-    </Show>
-  );
-}
-
-interface QueueProps {
-  session: Session;
-  me: { id: UserId; name: string };
-  onRestore(text: string): void;
-}
-
-function Queue(props: QueueProps): JSX.Element {
-  const queued = () => {
-    const now = props.session.state.snapshot;
-    return now === null ? [] : queuedPrompts(now);
-  };
-  const unsent = () => props.session.unsent();
-  const person = (id: UserId): Participant | undefined =>
-    props.session.state.snapshot?.participants.find((one) => one.userId === id);
-  const live = (): boolean => props.session.status().state === "live";
-  const cancel = (id: string, text: string, author: UserId): void => {
-    if (props.session.cancel(id) && author === props.me.id) props.onRestore(text);
-  };
-  return (
-    <Show when={queued().length + unsent().length > 0}>
-      <ul class="queue" aria-label="Waiting prompts">
-        <For each={queued()}>
-          {(prompt, index) => (
-            <QueueRow
-              id={prompt.author}
-              name={person(prompt.author)?.name ?? "Somebody"}
-              text={prompt.text}
-              mark={index() === 0 ? "next" : `${index() + 1}`}
-              onCancel={() => cancel(prompt.id, prompt.text, prompt.author)}
-              cancellable={live()}
-            />
-          )}
-        </For>
-        <For each={unsent()}>
-          {(prompt) => (
-            <QueueRow
-              id={props.me.id}
-              name={props.me.name}
-              text={prompt.text}
-              mark={live() ? "sending" : "sent when connected"}
-            />
-          )}
-        </For>
-      </ul>
-    </Show>
-  );
-}
-
-interface QueueRowProps {
-  id: UserId;
-  name: string;
-  text: string;
-  mark: string;
-  onCancel?: () => void;
-  cancellable?: boolean;
-}
-
-function QueueRow(props: QueueRowProps): JSX.Element {
-  return (
-    <li class="queue-row">
-      <Icon name="clock" />
-      <Avatar id={props.id} name={props.name} size="small" />
-      <span class="visually-hidden">{props.name}: </span>
-      <span class="queue-text" title={props.text}>
-        {props.text}
-      </span>
-      <span class="chip">{props.mark}</span>
-      <Show when={props.onCancel}>
-        <button
-          type="button"
-          class="icon-button"
-          aria-label={`Take back the prompt of ${props.name}`}
-          title={props.cancellable ? "Take back" : "No connection"}
-          disabled={!props.cancellable}
-          onClick={() => props.onCancel?.()}
-        >
-          <Icon name="cross" size={14} />
-        </button>
-      </Show>
-    </li>
   );
 }

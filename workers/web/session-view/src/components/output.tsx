@@ -1,11 +1,28 @@
 /** Output of a command: the last lines, all on request, with the colours its escapes ask for. Plain text, never HTML. */
-import { createMemo, createSignal, For, type JSX, Show } from "solid-js";
+import type { ArtifactId } from "@farhand/protocol";
+import { createContext, createMemo, createSignal, For, type JSX, Show, useContext } from "solid-js";
 import { type AnsiSpan, ansiSpans } from "../ansi.js";
+import { formatBytes } from "../format.js";
 import { CopyButton } from "./copy-button.jsx";
+import { Icon } from "./icons.jsx";
+
+/** Where the whole of an output can be opened; without it no link is offered. */
+export const ArtifactLinks = createContext<(artifactId: ArtifactId) => string>();
 
 const LINES_SHOWN = 8;
 
-export function Output(props: { command?: string; text: string; omittedBytes: number }): JSX.Element {
+export interface OutputProps {
+  command?: string;
+  text: string;
+  omittedBytes: number;
+  /** Has the whole output where the text is only a part. */
+  artifactId: ArtifactId | undefined;
+}
+
+export function Output(props: OutputProps): JSX.Element {
+  const artifactUrl = useContext(ArtifactLinks);
+  const whole = (): string | undefined =>
+    props.artifactId === undefined ? undefined : artifactUrl?.(props.artifactId);
   const [all, setAll] = createSignal(false);
   const trimmed = createMemo(() => props.text.replace(/\s+$/, ""));
   const lines = createMemo(() => (trimmed() === "" ? [] : trimmed().split("\n")));
@@ -30,8 +47,18 @@ export function Output(props: { command?: string; text: string; omittedBytes: nu
           Show {hidden()} more {hidden() === 1 ? "line" : "lines"} above
         </button>
       </Show>
-      <Show when={props.omittedBytes > 0 && hidden() === 0}>
-        <p class="output-note">{props.omittedBytes.toLocaleString()} bytes in the middle were left out.</p>
+      <Show when={props.omittedBytes > 0}>
+        <p class="output-note">
+          {formatBytes(props.omittedBytes)} in the middle are left out here.{" "}
+          <Show when={whole()}>
+            {(url) => (
+              <a class="text-button" href={url()} target="_blank" rel="noopener">
+                Show full output
+                <Icon name="external" size={12} />
+              </a>
+            )}
+          </Show>
+        </p>
       </Show>
       <Show when={lines().length > 0}>
         <pre class="output-text" tabindex="0">

@@ -1,8 +1,9 @@
-/** A prompt as it stands in the timeline: who, from where, when, and the words as written. */
+/** A prompt as it stands in the timeline: who, from where, when, and the words as written or last edited. */
 import type { Participant, Prompt } from "@farhand/protocol";
-import type { JSX } from "solid-js";
+import { type JSX, Show } from "solid-js";
 import { formatTime } from "../format.js";
 import { Avatar } from "./avatar.jsx";
+import { Icon } from "./icons.jsx";
 
 const ORIGINS: Record<string, string> = {
   extension: "from the Chrome extension",
@@ -10,18 +11,44 @@ const ORIGINS: Record<string, string> = {
   api: "through the API",
 };
 
-export function PromptCard(props: { prompt: Prompt; author: Participant | undefined }): JSX.Element {
-  const name = (): string => props.author?.name ?? "Somebody";
+export interface PromptCardProps {
+  prompt: Prompt;
+  people: readonly Participant[];
+  /** Whether it went into a turn that ran already. */
+  steered?: boolean;
+}
+
+export function PromptCard(props: PromptCardProps): JSX.Element {
+  const nameOf = (id: string): string => props.people.find((one) => one.userId === id)?.name ?? "Somebody";
+  const name = (): string => nameOf(props.prompt.author);
+  const edited = (): string | undefined => {
+    const by = props.prompt.editedBy;
+    if (by === undefined) return undefined;
+    return by === props.prompt.author ? "edited" : `edited by ${nameOf(by)}`;
+  };
   return (
-    <article class="prompt" aria-label={`Prompt of ${name()}`}>
-      <Avatar id={props.prompt.author} name={name()} />
+    <article
+      class="prompt"
+      classList={{ "is-steered": props.steered === true }}
+      aria-label={`${props.steered === true ? "Steering prompt" : "Prompt"} of ${name()}`}
+    >
+      <Avatar id={props.prompt.author} name={name()} size={props.steered === true ? "small" : "medium"} />
       <div class="prompt-card">
         <header class="prompt-head">
           <strong>{name()}</strong>
+          <Show when={props.steered}>
+            <span class="prompt-steered">
+              <Icon name="steer" size={13} />
+              steered
+            </span>
+          </Show>
           <span class="prompt-origin">{ORIGINS[props.prompt.origin] ?? ""}</span>
-          <time datetime={new Date(props.prompt.submittedAt).toISOString()}>
-            {formatTime(props.prompt.submittedAt)}
-          </time>
+          <span class="prompt-when">
+            <Show when={edited()}>{(text) => <span>{text()} · </span>}</Show>
+            <time datetime={new Date(props.prompt.submittedAt).toISOString()}>
+              {formatTime(props.prompt.submittedAt)}
+            </time>
+          </span>
         </header>
         <div class="prompt-text">{props.prompt.text}</div>
       </div>

@@ -1,7 +1,8 @@
 /** The state of the sandbox in one word, and behind it where it runs, how strongly it is isolated, and which agent it has. */
 import type { SandboxStatus } from "@farhand/protocol";
-import { createSignal, createUniqueId, type JSX, onCleanup, Show } from "solid-js";
+import { type JSX, Show } from "solid-js";
 import { Icon } from "./icons.jsx";
+import { createPopover } from "./popover.js";
 import { SandboxFacts } from "./sandbox-facts.jsx";
 
 interface Told {
@@ -12,36 +13,20 @@ interface Told {
 }
 
 export function SandboxPill(props: { sandbox: SandboxStatus; running: boolean }): JSX.Element {
-  const [open, setOpen] = createSignal(false);
-  const panelId = createUniqueId();
-  let frame: HTMLDivElement | undefined;
+  const popover = createPopover();
   const told = () => describe(props.sandbox, props.running);
   const description = () => (props.sandbox.state === "ready" ? props.sandbox.description : undefined);
   const weak = (): boolean => description()?.isolation === "weak";
-  const listeners = new AbortController();
-  document.addEventListener(
-    "pointerdown",
-    (event) => {
-      if (open() && event.target instanceof Node && !frame?.contains(event.target)) setOpen(false);
-    },
-    { signal: listeners.signal },
-  );
-  onCleanup(() => listeners.abort());
-  const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.key !== "Escape" || !open()) return;
-    event.stopPropagation();
-    setOpen(false);
-  };
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: only listens for Escape of the controls inside
-    <div class="pill-frame" ref={frame} onKeyDown={onKeyDown}>
+    <div class="pill-frame" ref={popover.frame} onKeyDown={popover.onKeyDown}>
       <button
         type="button"
         class={`pill is-${told().tone}`}
         classList={{ "is-pulsing": told().pulse, "is-weak": weak() }}
-        aria-expanded={open()}
-        aria-controls={panelId}
-        onClick={() => setOpen(!open())}
+        aria-expanded={popover.open()}
+        aria-controls={popover.panelId}
+        onClick={popover.toggle}
       >
         <span class="pill-dot" aria-hidden="true" />
         <span class="visually-hidden">Sandbox: </span>
@@ -54,7 +39,7 @@ export function SandboxPill(props: { sandbox: SandboxStatus; running: boolean })
           </span>
         </Show>
       </button>
-      <section class="popover" id={panelId} hidden={!open()} aria-label="Sandbox">
+      <section class="popover" id={popover.panelId} hidden={!popover.open()} aria-label="Sandbox">
         <p class="popover-title">{told().text}</p>
         <Show when={description()}>{(facts) => <SandboxFacts description={facts()} />}</Show>
       </section>

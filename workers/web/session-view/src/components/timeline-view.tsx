@@ -1,36 +1,162 @@
 /**
- * The conversation: turns in order, the prompt that is about to run, and what failed outside. Stays at its end while new things come,
- * unless the reader has scrolled away. Announces finished prose only, never single tokens.
+ * The conversation: turns in order, what happened beside them, and the prompt that is about to run. Stays at its end while new things
+ * come, unless the reader has scrolled away. Announces finished prose only, never single tokens.
  */
-import type { Item } from "@farhand/protocol";
-import {
-  createEffect,
-  createMemo,
-  createSignal,
-  For,
-  type JSX,
-  on,
-  onCleanup,
-  onMount,
-  Show,
-} from "solid-js";
+import type { Item, Participant, Prompt, UserId } from "@farhand/protocol";
+import { createEffect, createMemo, createSignal, For, type JSX, Match, on, Show, Switch } from "solid-js";
 import { createStore } from "solid-js/store";
 import { formatDay, startOfDay } from "../format.js";
+import { joinEarlier } from "../history.js";
 import type { Session } from "../session-store.js";
-import { nextPrompt } from "../timeline.js";
+import { type Entry, nextPrompt, noticeText, timelineEntries } from "../timeline.js";
+import { EarlierTurns } from "./earlier.jsx";
 import { Icon } from "./icons.jsx";
 import { type Folds, NoticeLine } from "./item-view.jsx";
+import { ArtifactLinks } from "./output.jsx";
 import { PromptCard } from "./prompt-card.jsx";
+import { createScroll } from "./scroll.js";
 import { ActivityLine, TurnView, waitingFor } from "./turn-view.jsx";
-
-/** How near to its end the timeline must be to follow it. */
-const FOLLOW_WITHIN_PX = 80;
 
 export function TimelineView(props: { session: Session }): JSX.Element {
   const snapshot = () => props.session.state.snapshot;
   const [opened, setOpened] = createStore<Record<string, boolean>>({});
   const folds: Folds = { get: (id) => opened[id], set: (id, open) => setOpened(id, open) };
-  const itemsByTurn = createMemo(() => groupByTurn(snapshot()?.items ?? []));
+  const shown = createShown(props.session);
+  const scroll = createScroll();
+  const [scroller, setScroller] = createSignal<HTMLElement>();
+  return (
+    <ArtifactLinks.Provider value={props.session.artifactUrl}>
+      <div class="timeline-frame">
+        <div
+          class="timeline"
+          role="log"
+          aria-live="off"
+          aria-label="Conversation"
+          tabindex="0"
+          ref={(element) => {
+            scroll.scroller(element);
+            setScroller(element);
+          }}
+        >
+          <div class="timeline-column" ref={scroll.content}>
+            <EarlierTurns session={props.session} scroller={scroller} />
+            <For each={shown.entries()}>
+              {(entry, index) => (
+                <>
+                  <DayRule at={entry.at} before={shown.entries()[index() - 1]?.at} />
+                  <EntryView entry={entry} session={props.session} shown={shown} folds={folds} />
+                </>
+              )}
+            </For>
+            <Upcoming session={props.session} />
+            <SandboxFailure session={props.session} />
+          </div>
+        </div>
+        <Show when={!scroll.atEnd()}>
+          <button type="button" class="latest-button" onClick={scroll.toEnd}>
+            <Icon name="arrowDown" size={14} />
+            Latest
+          </button>
+        </Show>
+        <Announcer items={snapshot()?.items ?? []} />
+      </div>
+    </ArtifactLinks.Provider>
+  );
+}
+
+/** Snapshot and earlier pages as one, in the order of reading. */
+function createShown(session: Session) {
+  const all = createMemo(() => {
+    const { earlier } = session.history;
+    const now = session.state.snapshot ?? { prompts: [], turns: [], items: [] };
+    return joinEarlier(
+      { prompts: earlier.prompts, turns: earlier.turns, items: earlier.items },
+      { prompts: now.prompts, turns: now.turns, items: now.items },
+    );
+  });
+  const entries = createMemo<Entry[]>(
+    (before) =>
+      keepEntries(before, timelineEntries(all().turns, all().prompts, session.state.snapshot?.notices ?? [])),
+    [],
+  );
+  const items = createMemo(() => groupBy(all().items, (item) => item.turnId));
+  const prompts = createMemo(() => new Map(all().prompts.map((prompt) => [prompt.id, prompt])));
+  const steered = createMemo(() =>
+    groupBy(
+      all().prompts.filter((prompt) => prompt.steeredInto !== undefined),
+      (prompt) => prompt.steeredInto ?? "",
+    ),
+  );
+  return { entries, items, prompts, steered };
+}
+
+type Shown = ReturnType<typeof createShown>;
+
+interface EntryViewProps {
+  entry: Entry;
+  session: Session;
+  shown: Shown;
+  folds: Folds;
+}
+
+function EntryView(props: EntryViewProps): JSX.Element {
+  const snapshot = () => props.session.state.snapshot;
+  const of = <T extends Entry["type"]>(type: T) =>
+    props.entry.type === type ? (props.entry as Extract<Entry, { type: T }>) : undefined;
+  return (
+    <Switch>
+      <Match when={of("turn")?.turn}>
+        {(turn) => (
+          <Show when={snapshot()}>
+            {(now) => (
+              <TurnView
+                turn={turn()}
+                prompt={props.shown.prompts().get(turn().promptId)}
+                items={props.shown.items().get(turn().id) ?? []}
+                steered={props.shown.steered().get(turn().id) ?? []}
+                snapshot={now()}
+                folds={props.folds}
+              />
+            )}
+          </Show>
+        )}
+      </Match>
+      <Match when={of("notice")?.record}>
+        {(record) => (
+          <div class="beside">
+            <NoticeLine level={noticeText(record()).level} text={noticeText(record()).text} />
+          </div>
+        )}
+      </Match>
+      <Match when={of("cancelled")?.prompt}>
+        {(prompt) => <Cancelled prompt={prompt()} people={snapshot()?.participants ?? []} />}
+      </Match>
+    </Switch>
+  );
+}
+
+function Cancelled(props: { prompt: Prompt; people: readonly Participant[] }): JSX.Element {
+  const name = (id: UserId | undefined): string =>
+    props.people.find((one) => one.userId === id)?.name ?? "Somebody";
+  const text = (): string => {
+    const { author, cancelledBy } = props.prompt;
+    return cancelledBy === undefined || cancelledBy === author
+      ? `${name(author)} took back a prompt: `
+      : `${name(cancelledBy)} took back a prompt of ${name(author)}: `;
+  };
+  return (
+    <p class="beside notice is-cancelled" title={props.prompt.text}>
+      <Icon name="cross" size={14} />
+      <span>
+        {text()}
+        <q>{props.prompt.text}</q>
+      </span>
+    </p>
+  );
+}
+
+function Upcoming(props: { session: Session }): JSX.Element {
+  const snapshot = () => props.session.state.snapshot;
   const upcoming = createMemo(() => {
     const now = snapshot();
     if (now === null) return undefined;
@@ -39,68 +165,21 @@ export function TimelineView(props: { session: Session }): JSX.Element {
     const shown = prompt !== undefined && now.turns.some((turn) => turn.promptId === prompt.id);
     return prompt === undefined ? undefined : { prompt, shown };
   });
-  const follow = createFollow();
   return (
-    <div class="timeline-frame">
-      <div
-        class="timeline"
-        role="log"
-        aria-live="off"
-        aria-label="Conversation"
-        tabindex="0"
-        ref={follow.scroller}
-      >
-        <div class="timeline-column" ref={follow.content}>
-          <For each={snapshot()?.turns ?? []}>
-            {(turn, index) => (
-              <>
-                <DayRule at={turn.startedAt} before={snapshot()?.turns[index() - 1]?.startedAt} />
-                <Show when={snapshot()}>
-                  {(now) => (
-                    <TurnView
-                      turn={turn}
-                      prompt={now().prompts.find((prompt) => prompt.id === turn.promptId)}
-                      items={itemsByTurn().get(turn.id) ?? []}
-                      snapshot={now()}
-                      stopping={props.session.state.stopRequested?.turnId === turn.id}
-                      folds={folds}
-                    />
-                  )}
-                </Show>
-              </>
-            )}
-          </For>
-          <Show when={upcoming()}>
-            {(next) => (
-              <section class="turn" aria-label="Prompt about to run">
-                <Show when={!next().shown}>
-                  <PromptCard
-                    prompt={next().prompt}
-                    author={snapshot()?.participants.find((one) => one.userId === next().prompt.author)}
-                  />
-                </Show>
-                <Show when={snapshot()?.sandbox.state !== "failed"}>
-                  <div class="turn-rows">
-                    <ActivityLine text={waitingFor(snapshot()?.sandbox ?? { state: "none" })} />
-                  </div>
-                </Show>
-              </section>
-            )}
+    <Show when={upcoming()}>
+      {(next) => (
+        <section class="turn" aria-label="Prompt about to run">
+          <Show when={!next().shown}>
+            <PromptCard prompt={next().prompt} people={snapshot()?.participants ?? []} />
           </Show>
-          <SandboxFailure session={props.session} />
-          <For each={props.session.state.effectFailures}>
-            {(failure) => <NoticeLine level="error" text={`${failure.what}: ${failure.reason}`} />}
-          </For>
-        </div>
-      </div>
-      <Show when={!follow.atEnd()}>
-        <button type="button" class="latest-button" onClick={follow.toEnd}>
-          <Icon name="arrowDown" size={14} />
-          Latest
-        </button>
-      </Show>
-      <Announcer items={snapshot()?.items ?? []} />
-    </div>
+          <Show when={snapshot()?.sandbox.state !== "failed"}>
+            <div class="turn-rows">
+              <ActivityLine text={waitingFor(snapshot()?.sandbox ?? { state: "none" })} />
+            </div>
+          </Show>
+        </section>
+      )}
+    </Show>
   );
 }
 
@@ -153,60 +232,26 @@ function Announcer(props: { items: readonly Item[] }): JSX.Element {
   );
 }
 
-function groupByTurn(items: readonly Item[]): Map<string, Item[]> {
-  const groups = new Map<string, Item[]>();
-  for (const item of items) {
-    const group = groups.get(item.turnId);
-    if (group === undefined) groups.set(item.turnId, [item]);
-    else group.push(item);
+function groupBy<T>(list: readonly T[], key: (one: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of list) {
+    const group = groups.get(key(one));
+    if (group === undefined) groups.set(key(one), [one]);
+    else group.push(one);
   }
   return groups;
 }
 
-/** Keeps a scrolling element at its end as its content grows, until a person scrolls away. */
-function createFollow() {
-  let scroller: HTMLElement | undefined;
-  let content: HTMLElement | undefined;
-  const [atEnd, setAtEnd] = createSignal(true);
-  const distance = (): number =>
-    scroller === undefined ? 0 : scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-  const toEnd = (): void => {
-    setAtEnd(true);
-    scroller?.scrollTo({ top: scroller.scrollHeight });
-  };
-  onMount(() => {
-    if (scroller === undefined || content === undefined) return;
-    const listeners = new AbortController();
-    let lastTop = 0;
-    scroller.addEventListener(
-      "scroll",
-      () => {
-        const top = scroller?.scrollTop ?? 0;
-        // Growing content also moves the end away; only a move upwards is a person's.
-        if (distance() <= FOLLOW_WITHIN_PX) setAtEnd(true);
-        else if (top < lastTop) setAtEnd(false);
-        lastTop = top;
-      },
-      { passive: true, signal: listeners.signal },
-    );
-    const observer = new ResizeObserver(() => {
-      if (atEnd()) scroller?.scrollTo({ top: scroller.scrollHeight });
-    });
-    observer.observe(scroller);
-    observer.observe(content);
-    onCleanup(() => {
-      listeners.abort();
-      observer.disconnect();
-    });
+/** Entries about the same thing as before stay the same objects, so that their views stay. */
+function keepEntries(before: readonly Entry[], now: Entry[]): Entry[] {
+  const known = new Map(before.map((entry) => [`${entry.type} ${entry.id}`, entry]));
+  return now.map((entry) => {
+    const old = known.get(`${entry.type} ${entry.id}`);
+    return old !== undefined && subject(old) === subject(entry) ? old : entry;
   });
-  return {
-    atEnd,
-    toEnd,
-    scroller: (element: HTMLElement) => {
-      scroller = element;
-    },
-    content: (element: HTMLElement) => {
-      content = element;
-    },
-  };
+}
+
+function subject(entry: Entry): object {
+  if (entry.type === "turn") return entry.turn;
+  return entry.type === "notice" ? entry.record : entry.prompt;
 }

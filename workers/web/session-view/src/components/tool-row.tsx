@@ -57,6 +57,7 @@ export function ToolRow(props: ToolRowProps): JSX.Element {
             command={props.tool.title}
             text={props.tool.output}
             omittedBytes={props.tool.omittedBytes}
+            artifactId={props.tool.artifactId}
           />
         </Match>
         <Match when={edited()}>
@@ -67,7 +68,11 @@ export function ToolRow(props: ToolRowProps): JSX.Element {
           )}
         </Match>
         <Match when={props.tool.output !== ""}>
-          <Output text={props.tool.output} omittedBytes={props.tool.omittedBytes} />
+          <Output
+            text={props.tool.output}
+            omittedBytes={props.tool.omittedBytes}
+            artifactId={props.tool.artifactId}
+          />
         </Match>
       </Switch>
     </FoldRow>

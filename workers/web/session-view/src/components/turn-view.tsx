@@ -8,9 +8,9 @@ import type {
   SessionSnapshot,
   Turn,
 } from "@farhand/protocol";
-import { createMemo, For, type JSX, Show } from "solid-js";
+import { createMemo, For, type JSX, Match, Show, Switch } from "solid-js";
 import { formatDuration } from "../format.js";
-import { artifactOf, foldRows, type Row } from "../timeline.js";
+import { artifactOf, type Row, turnRows } from "../timeline.js";
 import { LineCounts } from "./fold-row.jsx";
 import { Icon, Spinner } from "./icons.jsx";
 import { ExploredRow, type Folds, ItemView, NoticeLine } from "./item-view.jsx";
@@ -21,17 +21,21 @@ export interface TurnViewProps {
   turn: Turn;
   prompt: Prompt | undefined;
   items: Item[];
+  /** Prompts that it took up while it ran, in the order of submission. */
+  steered: Prompt[];
   snapshot: SessionSnapshot;
-  /** Whether its end was asked for. */
-  stopping: boolean;
   folds: Folds;
 }
 
 export function TurnView(props: TurnViewProps): JSX.Element {
   const live = (): boolean => props.turn.end === undefined;
-  const rows = createMemo<Row[]>((before) => keepRows(before, foldRows(props.items)), []);
-  const person = (id: string): Participant | undefined =>
+  const rows = createMemo<Row[]>((before) => keepRows(before, turnRows(props.items, props.steered)), []);
+  const person = (id: string | undefined): Participant | undefined =>
     props.snapshot.participants.find((one) => one.userId === id);
+  const stopping = (): string | undefined =>
+    props.turn.stopRequestedBy === undefined
+      ? undefined
+      : `Stopping, asked by ${person(props.turn.stopRequestedBy)?.name ?? "somebody"}`;
   const ofThisTurn = (artifact: Artifact["turnId"] | undefined): boolean => artifact === props.turn.id;
   const pullRequest = createMemo(() => {
     const found = artifactOf(props.snapshot, "pull_request");
@@ -46,31 +50,19 @@ export function TurnView(props: TurnViewProps): JSX.Element {
         }
       >
         <Show when={props.prompt}>
-          {(prompt) => <PromptCard prompt={prompt()} author={person(prompt().author)} />}
+          {(prompt) => <PromptCard prompt={prompt()} people={props.snapshot.participants} />}
         </Show>
       </Show>
       <div class="turn-rows">
         <For each={rows()}>
           {(row) => (
-            <Show
-              when={row.type === "item" && row}
-              fallback={
-                <ExploredRow
-                  id={row.id}
-                  items={(row as Extract<Row, { type: "explored" }>).items}
-                  live={live()}
-                  folds={props.folds}
-                />
-              }
-            >
-              {(one) => <ItemView item={one().item} live={live()} folds={props.folds} />}
-            </Show>
+            <RowView row={row} live={live()} folds={props.folds} people={props.snapshot.participants} />
           )}
         </For>
         <Show when={live() && !showsItsWork(props.items)}>
-          <ActivityLine text={props.stopping ? "Stopping" : waitingFor(props.snapshot.sandbox)} />
+          <ActivityLine text={stopping() ?? waitingFor(props.snapshot.sandbox)} />
         </Show>
-        <TurnFoot turn={props.turn} />
+        <TurnFoot turn={props.turn} stoppedBy={person(props.turn.stopRequestedBy)?.name} />
         <Show when={pullRequest()}>
           {(content) => (
             <PullRequestCard
@@ -102,7 +94,32 @@ export function waitingFor(sandbox: SandboxStatus): string {
   return "Waiting for a sandbox";
 }
 
-function TurnFoot(props: { turn: Turn }): JSX.Element {
+interface RowViewProps {
+  row: Row;
+  live: boolean;
+  folds: Folds;
+  people: readonly Participant[];
+}
+
+function RowView(props: RowViewProps): JSX.Element {
+  const of = <T extends Row["type"]>(type: T) =>
+    props.row.type === type ? (props.row as Extract<Row, { type: T }>) : undefined;
+  return (
+    <Switch>
+      <Match when={of("item")}>
+        {(one) => <ItemView item={one().item} live={props.live} folds={props.folds} />}
+      </Match>
+      <Match when={of("explored")}>
+        {(one) => <ExploredRow id={one().id} items={one().items} live={props.live} folds={props.folds} />}
+      </Match>
+      <Match when={of("prompt")}>
+        {(one) => <PromptCard prompt={one().prompt} people={props.people} steered />}
+      </Match>
+    </Switch>
+  );
+}
+
+function TurnFoot(props: { turn: Turn; stoppedBy: string | undefined }): JSX.Element {
   const end = () => props.turn.end;
   const duration = (): string => formatDuration((end()?.endedAt ?? 0) - props.turn.startedAt);
   const failure = (): string | undefined => {
@@ -126,7 +143,12 @@ function TurnFoot(props: { turn: Turn }): JSX.Element {
           </Show>
           <p class="turn-foot">
             <span>
-              {ended().outcome.type === "stopped" ? "Stopped after" : "Took"} {duration()}
+              {ended().outcome.type !== "stopped"
+                ? "Took"
+                : props.stoppedBy === undefined
+                  ? "Stopped after"
+                  : `Stopped by ${props.stoppedBy} after`}{" "}
+              {duration()}
             </span>
             <Show when={ended().change}>
               {(change) => (
@@ -166,6 +188,7 @@ function keepRows(before: readonly Row[], now: Row[]): Row[] {
         old.items.length === row.items.length && old.items.every((item, at) => item === row.items[at]);
       return same ? old : row;
     }
+    if (old.type === "prompt" && row.type === "prompt") return old.prompt === row.prompt ? old : row;
     return row;
   });
 }

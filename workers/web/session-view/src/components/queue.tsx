@@ -1,0 +1,147 @@
+/**
+ * The waiting prompts above the composer: who wrote what, in which order it runs. Participants who may do so change the order with the
+ * pointer or the arrow keys, take prompts back, and edit their own.
+ */
+import type { Prompt, PromptId, UserId } from "@farhand/protocol";
+import { createEffect, createMemo, createSignal, For, type JSX, on, Show } from "solid-js";
+import { plural } from "../format.js";
+import { evaluatePermission, roleOf } from "../policy.js";
+import { move } from "../reducer.js";
+import type { Session } from "../session-store.js";
+import { queuedPrompts, steeringCount } from "../timeline.js";
+import { Avatar } from "./avatar.jsx";
+import { Icon } from "./icons.jsx";
+import { createRowDrag } from "./queue-drag.js";
+import { QueueRow } from "./queue-row.jsx";
+
+export interface QueueProps {
+  session: Session;
+  me: { id: UserId; name: string };
+  /** Gets the text of a prompt of one's own that was taken back. */
+  onRestore(text: string): void;
+}
+
+export function Queue(props: QueueProps): JSX.Element {
+  const snapshot = () => props.session.state.snapshot;
+  const waiting = createMemo(() => {
+    const now = snapshot();
+    return now === null ? [] : queuedPrompts(now);
+  });
+  const order = createOrder(props, waiting);
+  const steering = (): number => {
+    const now = snapshot();
+    return now === null ? 0 : steeringCount(now, order.prompts());
+  };
+  const mayOrder = (): boolean => {
+    const now = snapshot();
+    return now !== null && evaluatePermission(roleOf(now, props.me.id), "order_queue");
+  };
+  const live = (): boolean => props.session.status().state === "live";
+  const cancel = (prompt: Prompt): void => {
+    if (props.session.cancel(prompt.id) && prompt.author === props.me.id) props.onRestore(prompt.text);
+  };
+  const [list, setList] = createSignal<HTMLElement>();
+  const drag = createRowDrag(list, order.place);
+  const mark = (index: number): string => {
+    if (index < steering()) return "steering";
+    return index === 0 ? "next" : `${index + 1}`;
+  };
+  return (
+    <Show when={order.prompts().length + props.session.unsent().length > 0}>
+      <div class="queue">
+        <p class="visually-hidden" role="status">
+          {order.announcement()}
+        </p>
+        <ul class="queue-list" aria-label="Waiting prompts" ref={setList}>
+          <For each={order.prompts()}>
+            {(prompt, index) => (
+              <QueueRow
+                session={props.session}
+                prompt={prompt}
+                mine={prompt.author === props.me.id}
+                mark={mark(index())}
+                enabled={live()}
+                mayOrder={mayOrder()}
+                movable={order.prompts().length > 1}
+                dragged={drag.shift(prompt.id)}
+                onGrab={(event) => drag.grab(prompt.id, event)}
+                onStep={(step) => order.step(prompt.id, step)}
+                onCancel={() => cancel(prompt)}
+                onLost={props.onRestore}
+              />
+            )}
+          </For>
+          <For each={props.session.unsent()}>
+            {(prompt) => (
+              <li class="queue-row">
+                <span class="queue-grip" aria-hidden="true">
+                  <Icon name="clock" />
+                </span>
+                <Avatar id={props.me.id} name={props.me.name} size="small" />
+                <span class="visually-hidden">{props.me.name}: </span>
+                <span class="queue-text" title={prompt.text}>
+                  {prompt.text}
+                </span>
+                <span class="chip">{live() ? "sending" : "sent when connected"}</span>
+              </li>
+            )}
+          </For>
+        </ul>
+      </div>
+    </Show>
+  );
+}
+
+/** The order as it is, and as it will be when the session has done what was asked. */
+function createOrder(props: QueueProps, waiting: () => Prompt[]) {
+  const [asked, setAsked] = createSignal<{ id: PromptId; before: PromptId | undefined } | null>(null);
+  const [announcement, setAnnouncement] = createSignal("");
+  const ids = createMemo(() => waiting().map((prompt) => prompt.id));
+  const prompts = createMemo((): Prompt[] => {
+    const wish = asked();
+    if (wish === null) return waiting();
+    const foreseen = [...ids()];
+    move(foreseen, wish.id, wish.before);
+    const byId = new Map(waiting().map((prompt) => [prompt.id, prompt]));
+    return foreseen.flatMap((id) => byId.get(id) ?? []);
+  });
+  // Whatever comes back settles the wish: the new order, or words that say why not.
+  const settled = (): unknown[] => {
+    const wish = asked();
+    return [
+      ids().join(),
+      props.session.status().state,
+      wish && props.session.refusal(`prompt:${wish.id}`)?.error.message,
+    ];
+  };
+  createEffect(
+    on(createMemo(settled), () => setAsked((wish) => (wish !== null && stillOpen(wish) ? wish : null)), {
+      defer: true,
+    }),
+  );
+  let askedOver = "";
+  const stillOpen = (wish: { id: PromptId }): boolean =>
+    ids().join() === askedOver &&
+    props.session.status().state === "live" &&
+    props.session.refusal(`prompt:${wish.id}`) === undefined;
+  /** Asks for a place in the list as it is shown. */
+  const place = (id: PromptId, to: number): void => {
+    const shown = prompts().map((prompt) => prompt.id);
+    const from = shown.indexOf(id);
+    const rest = shown.filter((one) => one !== id);
+    const at = Math.min(rest.length, Math.max(0, to));
+    if (from < 0 || at === from) return;
+    const before = rest[at];
+    if (!props.session.move(id, before)) return;
+    askedOver = ids().join();
+    setAsked({ id, before });
+    setAnnouncement(`Moved to place ${at + 1} of ${plural(shown.length, "prompt")}`);
+  };
+  return {
+    prompts,
+    announcement,
+    place,
+    step: (id: PromptId, step: number): void =>
+      place(id, prompts().findIndex((prompt) => prompt.id === id) + step),
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * Keeps what one reads in its place: at the end the timeline follows what comes; anywhere else the first visible entry stays where it
+ * is, whatever grows or is put in above it. By hand, because not every browser does it and none does both.
+ */
+import { type Accessor, createSignal, onCleanup, onMount } from "solid-js";
+
+/** How near to its end the timeline must be to follow it. */
+const FOLLOW_WITHIN_PX = 80;
+
+export interface Scroll {
+  atEnd: Accessor<boolean>;
+  toEnd(): void;
+  scroller(element: HTMLElement): void;
+  content(element: HTMLElement): void;
+}
+
+export function createScroll(): Scroll {
+  let scroller: HTMLElement | undefined;
+  let content: HTMLElement | undefined;
+  let anchor: { element: Element; top: number } | null = null;
+  const [atEnd, setAtEnd] = createSignal(true);
+  const distance = (box: HTMLElement): number => box.scrollHeight - box.scrollTop - box.clientHeight;
+  const toEnd = (): void => {
+    setAtEnd(true);
+    scroller?.scrollTo({ top: scroller.scrollHeight });
+  };
+  onMount(() => {
+    if (scroller === undefined || content === undefined) return;
+    const box = scroller;
+    const column = content;
+    const listeners = new AbortController();
+    let lastTop = 0;
+    const remember = (): void => {
+      const edge = box.getBoundingClientRect().top;
+      anchor = null;
+      for (const element of column.children) {
+        if (element.hasAttribute("data-no-anchor")) continue;
+        const { top, bottom } = element.getBoundingClientRect();
+        if (bottom <= edge) continue;
+        anchor = { element, top: top - edge };
+        return;
+      }
+    };
+    box.addEventListener(
+      "scroll",
+      () => {
+        const top = box.scrollTop;
+        // Growing content also moves the end away; only a move upwards is a person's.
+        if (distance(box) <= FOLLOW_WITHIN_PX) setAtEnd(true);
+        else if (top < lastTop) setAtEnd(false);
+        lastTop = top;
+        remember();
+      },
+      { passive: true, signal: listeners.signal },
+    );
+    const observer = new ResizeObserver(() => {
+      if (atEnd()) {
+        box.scrollTo({ top: box.scrollHeight });
+      } else if (anchor?.element.isConnected === true) {
+        const moved = anchor.element.getBoundingClientRect().top - box.getBoundingClientRect().top;
+        if (Math.abs(moved - anchor.top) >= 1) box.scrollBy({ top: moved - anchor.top });
+      }
+      lastTop = box.scrollTop;
+    });
+    observer.observe(box);
+    observer.observe(column);
+    onCleanup(() => {
+      listeners.abort();
+      observer.disconnect();
+    });
+  });
+  return {
+    atEnd,
+    toEnd,
+    scroller: (element) => {
+      scroller = element;
+    },
+    content: (element) => {
+      content = element;
+    },
+  };
+}
