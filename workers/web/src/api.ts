@@ -1,10 +1,13 @@
 /** The HTTP API of the edge. Every failure becomes an `ApiError` with words to show; nothing is retried here. */
 import type {
+  ArchiveRequest,
+  ArtifactId,
   Configuration,
   CreateSessionRequest,
   CreateSessionResponse,
   ErrorBody,
   ErrorCode,
+  HistoryPage,
   RepositoryList,
   SessionId,
   SessionList,
@@ -29,15 +32,21 @@ export const api = {
   signIn: (body: SignInRequest) => request<User>("POST", "/api/sign-in", body),
   signOut: () => request<unknown>("POST", "/api/sign-out"),
   repositories: () => request<RepositoryList>("GET", "/api/repositories"),
-  sessions: (before?: number) =>
-    request<SessionList>(
-      "GET",
-      `/api/sessions?limit=${SESSIONS_PER_PAGE}${before === undefined ? "" : `&before=${before}`}`,
-    ),
+  sessions: ({ before, archived }: { before?: number; archived: boolean }) => {
+    const query = new URLSearchParams({ limit: String(SESSIONS_PER_PAGE) });
+    if (before !== undefined) query.set("before", String(before));
+    if (archived) query.set("archived", "true");
+    return request<SessionList>("GET", `/api/sessions?${query}`);
+  },
   createSession: (body: CreateSessionRequest) =>
     request<CreateSessionResponse>("POST", "/api/sessions", body),
   ticket: (sessionId: SessionId, signal: AbortSignal) =>
     request<TicketResponse>("POST", `/api/sessions/${sessionId}/ticket`, undefined, signal),
+  history: (sessionId: SessionId, before: number, signal: AbortSignal) =>
+    request<HistoryPage>("GET", `/api/sessions/${sessionId}/history?before=${before}`, undefined, signal),
+  archive: (sessionId: SessionId, body: ArchiveRequest) =>
+    request<unknown>("PUT", `/api/sessions/${sessionId}/archived`, body),
+  deleteSession: (sessionId: SessionId) => request<unknown>("DELETE", `/api/sessions/${sessionId}`),
 };
 
 export const SESSIONS_PER_PAGE = 50;
@@ -48,15 +57,20 @@ export function socketUrl(sessionId: SessionId): string {
   return `${scheme}//${location.host}/api/sessions/${sessionId}/socket`;
 }
 
+/** Where the whole of a long output is, to be opened beside the session. */
+export function artifactUrl(sessionId: SessionId, artifactId: ArtifactId): string {
+  return `/api/sessions/${sessionId}/artifacts/${artifactId}`;
+}
+
 async function request<T>(
-  method: "GET" | "POST",
+  method: "GET" | "POST" | "PUT" | "DELETE",
   path: string,
   body?: unknown,
   signal?: AbortSignal,
 ): Promise<T> {
   const init: RequestInit = { method, credentials: "same-origin" };
   if (signal !== undefined) init.signal = signal;
-  if (method === "POST") {
+  if (method !== "GET") {
     init.headers = { "content-type": "application/json" };
     init.body = JSON.stringify(body ?? {});
   }

@@ -1,5 +1,5 @@
 /** The list of sessions beside everything else: loaded in pages, kept fresh while the page is looked at. */
-import type { SessionSummary, UserId } from "@farhand/protocol";
+import type { SessionId, SessionSummary, UserId } from "@farhand/protocol";
 import { startOfDay } from "@farhand/session-view";
 import { createSignal, onCleanup } from "solid-js";
 import { createStore, reconcile } from "solid-js/store";
@@ -12,6 +12,8 @@ export interface SessionListState {
   loaded: boolean;
   error: string | null;
   sessions: SessionSummary[];
+  /** Whether it is the list of those that take no prompts. */
+  archived: boolean;
   /** Whether older ones may be had. */
   more: boolean;
 }
@@ -21,6 +23,7 @@ export function createSessionList() {
     loaded: false,
     error: null,
     sessions: [],
+    archived: false,
     more: false,
   });
   const [now, setNow] = createSignal(Date.now());
@@ -36,8 +39,10 @@ export function createSessionList() {
   };
   const refresh = async (): Promise<void> => {
     clearTimeout(timer);
+    const { archived } = state;
     try {
-      const { sessions } = await api.sessions();
+      const { sessions } = await api.sessions({ archived });
+      if (archived !== state.archived) return;
       const newest = new Set(sessions.map((one) => one.sessionId));
       // Older pages stay; what moved to the front leaves its old place.
       const older = state.sessions
@@ -47,6 +52,7 @@ export function createSessionList() {
       if (!state.loaded) setState("more", sessions.length === SESSIONS_PER_PAGE);
       setState({ loaded: true, error: null });
     } catch (error) {
+      if (archived !== state.archived) return;
       fail(error);
     }
     setNow(Date.now());
@@ -58,15 +64,26 @@ export function createSessionList() {
   };
   const loadMore = async (): Promise<void> => {
     const last = state.sessions.at(-1);
+    const { archived } = state;
     if (last === undefined) return;
     try {
-      const { sessions } = await api.sessions(last.updatedAt);
+      const { sessions } = await api.sessions({ before: last.updatedAt, archived });
+      if (archived !== state.archived) return;
       const known = new Set(state.sessions.map((one) => one.sessionId));
       show([...state.sessions, ...sessions.filter((one) => !known.has(one.sessionId))]);
       setState("more", sessions.length === SESSIONS_PER_PAGE);
     } catch (error) {
       fail(error);
     }
+  };
+  const showArchived = (archived: boolean): void => {
+    if (archived === state.archived) return;
+    setState({ archived, loaded: false, error: null, sessions: [], more: false });
+    void refresh();
+  };
+  /** The session was deleted, or belongs to the other list. */
+  const forget = (sessionId: SessionId): void => {
+    show(state.sessions.filter((one) => one.sessionId !== sessionId));
   };
   const listeners = new AbortController();
   document.addEventListener(
@@ -82,7 +99,7 @@ export function createSessionList() {
     listeners.abort();
   });
   void refresh();
-  return { state, now, refresh, loadMore };
+  return { state, now, refresh, loadMore, showArchived, forget };
 }
 
 export type SessionListing = ReturnType<typeof createSessionList>;

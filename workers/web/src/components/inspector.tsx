@@ -1,5 +1,5 @@
 /** Beside the timeline, or over it where there is no room: what has changed, and the facts. On a phone it is one of three tabs. */
-import type { FileDiff } from "@farhand/protocol";
+import type { FileDiff, UserId } from "@farhand/protocol";
 import { Details, DiffView, Icon, type Session } from "@farhand/session-view";
 import { type JSX, Show } from "solid-js";
 
@@ -7,6 +7,7 @@ export type InspectorTab = "changes" | "details";
 
 export interface InspectorProps {
   session: Session;
+  me: UserId;
   files: readonly FileDiff[];
   running: boolean;
   tab: InspectorTab;
@@ -53,7 +54,7 @@ export function Inspector(props: InspectorProps): JSX.Element {
           aria-labelledby={`tab-${props.tab}`}
           tabindex="0"
         >
-          <Show when={props.tab === "changes"} fallback={<Details session={props.session} />}>
+          <Show when={props.tab === "changes"} fallback={<Details session={props.session} me={props.me} />}>
             <Show when={props.files.length > 0} fallback={<NoChanges running={props.running} />}>
               <DiffView files={props.files} />
             </Show>

@@ -4,7 +4,12 @@ import { Avatar, formatAge, Icon, type IconName, keyName, LineCounts, Spinner } 
 import { createMemo, createSignal, For, type JSX, Match, Show, Switch } from "solid-js";
 import { signOut } from "../account.js";
 import { followLink, route } from "../router.js";
-import { filterSessions, groupSessions, type SessionListing } from "../session-list.js";
+import {
+  filterSessions,
+  groupSessions,
+  type SessionListing,
+  type SessionListState,
+} from "../session-list.js";
 import { cycleTheme, type Theme, theme } from "../theme.js";
 import { Mark } from "./mark.jsx";
 
@@ -31,8 +36,13 @@ export function Rail(props: RailProps): JSX.Element {
     <nav class="rail" aria-label="Sessions">
       <RailHead onHide={props.onHide} />
       <Search value={search()} onInput={setSearch} field={props.searchField} />
-      <Filter mine={mine()} onChoose={choose} />
-      <h2 class="visually-hidden">Sessions</h2>
+      <Filter
+        mine={mine()}
+        onChoose={choose}
+        archived={props.listing.state.archived}
+        onArchived={props.listing.showArchived}
+      />
+      <h2 class="visually-hidden">{props.listing.state.archived ? "Archived sessions" : "Sessions"}</h2>
       <div class="rail-list" data-list>
         <Switch>
           <Match when={!props.listing.state.loaded && props.listing.state.error === null}>
@@ -47,7 +57,7 @@ export function Rail(props: RailProps): JSX.Element {
             </p>
           </Match>
           <Match when={groups().length === 0}>
-            <p class="rail-note">{emptyText(search(), mine(), props.listing.state.sessions.length)}</p>
+            <p class="rail-note">{emptyText(search(), mine(), props.listing.state)}</p>
           </Match>
         </Switch>
         <For each={groups()}>
@@ -125,25 +135,45 @@ function Search(props: {
   );
 }
 
-function Filter(props: { mine: boolean; onChoose(mine: boolean): void }): JSX.Element {
+interface FilterProps {
+  mine: boolean;
+  onChoose(mine: boolean): void;
+  archived: boolean;
+  onArchived(archived: boolean): void;
+}
+
+function Filter(props: FilterProps): JSX.Element {
   return (
     <fieldset class="filter">
-      <legend class="visually-hidden">Whose sessions</legend>
+      <legend class="visually-hidden">Which sessions</legend>
       <button type="button" aria-pressed={props.mine} onClick={() => props.onChoose(true)}>
         Mine
       </button>
       <button type="button" aria-pressed={!props.mine} onClick={() => props.onChoose(false)}>
         Team
       </button>
+      <button
+        type="button"
+        class="filter-archived"
+        aria-pressed={props.archived}
+        title={props.archived ? "Show the sessions at work" : "Show the archived sessions"}
+        onClick={() => props.onArchived(!props.archived)}
+      >
+        <Icon name="archive" size={14} />
+        Archived
+      </button>
     </fieldset>
   );
 }
 
-function emptyText(search: string, mine: boolean, count: number): string {
+function emptyText(search: string, mine: boolean, listing: SessionListState): string {
   if (search.trim() !== "")
     return "Nothing matches. Search looks at title, repository, author and pull request number.";
-  if (mine && count > 0) return "You have none yet. Those of the others are under Team.";
-  return "No sessions yet. The first one starts with a prompt.";
+  if (mine && listing.sessions.length > 0)
+    return `You have none${listing.archived ? " here" : " yet"}. Those of the others are under Team.`;
+  return listing.archived
+    ? "Nothing is archived. A session is archived from the menu beside its title."
+    : "No sessions yet. The first one starts with a prompt.";
 }
 
 function Row(props: { session: SessionSummary; now: number; showName: boolean }): JSX.Element {
@@ -190,6 +220,7 @@ function reasonText(session: SessionSummary, now: number): string {
 
 function RowIcon(props: { session: SessionSummary }): JSX.Element {
   const icon = (): { name: IconName; tone: string; label: string } => {
+    if (props.session.archived === true) return { name: "archive", tone: "is-quiet", label: "archived" };
     if (props.session.activity === "failed") return { name: "cross", tone: "is-error", label: "failed" };
     if (props.session.pullRequestNumber !== undefined)
       return { name: "pull", tone: "is-ok", label: "has a pull request" };

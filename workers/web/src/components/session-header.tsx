@@ -1,27 +1,56 @@
-/** The head of a session: title, where it works, sandbox, people, and on a wide screen the switch of the inspector. */
-import { Icon, keyName, People, SandboxPill, type Session } from "@farhand/session-view";
-import { type JSX, Show } from "solid-js";
+/** The head of a session: title, where it works, sandbox, people, what can be done with it, and the switch of the inspector. */
+import type { UserId } from "@farhand/protocol";
+import {
+  evaluatePermission,
+  Icon,
+  keyName,
+  People,
+  RefusalLine,
+  roleOf,
+  SandboxPill,
+  type Session,
+} from "@farhand/session-view";
+import { createSignal, type JSX, Show } from "solid-js";
 import { RailButton } from "./rail-button.jsx";
+import { SessionMenu } from "./session-menu.jsx";
+import { TitleField } from "./title-field.jsx";
 
 export interface SessionHeaderProps {
   session: Session;
+  me: UserId;
   title: string;
   running: boolean;
   onRail(): void;
   inspector: boolean;
   onInspector(open: boolean): void;
+  onArchive(archived: boolean): void;
+  onDelete(): void;
 }
 
 export function SessionHeader(props: SessionHeaderProps): JSX.Element {
+  const [renaming, setRenaming] = createSignal(false);
   const snapshot = () => props.session.state.snapshot;
+  const mayRename = (): boolean => {
+    const now = snapshot();
+    return now !== null && evaluatePermission(roleOf(now, props.me), "rename");
+  };
   return (
     <header class="session-head">
       <RailButton onRail={props.onRail} />
       <div class="session-title">
-        <h1 title={props.title}>{snapshot() === null ? "Loading…" : props.title}</h1>
+        <TitleField
+          session={props.session}
+          title={snapshot() === null ? "Loading…" : props.title}
+          editable={mayRename()}
+          editing={renaming()}
+          onEditing={setRenaming}
+        />
         <Show when={snapshot()}>
           {(now) => (
             <p class="session-place">
+              <Show when={now().session.archivedAt !== undefined}>
+                <span class="chip is-archived">archived</span>
+              </Show>
               <Icon name="repository" size={13} />
               <span>{now().session.repository}</span>
               <span class="slash">/</span>
@@ -32,12 +61,21 @@ export function SessionHeader(props: SessionHeaderProps): JSX.Element {
             </p>
           )}
         </Show>
+        <RefusalLine session={props.session} place="title" />
       </div>
       <Show when={snapshot()}>
         {(now) => (
           <>
             <SandboxPill sandbox={now().sandbox} running={props.running} />
-            <People participants={now().participants} present={props.session.present()} />
+            <People session={props.session} me={props.me} />
+            <SessionMenu
+              session={now().session}
+              role={roleOf(now(), props.me)}
+              busy={props.running || now().queue.length > 0}
+              onRename={() => setRenaming(true)}
+              onArchive={props.onArchive}
+              onDelete={props.onDelete}
+            />
           </>
         )}
       </Show>

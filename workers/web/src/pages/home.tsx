@@ -7,7 +7,10 @@ import { followLink } from "../router.js";
 import type { SessionListing } from "../session-list.js";
 
 export function Home(props: { listing: SessionListing; onRail(): void }): JSX.Element {
-  const empty = (): boolean => props.listing.state.loaded && props.listing.state.sessions.length === 0;
+  const empty = (): boolean => {
+    const { loaded, archived, sessions } = props.listing.state;
+    return loaded && !archived && sessions.length === 0;
+  };
   return (
     <main class="page home" id="content">
       <h1 class="visually-hidden">Farhand</h1>

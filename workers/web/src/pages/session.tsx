@@ -4,6 +4,8 @@ import {
   artifactOf,
   ConnectionBar,
   Dock,
+  forgetSession,
+  Icon,
   openSession,
   runningTurn,
   type StopReason,
@@ -21,12 +23,13 @@ import {
   Show,
   Switch,
 } from "solid-js";
-import { leaveAccount } from "../account.js";
-import { ApiError, api, socketUrl } from "../api.js";
+import { leaveAccount, messageOf } from "../account.js";
+import { ApiError, api, artifactUrl, socketUrl } from "../api.js";
+import { Confirm } from "../components/confirm.jsx";
 import { Inspector, type InspectorTab, PhoneTabs } from "../components/inspector.jsx";
 import { Problem } from "../components/problem.jsx";
 import { SessionHeader } from "../components/session-header.jsx";
-import { followLink } from "../router.js";
+import { followLink, navigate } from "../router.js";
 import type { SessionListing } from "../session-list.js";
 
 export interface SessionPageProps {
@@ -44,9 +47,28 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
     sessionId: props.sessionId,
     socketUrl: socketUrl(props.sessionId),
     fetchTicket: (signal) => fetchTicket(props.sessionId, signal),
+    fetchHistory: async (before, signal) => api.history(props.sessionId, before, signal),
+    artifactUrl: (artifactId) => artifactUrl(props.sessionId, artifactId),
     storage: localStorage,
     origin: "web",
   });
+  const [deleting, setDeleting] = createSignal(false);
+  const [problem, setProblem] = createSignal<string | null>(null);
+  const archive = async (archived: boolean): Promise<void> => {
+    setProblem(null);
+    try {
+      await api.archive(props.sessionId, { archived });
+      await props.listing.refresh();
+    } catch (error) {
+      setProblem(messageOf(error));
+    }
+  };
+  const remove = async (): Promise<void> => {
+    await api.deleteSession(props.sessionId);
+    forgetSession(props.sessionId, localStorage);
+    props.listing.forget(props.sessionId);
+    navigate("/", "replace");
+  };
   const [tab, setTab] = createSignal<InspectorTab>("changes");
   const snapshot = () => session.state.snapshot;
   const stopped = (): StopReason | undefined => {
@@ -82,7 +104,22 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
   return (
     <Switch>
       <Match when={stopped() === "gone"}>
-        <Closed title="This session does not exist" text="It was removed, or the address is not complete." />
+        <Show
+          when={snapshot()}
+          fallback={
+            <Closed
+              title="This session does not exist"
+              text="It was deleted, or the address is not complete."
+            />
+          }
+        >
+          {(last) => (
+            <Closed
+              title="This session was deleted"
+              text={`An owner has just deleted it. Its branch ${last().session.branch} is at the code host as it was.`}
+            />
+          )}
+        </Show>
       </Match>
       <Match when={stopped() === "forbidden"}>
         <Closed
@@ -94,11 +131,14 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
         <main class="session" id="content" classList={{ "is-inspector-open": props.inspector }}>
           <SessionHeader
             session={session}
+            me={props.user.id}
             title={title()}
             running={running()}
             onRail={props.onRail}
             inspector={props.inspector}
             onInspector={props.onInspector}
+            onArchive={(archived) => void archive(archived)}
+            onDelete={() => setDeleting(true)}
           />
           <PhoneTabs
             tab={props.inspector ? tab() : "chat"}
@@ -108,6 +148,22 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
           />
           <div class="conversation">
             <ConnectionBar session={session} />
+            <Show when={problem()}>
+              {(message) => (
+                <p class="form-error session-problem" role="alert">
+                  <Icon name="alert" />
+                  <span>{message()}</span>
+                  <button
+                    type="button"
+                    class="icon-button"
+                    aria-label="Dismiss"
+                    onClick={() => setProblem(null)}
+                  >
+                    <Icon name="cross" size={14} />
+                  </button>
+                </p>
+              )}
+            </Show>
             <Show when={snapshot()} fallback={<ConversationSkeleton />}>
               <TimelineView session={session} />
             </Show>
@@ -116,16 +172,27 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
               me={props.user}
               models={props.configuration.models}
               storage={localStorage}
+              onUnarchive={() => void archive(false)}
             />
           </div>
           <Inspector
             session={session}
+            me={props.user.id}
             files={files()}
             running={running()}
             tab={tab()}
             onTab={setTab}
             onClose={() => props.onInspector(false)}
           />
+          <Show when={deleting()}>
+            <Confirm
+              title="Delete this session?"
+              text="Its conversation, outputs, snapshots and sandbox are removed for everybody and for good. The branch and the pull request stay at the code host."
+              action="Delete"
+              onConfirm={remove}
+              onClose={() => setDeleting(false)}
+            />
+          </Show>
         </main>
       </Match>
     </Switch>
