@@ -8,6 +8,7 @@
 )]
 
 mod opencode;
+mod opencode_faults;
 mod scripted;
 mod steer;
 mod support;

@@ -29,6 +29,9 @@ pub(crate) enum ClientError {
     /// The event stream broke or fell silent.
     #[error("OpenCode's event stream {0}")]
     Stream(&'static str),
+    /// It runs and does nothing.
+    #[error("OpenCode does not react any more")]
+    Silent,
 }
 
 /// Where an OpenCode server is and how to speak to it.
@@ -166,14 +169,31 @@ impl Client {
         self.call(Method::POST, &format!("/session/{id}/abort"), None).await.map(drop)
     }
 
-    /// Refuses what OpenCode wants to ask a human: there is nobody to answer.
-    pub(super) async fn refuse(&self, request: &Refusal) -> Result<(), ClientError> {
-        let (path, body) = match request {
-            Refusal::Permission(id) => {
+    /// What waits for a human's answer, in all sessions.
+    pub(super) async fn questions(&self) -> Result<Vec<Question>, ClientError> {
+        #[derive(Deserialize)]
+        struct Asked {
+            id: String,
+            permission: Option<String>,
+        }
+        let permissions: Vec<Asked> = self.call(Method::GET, "/permission", None).await?.json().await?;
+        let questions: Vec<Asked> = self.call(Method::GET, "/question", None).await?.json().await?;
+        let permissions = permissions
+            .into_iter()
+            .map(|asked| Question::Permission { id: asked.id, permission: asked.permission });
+        Ok(permissions
+            .chain(questions.into_iter().map(|asked| Question::Question { id: asked.id }))
+            .collect())
+    }
+
+    /// Answers no.
+    pub(super) async fn refuse(&self, question: &Question) -> Result<(), ClientError> {
+        let (path, body) = match question {
+            Question::Permission { id, .. } => {
                 let message = "Not allowed in this sandbox.";
                 (format!("/permission/{id}/reply"), Some(json!({ "reply": "reject", "message": message })))
             }
-            Refusal::Question(id) => (format!("/question/{id}/reject"), None),
+            Question::Question { id } => (format!("/question/{id}/reject"), None),
         };
         self.call(Method::POST, &path, body.as_ref()).await.map(drop)
     }
@@ -207,7 +227,9 @@ impl Client {
 
 /// Something that OpenCode asks a human.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Permission(String),
-    Question(String),
+pub(super) enum Question {
+    /// May it do this?
+    Permission { id: String, permission: Option<String> },
+    /// Which of these?
+    Question { id: String },
 }

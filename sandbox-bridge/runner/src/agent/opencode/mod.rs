@@ -3,10 +3,12 @@
 //! The session's id is kept in the home folder, which is part of every snapshot, so that a restored sandbox goes on with the same
 //! conversation. A server that died is started again for the next turn. Made by `worker`.
 
+mod catch_up;
 mod client;
 mod config;
 mod drive;
 mod progress;
+mod prompt;
 mod server;
 mod steering;
 mod stream;

@@ -8,7 +8,7 @@ use super::config;
 use super::warm::WarmModel;
 use crate::environment::Environment;
 use crate::random;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use protocol::runner::RunnerConfiguration;
 use std::collections::VecDeque;
@@ -54,6 +54,8 @@ type Log = Arc<Mutex<VecDeque<String>>>;
 /// A running OpenCode.
 pub(super) struct Server {
     child: Child,
+    /// Also after its end.
+    pid: Option<u32>,
     log: Log,
     pub(super) client: Client,
     pub(super) version: String,
@@ -78,7 +80,8 @@ impl Server {
         }
         let client = Client::new(port, &password, &environment.workspace)
             .map_err(|error| StartError::NotReady(error.to_string()))?;
-        let mut server = Self { child, log, client, version: String::new() };
+        let pid = child.id();
+        let mut server = Self { child, pid, log, client, version: String::new() };
         let ready = timeout(READY_MAX, server.become_ready()).await;
         match ready.unwrap_or_else(|_| Err(format!("nothing within {} s", READY_MAX.as_secs()))) {
             Ok(version) => server.version = version,
@@ -116,6 +119,16 @@ impl Server {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// How it ended, if it has, with the last lines that it wrote.
+    pub(super) fn obituary(&mut self) -> Option<String> {
+        let status = match self.child.try_wait() {
+            Ok(None) => return None,
+            Ok(Some(status)) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        Some(format!("OpenCode ended ({status}){}", self.last_words()))
+    }
+
     /// The last lines it wrote, for the reason of a failure.
     pub(super) fn last_words(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,11 +136,31 @@ impl Server {
         if lines.is_empty() { String::new() } else { format!("; its last words: {}", lines.join(" | ")) }
     }
 
-    /// Asks it to end, then makes it.
+    /// Asks it to end, then makes it, and ends the commands of the agent that it leaves behind.
     pub(super) async fn stop(&mut self) {
         self.signal(Signal::SIGTERM);
-        // What remains is killed with the handle.
-        let _ = timeout(GRACE, self.child.wait()).await;
+        if timeout(GRACE, self.child.wait()).await.is_err() {
+            self.signal(Signal::SIGKILL);
+            // An error would mean that it has been waited for.
+            let _ = self.child.wait().await;
+        }
+        self.kill_leftovers();
+    }
+
+    /// Commands run in groups of their own, but OpenCode marks their environment.
+    fn kill_leftovers(&self) {
+        let Some(pid) = self.pid else { return };
+        let mark = format!("OPENCODE_PID={pid}");
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
+            let Ok(environment) = std::fs::read(entry.path().join("environ")) else { continue };
+            if environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
+                // It may have ended this moment.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
     }
 
     fn signal(&self, signal: Signal) {

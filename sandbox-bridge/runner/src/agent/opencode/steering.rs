@@ -5,7 +5,7 @@
 
 use super::client::{Client, ClientError};
 use super::config::Model;
-use super::drive::message_id;
+use super::prompt::message_id;
 use super::view::TurnView;
 use crate::steer::Steer;
 use futures::FutureExt;

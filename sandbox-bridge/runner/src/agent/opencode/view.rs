@@ -21,6 +21,8 @@ pub(super) struct TurnView {
     prose: BTreeMap<String, ProseKind>,
     /// Pieces of which some deltas were missed: their final text brings the rest.
     incomplete: BTreeSet<String>,
+    /// While events come from the history: pieces that begin there may have had deltas already.
+    catching_up: bool,
 }
 
 impl TurnView {
@@ -33,6 +35,7 @@ impl TurnView {
             assistants: BTreeMap::new(),
             prose: BTreeMap::new(),
             incomplete: BTreeSet::new(),
+            catching_up: false,
         }
     }
 
@@ -113,9 +116,11 @@ impl TurnView {
     }
 
     async fn apply_prose(&mut self, part: Part, kind: ProseKind, output: &mut Output) {
-        self.prose.insert(part.id.clone(), kind);
+        let new = self.prose.insert(part.id.clone(), kind).is_none();
         if part.time.end.is_some() {
             self.incomplete.remove(&part.id);
+        } else if new && self.catching_up {
+            self.incomplete.insert(part.id.clone());
         }
         if !part.text.is_empty() {
             output.finish_prose(&part.id, kind, &part.text).await;
@@ -135,6 +140,16 @@ impl TurnView {
     /// The stream was interrupted: deltas of every piece may be missing.
     pub(super) fn miss_deltas(&mut self) {
         self.incomplete.extend(self.prose.keys().cloned());
+    }
+
+    /// What is applied from here on was missing in the stream.
+    pub(super) fn begin_catch_up(&mut self) {
+        self.catching_up = true;
+    }
+
+    /// What is applied from here on is of the stream.
+    pub(super) fn end_catch_up(&mut self) {
+        self.catching_up = false;
     }
 
     /// The newest message of the model, when it is complete.

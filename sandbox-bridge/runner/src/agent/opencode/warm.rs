@@ -56,7 +56,7 @@ impl WarmModel {
 async fn ask(client: &Client) -> Result<(), super::client::ClientError> {
     let session = client.create_session("Warm-up").await?;
     let model = Model { provider: WARM_PROVIDER.to_owned(), name: WARM_MODEL.to_owned() };
-    client.prompt(&session, &super::drive::message_id(), &model, &["Answer with one word."]).await?;
+    client.prompt(&session, &super::prompt::message_id(), &model, &["Answer with one word."]).await?;
     sleep(Duration::from_millis(500)).await;
     while client.is_busy(&session).await? {
         sleep(Duration::from_millis(100)).await;

@@ -2,6 +2,7 @@
 
 pub(crate) mod bridge;
 pub(crate) mod model;
+pub(crate) mod opencode;
 
 use bridge::FakeBridge;
 use protocol::id::{CommandId, PromptId, RepositoryId, SessionId, TurnId};
