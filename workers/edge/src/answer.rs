@@ -2,7 +2,7 @@
 
 use protocol::error::{ErrorBody, ErrorCode};
 use serde::Serialize;
-use worker::{Headers, Response, ResponseBuilder, console_error};
+use worker::{Headers, Response, ResponseBody, ResponseBuilder, console_error};
 
 /// No answer of the API may be kept, sniffed, framed, or run as a page.
 const HEADERS: [(&str, &str); 4] = [
@@ -10,6 +10,13 @@ const HEADERS: [(&str, &str); 4] = [
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
     ("referrer-policy", "no-referrer"),
     ("x-content-type-options", "nosniff"),
+];
+
+/// What text carries over and above [`HEADERS`].
+const TEXT_HEADERS: [(&str, &str); 3] = [
+    ("content-disposition", "inline"),
+    ("content-security-policy", "sandbox; default-src 'none'; frame-ancestors 'none'"),
+    ("content-type", "text/plain; charset=utf-8"),
 ];
 
 /// What a handler gives.
@@ -37,6 +44,15 @@ pub(crate) fn forward(response: Response) -> Answer {
     let status = response.status_code();
     let (_, body) = response.into_parts();
     Ok(ResponseBuilder::new().with_status(status).with_headers(headers).body(body))
+}
+
+/// Text of an agent's making: shown as it is, and never a page of ours, whatever is in it.
+pub(crate) fn plain_text(body: ResponseBody) -> Answer {
+    let headers = headers().or_internal("setting headers")?;
+    for (name, value) in TEXT_HEADERS {
+        headers.set(name, value).or_internal("setting headers")?;
+    }
+    Ok(ResponseBuilder::new().with_headers(headers).body(body))
 }
 
 fn headers() -> worker::Result<Headers> {

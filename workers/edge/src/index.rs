@@ -27,6 +27,15 @@ pub(crate) struct NewSession<'a> {
     pub(crate) activity: &'static str,
 }
 
+/// Which sessions a list has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shelf {
+    /// Those that take prompts.
+    Current,
+    /// Those that do not.
+    Archived,
+}
+
 impl Index {
     /// Opens it.
     pub(crate) fn new(env: &Env) -> Result<Self, ErrorBody> {
@@ -78,10 +87,16 @@ impl Index {
         self.run(SQL, &values).await
     }
 
+    /// Takes a session off the lists.
+    pub(crate) async fn remove_session(&self, session_id: &SessionId) -> Result<(), ErrorBody> {
+        self.run("DELETE FROM sessions WHERE session_id = ?1", &[text(session_id.as_str())]).await
+    }
+
     /// Sessions by their last activity, newest first. A page ends with all sessions of its last moment, so that the next page,
     /// which begins before that moment, misses none.
     pub(crate) async fn list_sessions(
         &self,
+        shelf: Shelf,
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<SessionList, ErrorBody> {
@@ -89,14 +104,19 @@ impl Index {
                 created_by_name AS createdByName, created_at AS createdAt, updated_at AS updatedAt, activity,
                 pull_request_number AS pullRequestNumber, additions, deletions
             FROM sessions
-            WHERE updated_at < ?1 AND updated_at >= coalesce(
-                (SELECT updated_at FROM sessions WHERE updated_at < ?1 ORDER BY updated_at DESC LIMIT 1 OFFSET ?2 - 1), 0)
+            WHERE archived = ?3 AND updated_at < ?1 AND updated_at >= coalesce(
+                (SELECT updated_at FROM sessions WHERE archived = ?3 AND updated_at < ?1
+                    ORDER BY updated_at DESC LIMIT 1 OFFSET ?2 - 1), 0)
             ORDER BY updated_at DESC, session_id";
         let before = before.map_or(JsValue::from_f64(f64::MAX), |before| number(before.0));
-        let statement =
-            self.0.prepare(SQL).bind(&[before, number(u64::from(limit))]).or_internal("binding values")?;
+        let archived = shelf == Shelf::Archived;
+        let values = [before, number(u64::from(limit)), number(u64::from(archived))];
+        let statement = self.0.prepare(SQL).bind(&values).or_internal("binding values")?;
         let result = statement.all().await.or_unavailable("the session index")?;
-        let sessions: Vec<SessionSummary> = result.results().or_internal("reading the session index")?;
+        let mut sessions: Vec<SessionSummary> = result.results().or_internal("reading the session index")?;
+        for session in &mut sessions {
+            session.archived = archived;
+        }
         Ok(SessionList { sessions })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The router matches requests against it, and the tests generate their matrices from it, so that a new route is covered by itself.
 
-use protocol::id::SessionId;
+use protocol::id::{ArtifactId, SessionId};
 use serde::Serialize;
 
 /// What a request asks for.
@@ -39,8 +39,16 @@ pub enum Route {
 pub enum SessionRoute {
     /// Its state without its timeline.
     Status,
+    /// A page of what its snapshot leaves out.
+    History,
+    /// The whole text of an artifact.
+    Artifact,
     /// Takes a prompt.
     Message,
+    /// Is archived, or taken up again.
+    Archived,
+    /// Is removed for good.
+    Delete,
     /// A ticket for its WebSocket.
     Ticket,
     /// Its WebSocket.
@@ -76,7 +84,7 @@ pub enum Access {
 pub struct Entry {
     /// HTTP method, in capitals.
     pub method: &'static str,
-    /// Path, with `{id}` for a session's id.
+    /// Path, with `{id}` for a session's id and `{artifact_id}` for that of an artifact.
     pub path: &'static str,
     /// Who may ask.
     pub access: Access,
@@ -104,7 +112,11 @@ pub const TABLE: &[Entry] = &[
     entry("POST", "/api/sessions", Access::User, Route::CreateSession),
     entry("GET", "/api/sessions", Access::User, Route::Sessions),
     of_session("GET", "/api/sessions/{id}/status", Access::User, SessionRoute::Status),
+    of_session("GET", "/api/sessions/{id}/history", Access::User, SessionRoute::History),
+    of_session("GET", "/api/sessions/{id}/artifacts/{artifact_id}", Access::User, SessionRoute::Artifact),
     of_session("POST", "/api/sessions/{id}/message", Access::User, SessionRoute::Message),
+    of_session("PUT", "/api/sessions/{id}/archived", Access::User, SessionRoute::Archived),
+    of_session("DELETE", "/api/sessions/{id}", Access::User, SessionRoute::Delete),
     of_session("POST", "/api/sessions/{id}/ticket", Access::User, SessionRoute::Ticket),
     of_session("GET", "/api/sessions/{id}/socket", Access::Ticket, SessionRoute::Socket),
     of_session("POST", "/api/bridge/sessions/{id}/attached", Access::Bridge, SessionRoute::Attached),
@@ -122,11 +134,20 @@ pub const TEST_TABLE: &[Entry] = &[
     of_session("GET", "/api/test/sessions/{id}/panic", Access::Public, SessionRoute::TestPanic),
 ];
 
+/// What a path says in the places of its pattern's variables; a pattern without them leaves both empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variables {
+    /// `{id}`.
+    pub session_id: Option<SessionId>,
+    /// `{artifact_id}`.
+    pub artifact_id: Option<ArtifactId>,
+}
+
 /// What the table has for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// This.
-    Route(Access, Route, Option<SessionId>),
+    Route(Access, Route, Variables),
     /// The path, but with these methods only.
     OtherMethods(Vec<&'static str>),
     /// Nothing.
@@ -138,28 +159,29 @@ pub enum Found {
 pub fn find(tables: &[&[Entry]], method: &str, path: &str) -> Found {
     let mut others = Vec::new();
     for entry in tables.iter().copied().flatten() {
-        let Some(id) = match_path(entry.path, path) else { continue };
+        let Some(variables) = match_path(entry.path, path) else { continue };
         if entry.method == method {
-            return Found::Route(entry.access, entry.route, id);
+            return Found::Route(entry.access, entry.route, variables);
         }
         others.push(entry.method);
     }
     if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
 }
 
-/// Whether `path` is of the form `pattern`, and the session's id in it.
-fn match_path(pattern: &str, path: &str) -> Option<Option<SessionId>> {
-    let mut id = None;
+/// Whether `path` is of the form `pattern`, and the variables in it.
+fn match_path(pattern: &str, path: &str) -> Option<Variables> {
+    let mut variables = Variables::default();
     let mut parts = path.split('/');
     for expected in pattern.split('/') {
         let part = parts.next()?;
-        if expected == "{id}" {
-            id = Some(SessionId::parse(part).ok()?);
-        } else if expected != part {
-            return None;
+        match expected {
+            "{id}" => variables.session_id = Some(SessionId::parse(part).ok()?),
+            "{artifact_id}" => variables.artifact_id = Some(ArtifactId::parse(part).ok()?),
+            literal if literal == part => {}
+            _ => return None,
         }
     }
-    parts.next().is_none().then_some(id)
+    parts.next().is_none().then_some(variables)
 }
 
 #[cfg(test)]
@@ -169,13 +191,20 @@ mod tests {
     #[test]
     fn every_row_is_found_by_its_own_request_and_only_once() {
         for entry in TABLE {
-            let id = entry.path.contains("{id}").then(|| SessionId::parse("ses_1").unwrap());
-            let path = entry.path.replace("{id}", "ses_1");
+            let variables = Variables {
+                session_id: entry.path.contains("{id}").then(|| SessionId::parse("ses_1").unwrap()),
+                artifact_id: entry
+                    .path
+                    .contains("{artifact_id}")
+                    .then(|| ArtifactId::parse("art_1").unwrap()),
+            };
+            let path = entry.path.replace("{id}", "ses_1").replace("{artifact_id}", "art_1");
             assert_eq!(
                 find(&[TABLE], entry.method, &path),
-                Found::Route(entry.access, entry.route, id),
+                Found::Route(entry.access, entry.route, variables),
                 "{path}"
             );
+            assert!(!path.contains('{'), "{path} has a variable that nothing reads");
             assert_eq!(
                 TABLE.iter().filter(|other| (other.method, other.path) == (entry.method, entry.path)).count(),
                 1
@@ -187,6 +216,8 @@ mod tests {
     fn other_methods_are_named() {
         assert_eq!(find(&[TABLE], "DELETE", "/api/sessions"), Found::OtherMethods(vec!["POST", "GET"]));
         assert_eq!(find(&[TABLE], "get", "/api/me"), Found::OtherMethods(vec!["GET"]));
+        assert_eq!(find(&[TABLE], "GET", "/api/sessions/ses_1"), Found::OtherMethods(vec!["DELETE"]));
+        assert_eq!(find(&[TABLE], "POST", "/api/sessions/ses_1/archived"), Found::OtherMethods(vec!["PUT"]));
     }
 
     #[test]
@@ -199,8 +230,13 @@ mod tests {
             "//api/health",
             "/API/health",
             "/api/sessions/",
-            "/api/sessions/ses_1",
+            "/api/sessions/ses_1/",
             "/api/sessions/trn_1/status",
+            "/api/sessions/ses_1/artifacts",
+            "/api/sessions/ses_1/artifacts/",
+            "/api/sessions/ses_1/artifacts/itm_1",
+            "/api/sessions/ses_1/artifacts/art_1/x",
+            "/api/sessions/ses_1/artifacts/../status",
             "/api/sessions/../status",
             "/api/sessions//status",
             "/sessions",
@@ -213,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_changes_something_is_a_get() {
+    fn what_bridges_report_is_a_post() {
         for entry in TABLE.iter().filter(|entry| entry.access == Access::Bridge) {
             assert_eq!(entry.method, "POST");
         }

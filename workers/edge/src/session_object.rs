@@ -5,11 +5,17 @@ use protocol::error::ErrorBody;
 use protocol::id::SessionId;
 use serde::Serialize;
 use session::call::{BINDING, Call, SOCKET_HEADER, SocketCall, encode_header, object_name};
-use worker::{Env, Headers, Method, Request, RequestInit, Response};
+use worker::{Env, Headers, Method, Request, RequestInit, RequestRedirect, Response};
 
 /// Calls without a body.
 pub(crate) async fn get(env: &Env, id: &SessionId, call: Call) -> Answer {
-    send(env, id, call, &RequestInit::new()).await
+    send(env, id, &call.url(), &mut RequestInit::new()).await
+}
+
+/// Calls with one parameter, whose value needs no escapes: a number or an id.
+pub(crate) async fn get_with(env: &Env, id: &SessionId, call: Call, parameter: (&str, &str)) -> Answer {
+    let (name, value) = parameter;
+    send(env, id, &format!("{}?{name}={value}", call.url()), &mut RequestInit::new()).await
 }
 
 /// Calls with a value as body.
@@ -26,7 +32,7 @@ pub(crate) async fn post_text(env: &Env, id: &SessionId, call: Call, body: &str)
     init.with_method(Method::from(call.method().to_owned()))
         .with_headers(headers)
         .with_body(Some(body.into()));
-    send(env, id, call, &init).await
+    send(env, id, &call.url(), &mut init).await
 }
 
 /// Asks for a WebSocket.
@@ -37,11 +43,13 @@ pub(crate) async fn connect(env: &Env, id: &SessionId, socket: &SocketCall) -> A
     }
     let mut init = RequestInit::new();
     init.with_headers(headers);
-    send(env, id, Call::Socket, &init).await
+    send(env, id, &Call::Socket.url(), &mut init).await
 }
 
-async fn send(env: &Env, id: &SessionId, call: Call, init: &RequestInit) -> Result<Response, ErrorBody> {
-    let request = Request::new_with_init(&call.url(), init).or_internal("building a call")?;
+async fn send(env: &Env, id: &SessionId, url: &str, init: &mut RequestInit) -> Result<Response, ErrorBody> {
+    // An object's redirection is a word to the edge, not one that the platform is to follow.
+    init.with_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_init(url, init).or_internal("building a call")?;
     let object = env
         .durable_object(BINDING)
         .and_then(|namespace| namespace.get_by_name(&object_name(id)))

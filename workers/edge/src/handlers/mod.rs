@@ -1,5 +1,6 @@
 //! One function per route, and what happens before any of them: find the route, check who asks, read the body.
 
+mod artifacts;
 mod bridge;
 mod guard;
 mod pages;
@@ -11,11 +12,10 @@ mod test_routes;
 
 use crate::answer::{Answer, json, not_found};
 use crate::context::Context;
-use crate::route::{Found, Route, SessionRoute, TABLE, TEST_TABLE, find};
+use crate::route::{Found, Route, SessionRoute, TABLE, TEST_TABLE, Variables, find};
 use guard::Admitted;
 use protocol::PROTOCOL_VERSION;
 use protocol::error::{ErrorBody, ErrorCode};
-use protocol::id::SessionId;
 use serde::Serialize;
 use session::call::Call;
 use worker::{Env, Request};
@@ -24,8 +24,8 @@ use worker::{Env, Request};
 pub(crate) async fn handle(mut request: Request, env: Env) -> Answer {
     let has_test_routes = env.var("TEST_ROUTES").is_ok_and(|value| value.to_string() == "1");
     let tables: &[_] = if has_test_routes { &[TABLE, TEST_TABLE] } else { &[TABLE] };
-    let (access, route, id) = match find(tables, request.method().as_ref(), &request.path()) {
-        Found::Route(access, route, id) => (access, route, id),
+    let (access, route, variables) = match find(tables, request.method().as_ref(), &request.path()) {
+        Found::Route(access, route, variables) => (access, route, variables),
         Found::OtherMethods(methods) => {
             let message = format!("this path answers {} only", methods.join(", "));
             return Err(ErrorBody::new(ErrorCode::MethodNotAllowed, message));
@@ -49,9 +49,7 @@ pub(crate) async fn handle(mut request: Request, env: Env) -> Answer {
         Route::Page => Err(not_found()),
         Route::TestRoutes => json(200, &TABLE),
         Route::TestPanic => test_routes::panic(),
-        Route::Session(route) => {
-            handle_session(&context, &request, &admitted, route, &id.ok_or_else(not_found)?).await
-        }
+        Route::Session(route) => handle_session(&context, &request, &admitted, route, &variables).await,
     }
 }
 
@@ -60,11 +58,18 @@ async fn handle_session(
     request: &Request,
     admitted: &Admitted,
     route: SessionRoute,
-    id: &SessionId,
+    variables: &Variables,
 ) -> Answer {
+    let id = variables.session_id.as_ref().ok_or_else(not_found)?;
     match route {
         SessionRoute::Status => sessions::status(context, id).await,
+        SessionRoute::History => sessions::history(context, id).await,
+        SessionRoute::Artifact => {
+            artifacts::text(context, id, variables.artifact_id.as_ref().ok_or_else(not_found)?).await
+        }
         SessionRoute::Message => sessions::message(context, admitted, id).await,
+        SessionRoute::Archived => sessions::archive(context, admitted, id).await,
+        SessionRoute::Delete => sessions::delete(context, admitted, id).await,
         SessionRoute::Ticket => socket::ticket(context, admitted, id).await,
         SessionRoute::Socket => socket::connect(context, request, id).await,
         SessionRoute::Attached => bridge::report(context, admitted, id, Call::Attached).await,

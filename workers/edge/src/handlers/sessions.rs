@@ -1,20 +1,20 @@
-//! Starting, listing, asking and prompting sessions. What a session does with it is its object's business.
+//! Starting, listing, asking, prompting, archiving and removing sessions. What a session does with it is its object's business.
 
 use super::guard::Admitted;
 use super::repositories::code_host;
 use crate::answer::{Answer, OrInternal as _, forward, json, log};
 use crate::body::parse;
 use crate::context::{Context, random};
-use crate::index::{Index, NewSession};
+use crate::index::{Index, NewSession, Shelf};
 use crate::session_object;
-use protocol::client::{CreateSessionRequest, CreateSessionResponse, PromptRequest};
+use protocol::client::{ArchiveRequest, CreateSessionRequest, CreateSessionResponse, PromptRequest};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::SessionId;
 use protocol::limit::PROMPT_BYTES_MAX;
 use protocol::sign::sha256_hex;
 use protocol::time::Timestamp;
 use protocol::timeline::User;
-use session::call::{Call, CreateCall, MessageCall};
+use session::call::{ArchiveCall, Call, CreateCall, DeleteCall, MessageCall};
 
 /// Sessions on a page where the client does not say.
 const PAGE_LENGTH: u32 = 50;
@@ -82,12 +82,51 @@ pub(super) async fn list(context: &Context) -> Answer {
         u32::try_from(limit).ok().filter(|limit| (1..=PAGE_LENGTH_MAX).contains(limit)).ok_or_else(|| {
             ErrorBody::new(ErrorCode::BadRequest, format!("`limit` must be from 1 to {PAGE_LENGTH_MAX}"))
         })?;
-    json(200, &Index::new(&context.env)?.list_sessions(before, limit).await?)
+    let shelf = match context.query("archived").as_deref() {
+        None | Some("false") => Shelf::Current,
+        Some("true") => Shelf::Archived,
+        Some(_) => {
+            let message = "`archived` must be true or false; leave it out for sessions that are not archived";
+            return Err(ErrorBody::new(ErrorCode::BadRequest, message));
+        }
+    };
+    json(200, &Index::new(&context.env)?.list_sessions(shelf, before, limit).await?)
 }
 
 /// A session's state.
 pub(super) async fn status(context: &Context, id: &SessionId) -> Answer {
     forward(session_object::get(&context.env, id, Call::Status).await?)
+}
+
+/// A page of what a session's snapshot leaves out.
+pub(super) async fn history(context: &Context, id: &SessionId) -> Answer {
+    let before = number(context, "before")?.ok_or_else(|| {
+        let message =
+            "say `?before=` with the value of `earlier` in the snapshot or in the page after this one";
+        ErrorBody::new(ErrorCode::BadRequest, message)
+    })?;
+    let before = before.to_string();
+    forward(session_object::get_with(&context.env, id, Call::History, ("before", &before)).await?)
+}
+
+/// Archives a session, or takes it up again.
+pub(super) async fn archive(context: &Context, admitted: &Admitted, id: &SessionId) -> Answer {
+    let ArchiveRequest { archived } = parse(&admitted.body)?;
+    let call = ArchiveCall { by: admitted.principal()?.user.id.clone(), archived };
+    forward(session_object::post(&context.env, id, Call::Archive, &call).await?)
+}
+
+/// Removes a session for good. Its object takes its row off the lists too; here it is done at once, so that the next list is right.
+pub(super) async fn delete(context: &Context, admitted: &Admitted, id: &SessionId) -> Answer {
+    let call = DeleteCall { by: admitted.principal()?.user.id.clone() };
+    let answer = session_object::post(&context.env, id, Call::Delete, &call).await?;
+    // A row without a session is of no use to anybody, so a repeat clears up too.
+    if matches!(answer.status_code(), 200 | 404)
+        && let Err(error) = Index::new(&context.env)?.remove_session(id).await
+    {
+        log("taking a removed session off the lists", &format!("{id}: {error}"));
+    }
+    forward(answer)
 }
 
 /// A prompt for a session.
@@ -124,7 +163,7 @@ fn check_prompt(context: &Context, prompt: &PromptRequest) -> Result<(), ErrorBo
 fn number(context: &Context, name: &str) -> Result<Option<u64>, ErrorBody> {
     let Some(text) = context.query(name) else { return Ok(None) };
     let number = text.parse::<u64>().ok().filter(|number| *number < 1 << 53);
-    number
-        .map(Some)
-        .ok_or_else(|| ErrorBody::new(ErrorCode::BadRequest, format!("`{name}` must be a whole number")))
+    number.map(Some).ok_or_else(|| {
+        ErrorBody::new(ErrorCode::BadRequest, format!("`{name}` must be a whole number below 2^53"))
+    })
 }
