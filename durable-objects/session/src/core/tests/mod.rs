@@ -4,6 +4,8 @@
 mod cases;
 mod faults;
 pub(crate) mod model;
+mod people;
+mod sandboxes;
 
 use super::*;
 use protocol::bridge::{EventBatch, RunnerAttached, SandboxEnded};

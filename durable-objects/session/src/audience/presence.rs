@@ -1,0 +1,155 @@
+//! Who is looking, told as differences: a user with three windows is there once, and one who only reloads was never away.
+
+use protocol::id::UserId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Connections by user, and what viewers were told of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    connections: BTreeMap<UserId, u32>,
+    /// Users that came or went since the last difference, and whether they had been announced.
+    changed: BTreeMap<UserId, bool>,
+}
+
+/// The difference to what viewers know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceChange {
+    /// Users that were not looking before.
+    pub joined: Vec<UserId>,
+    /// Users that no connection is left of.
+    pub left: Vec<UserId>,
+}
+
+impl Presence {
+    /// The connections that there were before; viewers know of them.
+    #[must_use]
+    pub fn of(users: impl IntoIterator<Item = UserId>) -> Self {
+        let mut presence = Self::default();
+        for user in users {
+            *presence.connections.entry(user).or_default() += 1;
+        }
+        presence
+    }
+
+    /// One more connection.
+    pub fn join(&mut self, user: UserId) {
+        let count = self.connections.entry(user.clone()).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.changed.entry(user).or_insert(false);
+        }
+    }
+
+    /// One connection less.
+    pub fn leave(&mut self, user: &UserId) {
+        let Some(count) = self.connections.get_mut(user) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.connections.remove(user);
+            self.changed.entry(user.clone()).or_insert(true);
+        }
+    }
+
+    /// One connection less, of which nothing was known: it was there before all that is remembered.
+    pub fn miss(&mut self, user: UserId) {
+        if !self.connections.contains_key(&user) {
+            self.changed.entry(user).or_insert(true);
+        }
+    }
+
+    /// Everyone with a connection.
+    pub fn users(&self) -> impl Iterator<Item = &UserId> {
+        self.connections.keys()
+    }
+
+    /// What viewers are to be told; `None` when nothing is new.
+    pub fn take_change(&mut self) -> Option<PresenceChange> {
+        let mut joined = BTreeSet::new();
+        let mut left = BTreeSet::new();
+        for (user, was_there) in std::mem::take(&mut self.changed) {
+            match (was_there, self.connections.contains_key(&user)) {
+                (false, true) => joined.insert(user),
+                (true, false) => left.insert(user),
+                (false, false) | (true, true) => false,
+            };
+        }
+        if joined.is_empty() && left.is_empty() {
+            return None;
+        }
+        Some(PresenceChange { joined: joined.into_iter().collect(), left: left.into_iter().collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn user(number: u8) -> UserId {
+        UserId::parse(&format!("usr_{number}")).unwrap()
+    }
+
+    #[test]
+    fn a_user_is_there_once_however_many_windows() {
+        let mut presence = Presence::of([user(1), user(1)]);
+        presence.join(user(2));
+        presence.join(user(2));
+        presence.leave(&user(1));
+        assert_eq!(presence.take_change(), Some(PresenceChange { joined: vec![user(2)], left: Vec::new() }));
+        presence.leave(&user(1));
+        presence.leave(&user(1));
+        assert_eq!(presence.take_change(), Some(PresenceChange { joined: Vec::new(), left: vec![user(1)] }));
+        assert_eq!(presence.take_change(), None);
+    }
+
+    #[test]
+    fn a_reload_is_no_news() {
+        let mut presence = Presence::of([user(1)]);
+        presence.leave(&user(1));
+        presence.join(user(1));
+        presence.join(user(2));
+        presence.leave(&user(2));
+        assert_eq!(presence.take_change(), None);
+    }
+
+    #[test]
+    fn who_left_while_nobody_looked_is_told() {
+        let mut presence = Presence::of([user(1)]);
+        presence.miss(user(1));
+        assert_eq!(presence.take_change(), None, "another window is open");
+        presence.miss(user(2));
+        assert_eq!(presence.take_change(), Some(PresenceChange { joined: Vec::new(), left: vec![user(2)] }));
+    }
+
+    proptest! {
+        #[test]
+        fn differences_add_up_to_what_is(acts in prop::collection::vec((0..4u8, 0..3u8), 0..60)) {
+            let mut presence = Presence::default();
+            let mut counts = [0u32; 4];
+            let mut told = BTreeSet::new();
+            for (who, what) in acts {
+                match what {
+                    0 => {
+                        presence.join(user(who));
+                        counts[usize::from(who)] += 1;
+                    }
+                    1 => {
+                        presence.leave(&user(who));
+                        counts[usize::from(who)] = counts[usize::from(who)].saturating_sub(1);
+                    }
+                    _ => if let Some(change) = presence.take_change() {
+                        for left in &change.left {
+                            prop_assert!(told.remove(left));
+                        }
+                        for joined in change.joined {
+                            prop_assert!(told.insert(joined));
+                        }
+                        prop_assert!(told.iter().eq(presence.users()));
+                    }
+                }
+                let present = (0..4u8).filter(|who| counts[usize::from(*who)] > 0).map(user);
+                prop_assert!(present.eq(presence.users().cloned()));
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Sandboxes that come and go: idleness, the end of a life, what the next one starts from, and what its agent is told.
+
+use super::*;
+use expect_test::{Expect, expect};
+
+const HOUR_MS: u64 = 3_600_000;
+
+fn check(effects: &[Effect], expected: &Expect) {
+    expected.assert_eq(&render(effects));
+}
+
+/// A session whose prompt `number` has run to its end in a sandbox that was saved.
+fn run(rig: &mut Rig, number: usize) {
+    rig.prompt(number);
+    if rig.session.turn.is_none() {
+        rig.boot();
+    }
+    rig.receive();
+    rig.end_turn(None);
+    rig.finish_snapshot(WorkOutcome::Done);
+}
+
+fn source(rig: &Rig) -> Option<SnapshotId> {
+    rig.session.sandbox.as_ref().unwrap().source.clone()
+}
+
+fn creation(rig: &Rig) -> Work {
+    let source = protocol::bridge::SandboxSource::Base;
+    Work::CreateSandbox { sandbox_id: rig.sandbox(), generation: rig.session.generation, source }
+}
+
+#[test]
+fn a_sandbox_with_nothing_to_do_is_stopped_and_restored() {
+    let mut rig = Rig::new().0;
+    run(&mut rig, 1);
+    assert_eq!(rig.wait(599_999), []);
+    check(
+        &rig.wait(1),
+        &expect![[r#"
+        - create_sandbox
+        + terminate_sandbox
+        #13 sandbox stopped, with snapshot
+        = Done
+    "#]],
+    );
+    rig.prompt(2);
+    assert_eq!(source(&rig), rig.session.snapshots.first().map(|saved| saved.snapshot_id.clone()));
+    let lines = render(&rig.boot());
+    assert!(lines.contains("restored from the snapshot"), "{lines}");
+    assert_eq!(rig.session.turn.as_ref().unwrap().digest_turns, 0);
+}
+
+#[test]
+fn a_sandbox_that_was_not_saved_is_saved_before_it_stops() {
+    let mut rig = Rig::running();
+    rig.end_turn(None);
+    rig.finish_snapshot(WorkOutcome::Failed { reason: "disk full".into() });
+    check(
+        &rig.wait(600_000),
+        &expect![[r#"
+        + take_snapshot
+        = Done
+    "#]],
+    );
+    check(
+        &rig.finish_snapshot(WorkOutcome::Done),
+        &expect![[r#"
+        #13 snapshot taken
+        - create_sandbox
+        + terminate_sandbox
+        #14 sandbox stopped, with snapshot
+        = Done
+    "#]],
+    );
+}
+
+#[test]
+fn a_prompt_that_comes_while_an_idle_sandbox_is_saved_keeps_it() {
+    let mut rig = Rig::running();
+    rig.end_turn(None);
+    rig.finish_snapshot(WorkOutcome::Failed { reason: "disk full".into() });
+    rig.wait(600_000);
+    rig.prompt(2);
+    let lines = render(&rig.finish_snapshot(WorkOutcome::Done));
+    assert!(lines.contains("turn of prm_2") && !lines.contains("terminate"), "{lines}");
+    assert_eq!(rig.session.generation, 1);
+}
+
+#[test]
+fn a_life_that_ends_is_handed_over_with_its_turn() {
+    let mut rig = Rig::running();
+    let heartbeats = 4 * HOUR_MS - 300_000 - 1;
+    for _ in 0..heartbeats / 30_000 {
+        rig.wait(30_000);
+        rig.events(vec![RunnerEvent::Heartbeat]);
+    }
+    check(&rig.wait(heartbeats % 30_000), &expect![""]);
+    check(
+        &rig.wait(1),
+        &expect![[r#"
+        + stop_turn
+        = Done
+    "#]],
+    );
+    let RunnerEvent::TurnEnded { turn_id, attempt, usage, .. } = rig.ended(None) else { unreachable!() };
+    let ended = RunnerEvent::TurnEnded {
+        turn_id,
+        attempt,
+        outcome: TurnOutcome::Stopped,
+        change: None,
+        files: Vec::new(),
+        usage,
+        first_token_ms: None,
+    };
+    check(
+        &rig.events(vec![ended]),
+        &expect![[r#"
+        - start_turn
+        - stop_turn
+        #11 turn Stopped, prompt Queued
+        + take_snapshot
+        + update_index
+        = Acked { acked: 473 }
+    "#]],
+    );
+    check(
+        &rig.finish_snapshot(WorkOutcome::Done),
+        &expect![[r#"
+        #12 snapshot taken
+        - create_sandbox
+        + terminate_sandbox
+        #13 sandbox stopped, with snapshot
+        + create_sandbox
+        #14 sandbox starting: creating the sandbox
+        = Done
+    "#]],
+    );
+    let lines = render(&rig.boot());
+    assert!(lines.contains("turn of prm_1 attempt 1"), "it costs no try: {lines}");
+}
+
+#[test]
+fn a_turn_that_does_not_stop_for_the_handover_goes_on_elsewhere_all_the_same() {
+    let mut rig = Rig::new().0;
+    rig.timing = Timing { life_ms: 80_000, idle_ms: 600_000 };
+    rig.prompt(1);
+    rig.boot();
+    rig.receive();
+    rig.wait(60_000 - 30_000);
+    rig.events(vec![RunnerEvent::Heartbeat]);
+    assert!(render(&rig.wait(30_000)).contains("+ stop_turn"));
+    rig.events(vec![RunnerEvent::Heartbeat]);
+    let lines = render(&rig.wait(30_000));
+    assert!(lines.contains("turn failed (the agent did not stop), prompt Queued"), "{lines}");
+    assert!(render(&rig.boot()).contains("turn of prm_1 attempt 1"));
+}
+
+#[test]
+fn what_cannot_be_restored_gives_way_to_what_is_older() {
+    let mut rig = Rig::new().0;
+    for number in 1..=4 {
+        run(&mut rig, number);
+    }
+    let saved: Vec<u32> = rig.session.snapshots.iter().map(|saved| saved.turns).collect();
+    assert_eq!(saved, [4, 3, 2], "three are kept");
+    assert!(rig.log.iter().any(|(_, effects, _)| render(effects).contains("+ delete_snapshot")));
+    rig.lose_sandbox("power cut");
+    rig.prompt(5);
+    let refuse = |rig: &mut Rig| {
+        let work = creation(rig);
+        rig.apply(Input::WorkDone { work, outcome: WorkOutcome::Rejected { reason: "damaged".into() } })
+    };
+    let lines = render(&refuse(&mut rig));
+    assert!(lines.contains("the next sandbox starts from an older one: damaged"), "{lines}");
+    assert_eq!(rig.session.sandbox.as_ref().unwrap().forgotten, 1);
+    let lines = render(&rig.clone().boot());
+    assert!(lines.contains("restored from an older snapshot, 1 turns told"), "{lines}");
+
+    // One that is restored and does not get up is as good as damaged, and costs the prompt no try.
+    rig.runner_seq = 0;
+    rig.attach("http://127.0.0.1:1");
+    let lines = render(&rig.events(vec![RunnerEvent::SetupFailed { reason: "no agent".into() }]));
+    assert!(lines.contains("the next sandbox starts from an older one: no agent"), "{lines}");
+    let lines = render(&refuse(&mut rig));
+    assert!(lines.contains("the next sandbox starts from the base image: damaged"), "{lines}");
+    let lines = render(&rig.boot());
+    assert!(lines.contains("restored by a digest of 4 turns"), "{lines}");
+    assert!(lines.contains("turn of prm_5 attempt 1"), "{lines}");
+    assert_eq!(rig.session.turn.as_ref().unwrap().digest_turns, 4);
+    rig.receive();
+    rig.end_turn(None);
+    rig.finish_snapshot(WorkOutcome::Done);
+    rig.prompt(6);
+    assert_eq!(rig.session.turn.as_ref().unwrap().digest_turns, 0, "it was told once");
+}
+
+#[test]
+fn text_is_saved_at_checkpoints_and_at_its_end() {
+    let mut rig = Rig::running();
+    let item = rig.item(1, text(""));
+    rig.events(vec![RunnerEvent::ItemChanged { item }]);
+    let mut saved = 0;
+    for number in 0..64 {
+        let lines = render(&rig.events(vec![appended(1, number * 1024, &"x".repeat(1024))]));
+        saved += lines.matches("save text").count();
+    }
+    assert_eq!(saved, 4, "once each 16 KiB");
+    let item = rig.item(1, ItemContent::Text { text: "x".repeat(64 * 1024), done: true });
+    let lines = render(&rig.events(vec![RunnerEvent::ItemChanged { item }]));
+    assert!(lines.contains(r#"revise itm_1 Text { text: "", done: true }"#), "its text is not sent again");
+}
+
+#[test]
+fn long_output_is_a_preview_and_an_artifact() {
+    let mut rig = Rig::running();
+    let item = rig.item(1, tool("", ToolState::Running));
+    rig.events(vec![RunnerEvent::ItemChanged { item }, appended(1, 0, &"y".repeat(40_000))]);
+    let output: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    let done = ToolState::Completed { duration_ms: 5, exit_code: Some(0), edit: None };
+    let item = rig.item(1, tool(&output, done));
+    let effects = rig.events(vec![RunnerEvent::ItemChanged { item }]);
+    let kept = effects.iter().find_map(|effect| match effect {
+        Effect::SaveOutput { artifact_id, text, .. } => Some((artifact_id.clone(), text.clone())),
+        _ => None,
+    });
+    let (artifact_id, kept) = kept.unwrap();
+    assert_eq!(kept, output);
+    let shown = effects.iter().find_map(|effect| match effect {
+        Effect::Record { event: SessionEvent::ItemChanged { item }, .. } => Some(item.content.clone()),
+        _ => None,
+    });
+    let Some(ItemContent::Tool { output: preview, artifact_id: Some(named), omitted_bytes, .. }) = shown
+    else {
+        panic!("{}", render(&effects))
+    };
+    assert_eq!(named, artifact_id);
+    assert!(preview.len() <= 32 * 1024 && preview.starts_with("0\n1\n") && preview.ends_with("19999\n"));
+    assert_eq!(omitted_bytes as usize + preview.len(), output.len());
+    let work = Work::StoreOutput { artifact_id };
+    check(
+        &rig.apply(Input::WorkDone { work, outcome: WorkOutcome::Done }),
+        &expect![[r#"
+        drop output
+        = Done
+    "#]],
+    );
+}
+
+#[test]
+fn old_events_are_removed_together() {
+    let mut rig = Rig::running();
+    let item = rig.item(1, text(""));
+    rig.events(vec![RunnerEvent::ItemChanged { item }]);
+    let mut compactions = Vec::new();
+    for number in 0..30_000 {
+        for effect in rig.events(vec![appended(1, number, "x")]) {
+            match effect {
+                Effect::Compact { from } => compactions.push(from),
+                _ => {}
+            }
+        }
+        rig.log.clear();
+    }
+    assert_eq!(compactions, [5001, 10_001]);
+    assert_eq!(rig.session.kept_from, 10_001);
+}
