@@ -7,7 +7,21 @@ import type { SessionSnapshot } from "@farhand/protocol";
 import { expect, type Page, test } from "@playwright/test";
 import axe from "axe-core";
 import { Deployment } from "./fixture/deployment.js";
-import { finished, NOW, running, SESSIONS, sandboxFailed, starting, turnFailed } from "./fixture/facts.js";
+import {
+  ARCHIVED_SESSIONS,
+  archived,
+  finished,
+  historyBefore,
+  long,
+  NOW,
+  running,
+  SESSIONS,
+  sandboxFailed,
+  starting,
+  together,
+  turnFailed,
+  USERS,
+} from "./fixture/facts.js";
 
 const PICTURES = fileURLToPath(new URL("./test-results/pictures/", import.meta.url));
 
@@ -79,6 +93,94 @@ const STATES: State[] = [
     ready: timelineShows("Updating the"),
   },
   { name: "finished", path: session, snapshot: finished, ready: timelineShows("#421") },
+  {
+    name: "together",
+    path: session,
+    snapshot: together,
+    ready: async (page, deployment) => {
+      await timelineShows("I also keep the")(page);
+      deployment.send({ type: "typing", userId: "usr_mika" });
+      await expect(page.getByText("Mika Kato is writing")).toBeVisible();
+    },
+  },
+  {
+    name: "viewer",
+    path: session,
+    snapshot: together,
+    prepare: (_, deployment) => {
+      deployment.user = USERS[2] ?? null;
+    },
+    ready: (page) => expect(page.getByText("You are a viewer here")).toBeVisible(),
+  },
+  {
+    name: "archived",
+    path: session,
+    snapshot: archived,
+    ready: (page) => expect(page.getByRole("button", { name: "Take it up again" })).toBeVisible(),
+  },
+  {
+    name: "people",
+    path: session,
+    snapshot: together,
+    ready: async (page) => {
+      await timelineShows("I also keep the")(page);
+      // A phone shows them among the details.
+      const faces = page.getByRole("button", { name: /Participants/ });
+      if (await faces.isVisible()) await faces.click();
+      else await page.getByRole("button", { name: "Details" }).click();
+      await expect(page.getByLabel("Role of Mika Kato").last()).toBeVisible();
+    },
+  },
+  {
+    name: "menu",
+    path: session,
+    snapshot: finished,
+    ready: async (page) => {
+      await timelineShows("#421")(page);
+      await page.getByRole("button", { name: "More about this session" }).click();
+      await expect(page.getByRole("menuitem", { name: "Archive" })).toBeVisible();
+    },
+  },
+  {
+    name: "delete",
+    path: session,
+    snapshot: finished,
+    ready: async (page) => {
+      await timelineShows("#421")(page);
+      await page.getByRole("button", { name: "More about this session" }).click();
+      await page.getByRole("menuitem", { name: "Delete…" }).click();
+      await expect(page.getByRole("dialog", { name: "Delete this session?" })).toBeVisible();
+    },
+  },
+  {
+    name: "history",
+    path: session,
+    snapshot: long,
+    prepare: (_, deployment) => {
+      deployment.history = (before) =>
+        before > 24
+          ? historyBefore(before)
+          : { code: "unavailable", message: "The session is busy. Try again." };
+    },
+    ready: async (page) => {
+      await timelineShows("#421")(page);
+      await page.getByRole("log").evaluate((box) => box.scrollTo(0, 0));
+      await timelineShows("Old prompt 24")(page);
+      await page.getByRole("log").evaluate((box) => box.scrollTo(0, 0));
+      await expect(page.getByText("The session is busy.")).toBeVisible();
+    },
+  },
+  {
+    name: "queue-edit",
+    path: session,
+    snapshot: together,
+    ready: async (page) => {
+      await timelineShows("I also keep the")(page);
+      await page.getByRole("button", { name: "Edit this prompt" }).first().click();
+      await expect(page.getByLabel("Text of the waiting prompt")).toBeFocused();
+      await page.getByRole("radio", { name: "Steer" }).check();
+    },
+  },
   { name: "starting", path: session, snapshot: starting, ready: timelineShows("cloning acme/shop-web") },
   {
     name: "sandbox-failed",
@@ -120,6 +222,7 @@ const STATES: State[] = [
 async function play(page: Page, state: State): Promise<Deployment> {
   const deployment = new Deployment(page);
   deployment.sessions = SESSIONS;
+  deployment.archivedSessions = ARCHIVED_SESSIONS;
   deployment.snapshot = state.snapshot?.() ?? null;
   deployment.present = ["usr_jo", "usr_mika"];
   await state.prepare?.(page, deployment);

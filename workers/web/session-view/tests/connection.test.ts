@@ -19,8 +19,8 @@ class FakeSocket extends EventTarget {
   opens(): void {
     this.dispatchEvent(new Event("open"));
   }
-  says(message: ServerMessage | "pong"): void {
-    const data = message === "pong" ? message : JSON.stringify(message);
+  says(message: ServerMessage | `pong${string}`): void {
+    const data = typeof message === "string" ? message : JSON.stringify(message);
     this.dispatchEvent(Object.assign(new Event("message"), { data }));
   }
   drops(code: number): void {
@@ -31,7 +31,7 @@ class FakeSocket extends EventTarget {
   }
 }
 
-function setUp(options: { ticket?: () => Promise<string>; since?: number } = {}) {
+function setUp(options: { ticket?: () => Promise<string>; since?: number | undefined } = {}) {
   const sockets: FakeSocket[] = [];
   const statuses: ConnectionStatus[] = [];
   const received: ServerMessage[] = [];
@@ -215,6 +215,74 @@ describe("a connection", () => {
     first.drops(4004);
     expect(t.status()).toEqual({ state: "connecting" });
     expect(t.received.length).toBe(1);
+  });
+
+  it("says how far it has read, each 128 KiB", async () => {
+    const options = { since: 7 };
+    const t = setUp(options);
+    t.connection.start();
+    const socket = await t.goLive();
+    const text = "x".repeat(60 * 1024);
+    const frame = (seq: number): ServerMessage => ({
+      type: "event",
+      seq,
+      at: 0,
+      event: { type: "title_changed", title: text },
+    });
+    for (const seq of [8, 9]) socket.says(frame(seq));
+    expect(socket.messages().filter((one) => one.type === "ack")).toEqual([]);
+    options.since = 10;
+    socket.says(frame(10));
+    expect(socket.messages().at(-1)).toEqual({ type: "ack", seq: 10 });
+    for (const seq of [11, 12]) socket.says(frame(seq));
+    expect(socket.messages().filter((one) => one.type === "ack").length).toBe(1);
+  });
+
+  it("subscribes again from what it has when the session skipped frames", async () => {
+    const options = { since: 7 };
+    const t = setUp(options);
+    t.connection.start();
+    const socket = await t.goLive();
+    options.since = 12;
+    socket.says({ type: "lagging" });
+    expect(socket.messages().at(-1)).toEqual({ type: "subscribe", since: 12 });
+    expect(t.status()).toEqual({ state: "live" });
+  });
+
+  it("asks for what a pong tells of and what does not come", async () => {
+    const options = { since: 7 };
+    const t = setUp(options);
+    t.connection.start();
+    const socket = await t.goLive();
+    socket.says("pong 7");
+    socket.says("pong garbled");
+    await t.settle(5000);
+    expect(socket.messages()).toEqual([{ type: "subscribe", since: 7 }]);
+    socket.says("pong 9");
+    await t.settle(1000);
+    options.since = 9;
+    await t.settle(5000);
+    expect(socket.messages().length).toBe(1);
+    socket.says("pong 11");
+    await t.settle(2000);
+    expect(socket.messages().at(-1)).toEqual({ type: "subscribe", since: 9 });
+  });
+
+  it.each([
+    [4009, 500],
+    [4029, 5500],
+    [4008, 5500],
+  ])("comes back after close code %i, and not before its time", async (code, delay) => {
+    const t = setUp();
+    t.connection.start();
+    await t.goLive();
+    t.newest().drops(code);
+    expect(t.status()).toEqual({ state: "waiting" });
+    if (delay > 5000) t.connection.wake();
+    await t.settle(delay - 1);
+    expect(t.sockets.length).toBe(1);
+    await t.settle(1);
+    expect(t.sockets.length).toBe(2);
   });
 
   it("is silent after its end", async () => {

@@ -31,12 +31,12 @@ export function People(props: { session: Session; me: UserId }): JSX.Element {
       <button
         type="button"
         class="people"
-        aria-label={`Participants: ${label()}`}
         title={label().replaceAll("; ", "\n")}
         aria-expanded={popover.open()}
         aria-controls={popover.panelId}
         onClick={popover.toggle}
       >
+        <span class="visually-hidden">Participants: {label()}</span>
         <For each={sorted().slice(0, FACES_MAX)}>
           {(person) => <Avatar id={person.userId} name={person.name} away={!isHere(person)} />}
         </For>

@@ -43,8 +43,9 @@ export function Queue(props: QueueProps): JSX.Element {
   const [list, setList] = createSignal<HTMLElement>();
   const drag = createRowDrag(list, order.place);
   const mark = (index: number): string => {
-    if (index < steering()) return "steering";
-    return index === 0 ? "next" : `${index + 1}`;
+    const place = index - steering();
+    if (place < 0) return "steering";
+    return place === 0 ? "next" : `${place + 1}`;
   };
   return (
     <Show when={order.prompts().length + props.session.unsent().length > 0}>

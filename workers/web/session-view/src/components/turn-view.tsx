@@ -42,7 +42,8 @@ export function TurnView(props: TurnViewProps): JSX.Element {
     return ofThisTurn(found?.turnId) ? found?.content : undefined;
   });
   return (
-    <section class="turn" aria-label={live() ? "Running turn" : "Turn"}>
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset is for controls
+    <section class="turn" role="group" aria-label={live() ? "Running turn" : "Turn"}>
       <Show
         when={props.turn.attempt === 1}
         fallback={
