@@ -53,8 +53,12 @@ impl Ledger {
         if ours.is_none() && found.is_some() {
             empty(&folder)?;
         }
+        // Nothing is written when nothing changed: the disk may be full.
+        let is_new = ours.is_none();
         let ledger = Self { folder, state: ours.unwrap_or_else(fresh) };
-        ledger.write()?;
+        if is_new {
+            ledger.write()?;
+        }
         Ok(ledger)
     }
 

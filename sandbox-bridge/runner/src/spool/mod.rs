@@ -50,7 +50,7 @@ struct Files {
     segments: VecDeque<Segment>,
     acked: Seq,
     last_append: Instant,
-    /// The turn that a notice about a lost event belongs to.
+    /// The turn that a notice belongs to.
     last_turn: Option<TurnId>,
 }
 
@@ -115,20 +115,29 @@ impl Spool {
         self.files().segments.iter().any(Segment::is_damaged)
     }
 
-    /// Adds an event; waits while the spool or the disk is full.
+    /// Adds an event; waits while the spool or the disk is full. Readers are told of a full disk before the event.
     pub(crate) async fn append(&self, event: RunnerEvent) {
+        let (mut is_full, mut is_told) = (false, event == RunnerEvent::Heartbeat);
         loop {
             let room = self.room.notified();
-            if self.files().bytes() <= self.bytes_max {
-                match self.append_now(&event) {
-                    Ok(_) => return,
-                    Err(error) => {
-                        eprintln!("runner: an event cannot be written, trying again: {error}");
-                        tokio::time::sleep(FULL_DISK_RETRY).await;
-                    }
-                }
-            } else {
+            if self.files().bytes() > self.bytes_max {
                 room.await;
+                continue;
+            }
+            if is_full && !is_told {
+                let text = "The sandbox's disk has no space left; the agent waits until there is some.";
+                let notice = self.files().notice(NoticeLevel::Warning, text.to_owned());
+                is_told = self.append_now(&notice).is_ok();
+            }
+            let Err(error) = self.append_now(&event) else { return };
+            if !is_full {
+                eprintln!("runner: an event cannot be written, trying again: {error}");
+                is_full = true;
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(FULL_DISK_RETRY) => {}
+                () = room => {}
             }
         }
     }
@@ -218,8 +227,21 @@ impl Files {
             self.segments.push_back(Segment::create(&self.folder, seq)?);
             self.delete_acked()?;
         }
-        if let Some(segment) = self.segments.back_mut() {
-            segment.append(&payload)?;
+        if let Some(segment) = self.segments.back_mut()
+            && let Err(error) = segment.append(&payload)
+        {
+            // What fills the disk may be events that the session has already.
+            let is_needed = segment.length == 0 || self.acked + 1 < seq;
+            if is_needed {
+                return Err(error);
+            }
+            let mut fresh = Segment::create(&self.folder, seq)?;
+            while let Some(segment) = self.segments.pop_front() {
+                segment.remove()?;
+            }
+            let written = fresh.append(&payload);
+            self.segments.push_back(fresh);
+            written?;
         }
         self.last_append = Instant::now();
         if let RunnerEvent::TurnReceived { turn_id, .. } = event {
@@ -250,20 +272,21 @@ impl Files {
         let whole =
             segment.and_then(|segment| segment.read(seq)).and_then(|payload| String::from_utf8(payload).ok());
         whole.unwrap_or_else(|| {
-            let stand_in = self.lost_event();
+            let text = "An event of the sandbox was damaged on its disk and is missing here.".to_owned();
+            let stand_in = self.notice(NoticeLevel::Error, text);
             to_json(seq, &stand_in).ok().and_then(|json| String::from_utf8(json).ok()).unwrap_or_default()
         })
     }
 
-    fn lost_event(&self) -> RunnerEvent {
-        let text = "An event of the sandbox was damaged on its disk and is missing here.".to_owned();
+    /// Something that readers should know about the spool.
+    fn notice(&self, level: NoticeLevel, text: String) -> RunnerEvent {
         match &self.last_turn {
             Some(turn_id) => RunnerEvent::ItemChanged {
                 item: Item {
                     id: random::item_id(),
                     turn_id: turn_id.clone(),
                     started_at: random::now(),
-                    content: ItemContent::Notice { level: NoticeLevel::Error, text },
+                    content: ItemContent::Notice { level, text },
                 },
             },
             None => RunnerEvent::SetupStep { step: text },
@@ -272,7 +295,7 @@ impl Files {
 }
 
 impl Spool {
-    /// The turn that notices about lost events belong to, known from the ledger after a restart.
+    /// The turn that notices belong to, known from the ledger after a restart.
     pub(crate) fn set_last_turn(&self, turn_id: TurnId) {
         self.files().last_turn = Some(turn_id);
     }

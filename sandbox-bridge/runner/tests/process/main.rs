@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod faults;
 mod opencode;
 mod opencode_faults;
 mod scripted;

@@ -40,6 +40,8 @@ pub(crate) struct Known {
     pub(crate) acknowledging: Mutex<bool>,
     pub(crate) model_requests: Mutex<Vec<serde_json::Value>>,
     pub(crate) git_requests: Mutex<Vec<String>>,
+    /// Pushes wait while this is true.
+    pub(crate) holding_pushes: watch::Sender<bool>,
 }
 
 pub(crate) struct FakeBridge {
@@ -62,6 +64,7 @@ impl FakeBridge {
             acknowledging: Mutex::new(true),
             model_requests: Mutex::default(),
             git_requests: Mutex::default(),
+            holding_pushes: watch::channel(false).0,
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -169,7 +172,12 @@ impl Known {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    fn last_seq(&self) -> u64 {
+    /// What a session forgets that was restored from an older state.
+    pub(crate) fn forget_after(&self, seq: u64) {
+        self.events.lock().unwrap().retain(|record| record.seq <= seq);
+    }
+
+    pub(crate) fn last_seq(&self) -> u64 {
         self.events.lock().unwrap().last().map_or(0, |record| record.seq)
     }
 }
@@ -247,6 +255,9 @@ async fn git_backend(State((known, _)): State<Shared>, request: Request) -> Resp
     }
     let (parts, body) = request.into_parts();
     known.git_requests.lock().unwrap().push(parts.uri.to_string());
+    if parts.uri.path().ends_with("/git-receive-pack") {
+        known.holding_pushes.subscribe().wait_for(|holding| !holding).await.unwrap();
+    }
     let header = |name: &str| parts.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let mut backend = tokio::process::Command::new("git")

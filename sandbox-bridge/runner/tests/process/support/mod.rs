@@ -110,11 +110,35 @@ impl Runner {
         generation: u64,
         opencode: Option<&Path>,
     ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+        command.arg("run");
+        Self::spawn(command, place, bridge, generation, opencode)
+    }
+
+    /// With a spool on a disk of one mebibyte; `None`, saying so, where this machine has no user namespaces.
+    pub(crate) fn start_on_a_small_disk(place: &Place, bridge: &FakeBridge) -> Option<Self> {
+        let unshare = ["--user", "--map-root-user", "--mount"];
+        if !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|status| status.success()) {
+            println!("skipped: unshare cannot make a user namespace here");
+            return None;
+        }
+        std::fs::create_dir_all(place.spool()).unwrap();
+        let mut command = Command::new("unshare");
+        let script = "mount -t tmpfs -o size=1m none \"$FARHAND_SPOOL\" && exec \"$0\" run";
+        command.args(unshare).args(["sh", "-c", script, env!("CARGO_BIN_EXE_runner")]);
+        Some(Self::spawn(command, place, bridge, 1, None))
+    }
+
+    fn spawn(
+        mut command: Command,
+        place: &Place,
+        bridge: &FakeBridge,
+        generation: u64,
+        opencode: Option<&Path>,
+    ) -> Self {
         let home = place.folder.path().join("home");
         std::fs::create_dir_all(&home).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
         command
-            .arg("run")
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", home)
