@@ -5,6 +5,7 @@
 //! - `first_delta_ms`: the runner has the first words of a quiet stream (`started_at`) → a viewer has read them.
 //! - `agent_to_viewer_ms`: a command in the sandbox prints the time → each of 100 viewers has read that line.
 
+use super::report::{Figure, Row};
 use super::statistics::{percentile, rounded};
 use crate::progress::Progress;
 use crate::setup::NativeProfile;
@@ -12,7 +13,7 @@ use anyhow::{Context as _, bail};
 use protocol::client::{ClientMessage, ServerMessage};
 use protocol::id::{PromptId, SessionId};
 use protocol::timeline::{ItemContent, SessionEvent, TurnOutcome};
-use serde_json::{Value, json};
+use serde_json::json;
 use stack::{Agent, Binaries, Client, Options, SessionSocket, Stack, StackError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,7 +38,7 @@ fn as_ms(number: u64) -> f64 {
 }
 
 /// Measures B6.
-pub(super) async fn measure(progress: &Progress) -> anyhow::Result<Value> {
+pub(super) async fn measure(progress: &Progress) -> anyhow::Result<Figure> {
     let mut options = Options::new("bench");
     options.agent = Agent::Scripted;
     options.binaries = Binaries::of_profile(NativeProfile::Native.folder());
@@ -59,13 +60,29 @@ pub(super) async fn measure(progress: &Progress) -> anyhow::Result<Value> {
     }
     let viewers = viewers(&client, &session, &mut socket).await?;
     drop(stack);
-    let figure = |samples: &[f64], share| percentile(samples, share).map(rounded);
-    Ok(json!({
-        "prompt_to_agent_ms": figure(&accepted, 0.5),
-        "prompt_to_agent_p99_ms": figure(&accepted, 0.99),
-        "first_delta_ms": figure(&first, 0.5),
-        "agent_to_viewer_ms": figure(&viewers, 0.5),
-    }))
+    report(&accepted, &first, &viewers)
+}
+
+fn report(accepted: &[f64], first: &[f64], viewers: &[f64]) -> anyhow::Result<Figure> {
+    let at = |samples: &[f64], share| percentile(samples, share).context("nothing was measured");
+    let (p50, p99) = (at(accepted, 0.5)?, at(accepted, 0.99)?);
+    let (delta, steady) = (at(first, 0.5)?, at(viewers, 0.5)?);
+    let tail = |samples: &[f64]| anyhow::Ok(format!("p99 {:.1}", at(samples, 0.99)?));
+    let rows = vec![
+        Row::new("prompt accepted → runner has it", format!("p50 {p50:.1}, p99 {p99:.1} ms"))
+            .target("≤ 5, p99 ≤ 15 ms", p50 <= 5.0 && p99 <= 15.0),
+        Row::new("first delta of a quiet stream → viewer", format!("p50 {delta:.1}, {} ms", tail(first)?))
+            .target("≤ 8 ms", delta <= 8.0),
+        Row::new("steady stream → each of 100 viewers", format!("p50 {steady:.1}, {} ms", tail(viewers)?))
+            .target("≤ 30 ms", steady <= 30.0),
+    ];
+    let value = json!({
+        "prompt_to_agent_ms": rounded(p50),
+        "prompt_to_agent_p99_ms": rounded(p99),
+        "first_delta_ms": rounded(delta),
+        "agent_to_viewer_ms": rounded(steady),
+    });
+    Ok(Figure { value, rows })
 }
 
 struct Sample {

@@ -19,9 +19,45 @@ pub(super) fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
+/// Median and range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spread {
+    pub(super) median: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Spread {
+    /// Of any number of samples but none.
+    pub(super) fn of(samples: &[f64]) -> anyhow::Result<Self> {
+        let at = |share| percentile(samples, share).ok_or_else(|| anyhow::anyhow!("nothing was measured"));
+        Ok(Self { median: at(0.5)?, min: at(0.0)?, max: at(1.0)? })
+    }
+
+    /// Of the quotients of what belongs together.
+    pub(super) fn of_ratios(ours: &[f64], others: &[f64]) -> anyhow::Result<Self> {
+        let ratios: Vec<f64> = ours.iter().zip(others).map(|(ours, other)| ours / other).collect();
+        Self::of(&ratios)
+    }
+
+    /// `median [min–max] unit`.
+    pub(super) fn text(&self, digits: usize, unit: &str) -> String {
+        let space = if unit.is_empty() { "" } else { " " };
+        format!("{:.digits$} [{:.digits$}–{:.digits$}]{space}{unit}", self.median, self.min, self.max)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spread_has_its_range() {
+        let spread = Spread::of(&[3.0, 1.0, 2.0]).unwrap();
+        assert_eq!(spread.text(1, "ms"), "2.0 [1.0–3.0] ms");
+        assert_eq!(Spread::of_ratios(&[4.0, 9.0], &[2.0, 3.0]).unwrap().text(0, ""), "2 [2–3]");
+        assert!(Spread::of(&[]).is_err());
+    }
 
     #[test]
     fn percentiles_are_nearest_ranks() {

@@ -1,0 +1,238 @@
+//! B4: a thousand people join, and then each line that the agent writes reaches all of them.
+
+use super::server::Server;
+use super::session::Session;
+use super::viewer::{Head, Viewer};
+use super::{Pair, Side};
+use crate::bench::report::{Figure, Row};
+use crate::bench::statistics::{Spread, percentile, rounded};
+use anyhow::{Context as _, ensure};
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+
+const PEOPLE: usize = 1000;
+/// Connections that are on their way at once.
+const CONNECTING: usize = 100;
+const JOINS: usize = 3;
+/// Pairs of rounds, and the lines of a round.
+const ROUNDS: usize = 7;
+const LINES: usize = 12;
+/// A quiet stream: each line is a frame of its own.
+const PAUSE: Duration = Duration::from_millis(150);
+const MARK: &str = "line number ";
+
+#[derive(Deserialize)]
+struct Presence {
+    #[serde(default)]
+    users: Vec<String>,
+    #[serde(default)]
+    joined: Vec<String>,
+    #[serde(default)]
+    left: Vec<String>,
+}
+
+/// A session with everybody in it.
+struct Hall {
+    session: Session,
+    viewers: Vec<Viewer>,
+    joins_s: f64,
+}
+
+/// Everybody joins; done when each has the session's state and the first one has been told of all.
+async fn join(server: &Server, side: Side) -> anyhow::Result<Hall> {
+    let session = Session::start(server, side).await?;
+    let object = session.object.clone();
+    let started = Instant::now();
+    let mut first = Viewer::connect(&object, 1).await?;
+    first.subscribe(None).await?;
+    let watching = tokio::spawn(async move {
+        count_people(&mut first).await?;
+        anyhow::Ok((first, Instant::now()))
+    });
+    let others = futures::stream::iter(2..=PEOPLE)
+        .map(|number| {
+            let object = object.clone();
+            async move {
+                let mut viewer = Viewer::connect(&object, number).await?;
+                viewer.subscribe(None).await?;
+                viewer.until("presence").await?;
+                anyhow::Ok(viewer)
+            }
+        })
+        .buffer_unordered(CONNECTING);
+    let mut viewers: Vec<Viewer> = others.try_collect().await?;
+    let last_joined = Instant::now();
+    let (first, knows_all) = watching.await.context("the first viewer was lost")??;
+    viewers.push(first);
+    let joins_s = knows_all.max(last_joined).duration_since(started).as_secs_f64();
+    Ok(Hall { session, viewers, joins_s })
+}
+
+/// Reads until everybody is present.
+async fn count_people(viewer: &mut Viewer) -> anyhow::Result<()> {
+    let mut present = BTreeSet::new();
+    while present.len() < PEOPLE {
+        let frame = viewer.next().await?;
+        let kind = Head::read(&frame.text)?.kind;
+        if kind != "presence" && kind != "presence_changed" {
+            continue;
+        }
+        let presence: Presence = serde_json::from_str(&frame.text)?;
+        if kind == "presence" {
+            present = presence.users.into_iter().collect();
+        }
+        present.extend(presence.joined);
+        for user in presence.left {
+            present.remove(&user);
+        }
+    }
+    Ok(())
+}
+
+/// A line that a viewer has read: its number, and when.
+type Seen = (usize, Instant);
+
+/// Everybody reads on; ends when the session is dropped.
+fn watch(viewers: Vec<Viewer>, seen: &UnboundedSender<Seen>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for mut viewer in viewers {
+        let seen = seen.clone();
+        tasks.spawn(async move {
+            loop {
+                let Ok(frame) = viewer.wait().await else { return };
+                for found in frame.text.as_str().split(MARK).skip(1) {
+                    let digits = found.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+                    if let Ok(number) = digits.parse() {
+                        let _ = seen.send((number, frame.read_at));
+                    }
+                }
+            }
+        });
+    }
+    tasks
+}
+
+/// Writes one line, and answers how long it took to each viewer.
+async fn line(
+    session: &mut Session,
+    number: usize,
+    seen: &mut UnboundedReceiver<Seen>,
+) -> anyhow::Result<Vec<f64>> {
+    let batch = session.runner.notice(format!("{MARK}{number}."));
+    let post = session.prepare(&batch)?;
+    let sent = Instant::now();
+    session.post(post).await?;
+    let mut times = Vec::with_capacity(PEOPLE);
+    while times.len() < PEOPLE {
+        let next = tokio::time::timeout(Duration::from_secs(10), seen.recv()).await;
+        let (which, read_at) = next
+            .ok()
+            .flatten()
+            .with_context(|| format!("line {number} reached only {} of {PEOPLE} viewers", times.len()))?;
+        ensure!(which == number, "line {which} came while line {number} was awaited");
+        times.push(read_at.duration_since(sent).as_secs_f64() * 1000.0);
+    }
+    tokio::time::sleep(PAUSE).await;
+    Ok(times)
+}
+
+/// A hall whose viewers are read.
+struct Stage {
+    session: Session,
+    seen: UnboundedReceiver<Seen>,
+    lines: usize,
+    _tasks: JoinSet<()>,
+}
+
+impl Stage {
+    fn new(hall: Hall) -> Self {
+        let (sender, seen) = unbounded_channel();
+        let tasks = watch(hall.viewers, &sender);
+        Self { session: hall.session, seen, lines: 0, _tasks: tasks }
+    }
+
+    /// 50th and 99th percentile of a round.
+    async fn round(&mut self) -> anyhow::Result<(f64, f64)> {
+        let mut times = Vec::new();
+        for _ in 0..LINES {
+            self.lines += 1;
+            times.extend(line(&mut self.session, self.lines, &mut self.seen).await?);
+        }
+        let at = |share| percentile(&times, share).context("nothing was measured");
+        Ok((at(0.5)?, at(0.99)?))
+    }
+}
+
+/// B4.
+pub(super) async fn measure(server: &Server) -> anyhow::Result<Figure> {
+    let mut joins: Pair<Vec<f64>> = Pair::default();
+    let mut halls: Pair<Option<Hall>> = Pair::default();
+    for index in 0..JOINS {
+        for side in Side::pair(index) {
+            if let Some(hall) = halls.of(side).take() {
+                leave(hall).await?;
+            }
+            let hall = join(server, side).await?;
+            joins.of(side).push(hall.joins_s);
+            *halls.of(side) = Some(hall);
+        }
+    }
+    let stage = |hall: Option<Hall>| hall.map(Stage::new).context("nobody joined");
+    let mut stages = Pair { rust: stage(halls.rust)?, plain: stage(halls.plain)? };
+    let mut medians: Pair<Vec<f64>> = Pair::default();
+    let mut tails: Pair<Vec<f64>> = Pair::default();
+    for index in 0..=ROUNDS {
+        for side in Side::pair(index) {
+            let (median, tail) = stages.of(side).round().await?;
+            // The first round warms up.
+            if index > 0 {
+                medians.of(side).push(median);
+                tails.of(side).push(tail);
+            }
+        }
+    }
+    report(&joins, &medians, &tails)
+}
+
+/// Closes every socket before the next thousand comes.
+async fn leave(hall: Hall) -> anyhow::Result<()> {
+    let closing = hall.viewers.into_iter().map(Viewer::close);
+    futures::stream::iter(closing).buffer_unordered(CONNECTING).try_collect::<Vec<()>>().await?;
+    Ok(())
+}
+
+fn report(
+    joins: &Pair<Vec<f64>>,
+    medians: &Pair<Vec<f64>>,
+    tails: &Pair<Vec<f64>>,
+) -> anyhow::Result<Figure> {
+    let ratio = Spread::of_ratios(&tails.rust, &tails.plain)?;
+    let joined = Spread::of(&joins.rust)?;
+    let both = |pair: &Pair<Vec<f64>>, digits, unit| {
+        anyhow::Ok((Spread::of(&pair.rust)?.text(digits, unit), Spread::of(&pair.plain)?.text(digits, unit)))
+    };
+    let (tail, plain_tail) = both(tails, 1, "ms")?;
+    let (median, plain_median) = both(medians, 1, "ms")?;
+    let (join, plain_join) = both(joins, 2, "s")?;
+    let rows = vec![
+        Row::new("a line to 1,000 viewers, p99", tail)
+            .plain(plain_tail)
+            .ratio(&ratio)
+            .target("ratio ≤ 1.1", ratio.median <= 1.1),
+        Row::new("the same, p50", median)
+            .plain(plain_median)
+            .ratio(&Spread::of_ratios(&medians.rust, &medians.plain)?),
+        Row::new("1,000 people join", join)
+            .plain(plain_join)
+            .ratio(&Spread::of_ratios(&joins.rust, &joins.plain)?)
+            .target("≤ 2 s", joined.median <= 2.0),
+    ];
+    let value: Value =
+        json!({"broadcast_p99_ratio": rounded(ratio.median), "joins_s": rounded(joined.median)});
+    Ok(Figure { value, rows })
+}
