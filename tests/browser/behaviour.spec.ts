@@ -221,7 +221,7 @@ test("Stop names the turn and shows that it is under way", async ({ page }) => {
     },
   });
   await expect(page.getByRole("button", { name: "Stopping" })).toBeHidden();
-  await expect(log(page)).toContainText("Stopped after");
+  await expect(log(page)).toContainText("Stopped by Jo Reyes after");
 });
 
 test("nothing that an agent writes becomes markup, and nothing foreign is loaded", async ({

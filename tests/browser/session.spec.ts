@@ -112,7 +112,7 @@ test("a running turn can be stopped, and the session goes on", async ({ browser,
   await startSession(first, "say Begun\nstream 2000 50\nsay Never reached");
   await expect(log(first)).toContainText("word5", FIRST_WORDS);
   await first.getByRole("button", { name: "Stop" }).click();
-  await expect(log(first)).toContainText("Stopped after", TURN_END);
+  await expect(log(first)).toContainText(`Stopped by ${one.name} after`, TURN_END);
   await ask(first, "say Still here");
   await expect(log(first).getByRole("article")).toHaveCount(2, TURN_END);
   await expect(log(first)).toContainText(/Took/, TURN_END);

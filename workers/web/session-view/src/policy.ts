@@ -18,11 +18,11 @@ export function roleOf(snapshot: SessionSnapshot, userId: UserId): Role {
   return person.role ?? "driver";
 }
 
-/** Names of the roles, and what each may do, in the order in which they are offered. */
-export const ROLES: readonly { role: Role; name: string; may: string }[] = [
-  { role: "owner", name: "Owner", may: "everything, also roles, archive and delete" },
-  { role: "driver", name: "Driver", may: "prompts, steers, stops and orders the queue" },
-  { role: "viewer", name: "Viewer", may: "watches" },
+/** The roles and their names, in the order in which they are offered. */
+export const ROLES: readonly { role: Role; name: string }[] = [
+  { role: "owner", name: "Owner" },
+  { role: "driver", name: "Driver" },
+  { role: "viewer", name: "Viewer" },
 ];
 
 /** A role as people read it. */

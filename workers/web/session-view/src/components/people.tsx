@@ -64,22 +64,29 @@ export function PeopleList(props: { session: Session; me: UserId }): JSX.Element
   const owners = (): number =>
     (snapshot()?.participants ?? []).filter((person) => person.role === "owner").length;
   return (
-    <ul class="person-list">
-      <For each={snapshot()?.participants ?? []}>
-        {(person) => (
-          <li>
-            <PersonRow
-              session={props.session}
-              person={person}
-              me={props.me}
-              mayChange={mayChange()}
-              lastOwner={person.role === "owner" && owners() === 1}
-            />
-            <RefusalLine session={props.session} place={`role:${person.userId}`} />
-          </li>
-        )}
-      </For>
-    </ul>
+    <>
+      <ul class="person-list">
+        <For each={snapshot()?.participants ?? []}>
+          {(person) => (
+            <li>
+              <PersonRow
+                session={props.session}
+                person={person}
+                me={props.me}
+                mayChange={mayChange()}
+                lastOwner={person.role === "owner" && owners() === 1}
+              />
+              <RefusalLine session={props.session} place={`role:${person.userId}`} />
+            </li>
+          )}
+        </For>
+      </ul>
+      <Show when={mayChange()}>
+        <p class="person-note">
+          Viewers watch. Drivers also prompt, steer, stop and order the queue. Owners may do everything.
+        </p>
+      </Show>
+    </>
   );
 }
 
@@ -134,13 +141,7 @@ function PersonRow(props: PersonRowProps): JSX.Element {
           disabled={!live()}
           onChange={(event) => change(event.currentTarget)}
         >
-          <For each={ROLES}>
-            {(one) => (
-              <option value={one.role} title={one.may}>
-                {one.name}
-              </option>
-            )}
-          </For>
+          <For each={ROLES}>{(one) => <option value={one.role}>{one.name}</option>}</For>
         </select>
       </Show>
     </div>

@@ -3,7 +3,7 @@
  * pointer or the arrow keys, take prompts back, and edit their own.
  */
 import type { Prompt, PromptId, UserId } from "@farhand/protocol";
-import { createEffect, createMemo, createSignal, For, type JSX, on, Show } from "solid-js";
+import { createEffect, createMemo, createSignal, For, type JSX, on, onCleanup, Show } from "solid-js";
 import { plural } from "../format.js";
 import { evaluatePermission, roleOf } from "../policy.js";
 import { move } from "../reducer.js";
@@ -93,56 +93,57 @@ export function Queue(props: QueueProps): JSX.Element {
   );
 }
 
+/** How long an answer may take before the list shows again what the session has. */
+const ANSWERED_WITHIN_MS = 4000;
+
 /** The order as it is, and as it will be when the session has done what was asked. */
 function createOrder(props: QueueProps, waiting: () => Prompt[]) {
-  const [asked, setAsked] = createSignal<{ id: PromptId; before: PromptId | undefined } | null>(null);
+  const [wishes, setWishes] = createSignal<readonly { id: PromptId; before: PromptId | undefined }[]>([]);
   const [announcement, setAnnouncement] = createSignal("");
-  const ids = createMemo(() => waiting().map((prompt) => prompt.id));
-  const prompts = createMemo((): Prompt[] => {
-    const wish = asked();
-    if (wish === null) return waiting();
-    const foreseen = [...ids()];
-    move(foreseen, wish.id, wish.before);
-    const byId = new Map(waiting().map((prompt) => [prompt.id, prompt]));
-    return foreseen.flatMap((id) => byId.get(id) ?? []);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  onCleanup(() => clearTimeout(timer));
+  const ids = createMemo(() => waiting().map((prompt) => prompt.id), [], { equals: sameList });
+  const foreseen = createMemo((): string[] => {
+    const order = [...ids()];
+    for (const wish of wishes()) move(order, wish.id, wish.before);
+    return order;
   });
-  // Whatever comes back settles the wish: the new order, or words that say why not.
-  const settled = (): unknown[] => {
-    const wish = asked();
-    return [
-      ids().join(),
-      props.session.status().state,
-      wish && props.session.refusal(`prompt:${wish.id}`)?.error.message,
-    ];
+  const prompts = createMemo((): Prompt[] => {
+    const byId = new Map(waiting().map((prompt) => [prompt.id, prompt]));
+    return foreseen().flatMap((id) => byId.get(id) ?? []);
+  });
+  const giveUp = (): void => {
+    setWishes([]);
   };
-  createEffect(
-    on(createMemo(settled), () => setAsked((wish) => (wish !== null && stillOpen(wish) ? wish : null)), {
-      defer: true,
-    }),
-  );
-  let askedOver = "";
-  const stillOpen = (wish: { id: PromptId }): boolean =>
-    ids().join() === askedOver &&
-    props.session.status().state === "live" &&
-    props.session.refusal(`prompt:${wish.id}`) === undefined;
+  const refused = (): boolean =>
+    wishes().some((wish) => props.session.refusal(`prompt:${wish.id}`) !== undefined);
+  // The new order settles the wishes when it is the wished one; until then they hold over what others change.
+  createEffect(on(ids, (now) => sameList(now, foreseen()) && giveUp(), { defer: true }));
+  createEffect(() => {
+    if (props.session.status().state !== "live" || refused()) giveUp();
+  });
   /** Asks for a place in the list as it is shown. */
   const place = (id: PromptId, to: number): void => {
-    const shown = prompts().map((prompt) => prompt.id);
+    const shown = foreseen();
     const from = shown.indexOf(id);
     const rest = shown.filter((one) => one !== id);
     const at = Math.min(rest.length, Math.max(0, to));
     if (from < 0 || at === from) return;
     const before = rest[at];
     if (!props.session.move(id, before)) return;
-    askedOver = ids().join();
-    setAsked({ id, before });
+    setWishes((open) => [...open, { id, before }]);
     setAnnouncement(`Moved to place ${at + 1} of ${plural(shown.length, "prompt")}`);
+    clearTimeout(timer);
+    timer = setTimeout(giveUp, ANSWERED_WITHIN_MS);
   };
   return {
     prompts,
     announcement,
     place,
-    step: (id: PromptId, step: number): void =>
-      place(id, prompts().findIndex((prompt) => prompt.id === id) + step),
+    step: (id: PromptId, step: number): void => place(id, foreseen().indexOf(id) + step),
   };
+}
+
+function sameList(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((id, index) => id === other[index]);
 }
