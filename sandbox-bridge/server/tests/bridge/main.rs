@@ -12,4 +12,5 @@ mod binary;
 mod git;
 mod hub;
 mod model;
+mod restart;
 mod support;

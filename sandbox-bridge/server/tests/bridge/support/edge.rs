@@ -75,6 +75,11 @@ impl FakeEdge {
         Self { url: format!("http://{}", free.local_addr().unwrap()), ..edge }
     }
 
+    /// The same edge, reached by another way.
+    pub(crate) fn behind(self, url: String) -> Self {
+        Self { url, ..self }
+    }
+
     pub(crate) async fn begin(&self) {
         let listener = TcpListener::bind(self.url.strip_prefix("http://").unwrap()).await.unwrap();
         self.serve(listener);

@@ -70,10 +70,7 @@ impl Stack {
 
     /// Sends a signed request; answers status and body.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> (StatusCode, Vec<u8>) {
-        let key = Key::new(BRIDGE_SECRET.as_bytes()).unwrap();
-        let nonce = clock::random().unwrap();
-        let signature =
-            sign_request(&key, Audience::Bridge, method.as_str(), path, &body, nonce, clock::now());
+        let signature = sign(&method, path, &body);
         self.send_as(&signature, method, path, body).await
     }
 
@@ -130,6 +127,13 @@ impl Stack {
         self.put(&format!("/sandboxes/{id}/commands/cmd_{name}"), &CommandRequest { generation: 1, command })
             .await
     }
+}
+
+/// The edge's signature of a request.
+pub(crate) fn sign(method: &Method, path: &str, body: &[u8]) -> String {
+    let key = Key::new(BRIDGE_SECRET.as_bytes()).unwrap();
+    let nonce = clock::random().unwrap();
+    sign_request(&key, Audience::Bridge, method.as_str(), path, body, nonce, clock::now())
 }
 
 pub(crate) fn sandbox_id(name: &str) -> SandboxId {
