@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ADA, handshake, read, SESSION_KEY, startEdge } from "./support/edge.mjs";
+import { ADA, read, SESSION_KEY, startEdge } from "./support/edge.mjs";
 import { claims, jwt } from "./support/sign.mjs";
+import { handshake } from "./support/viewer.mjs";
 
 const HOME = "https://farhand.example";
 

@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ADA, prompt, read, startEdge, view } from "./support/edge.mjs";
+import { ADA, prompt, read, startEdge } from "./support/edge.mjs";
 import { startRunner, textItem } from "./support/runner.mjs";
+import { view } from "./support/viewer.mjs";
+import { until } from "./support/wait.mjs";
 
 let edge;
 let ada;
@@ -17,7 +19,7 @@ after(() => edge?.close());
 async function snapshotOf(sessionId) {
   const viewer = await view(edge, ada, sessionId);
   const frame = await viewer.frame(({ type }) => type === "snapshot", "the snapshot");
-  viewer.close();
+  await viewer.close();
   return frame;
 }
 
@@ -44,7 +46,6 @@ test("a panic in one session's object costs nothing that was stored, and other s
   await runner.report({ type: "ready", agent: "scripted 1" });
   const other = (await ada.post("/api/sessions", { repository: "acme/shop" })).body.sessionId;
   const viewer = await view(edge, ada, other);
-  await viewer.frame(({ type }) => type === "snapshot");
   const before = await ada.get(`/api/sessions/${runner.sessionId}/status`);
 
   for (let count = 0; count < 3; count += 1) {
@@ -63,7 +64,7 @@ test("a panic in one session's object costs nothing that was stored, and other s
     assert.equal((await ada.get(`/api/sessions/${other}/status`)).status, 200);
   }
   assert.equal((await runner.report({ type: "heartbeat" })).status, 200);
-  viewer.close();
+  await viewer.close();
 });
 
 test("requests that run while an object panics are answered, one way or the other", async () => {
@@ -94,18 +95,18 @@ test("an evicted object is the same as before, and its sockets go on", async () 
   const viewer = await view(edge, ada, sessionId);
   const before = await viewer.frame(({ type }) => type === "snapshot");
 
-  await edge.worker.evictDurableObject("SESSION", { name: sessionId, webSockets: "hibernate" });
+  await edge.sleep(sessionId);
   assert.deepEqual(await snapshotOf(sessionId), before);
 
   await runner.report({ type: "item_appended", itemId: "itm_1", offset: 10, text: "sentence" });
-  const appended = await viewer.frame(
-    ({ event }) => event?.type === "item_appended",
+  const appended = await viewer.record(
+    ({ event }) => event.type === "item_appended",
     "an event on a socket from before",
   );
   assert.equal(appended.seq, before.seq + 1);
   const item = (await snapshotOf(sessionId)).snapshot.items.find(({ id }) => id === "itm_1");
   assert.equal(item.content.text, "Half of a sentence");
-  viewer.close();
+  await viewer.close();
 });
 
 test("a database that is away refuses a new session before anything is made", async () => {
@@ -138,15 +139,11 @@ test("a session whose listing failed lives, and is listed when its object next w
     await DB.prepare("ALTER TABLE sessions_away RENAME TO sessions").run();
   }
   assert.equal((await ada.post(`/api/sessions/${sessionId}/message`, prompt("and go on"))).status, 202);
-  const deadline = Date.now() + 20_000;
-  for (;;) {
-    const { sessions } = (await ada.get("/api/sessions")).body;
-    const found = sessions.find((session) => session.sessionId === sessionId);
-    if (found) {
-      assert.equal(found.title, "Listed late");
-      break;
-    }
-    assert.ok(Date.now() < deadline, "the session is still not listed");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  const listed = await until(
+    async () => (await ada.get("/api/sessions")).body.sessions.find((row) => row.sessionId === sessionId),
+    (row) => row !== undefined,
+    "the session in the list",
+    20_000,
+  );
+  assert.equal(listed.title, "Listed late");
 });

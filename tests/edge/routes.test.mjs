@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ADA, GRACE, handshake, read, startEdge } from "./support/edge.mjs";
+import { ADA, GRACE, read, startEdge } from "./support/edge.mjs";
+import { handshake } from "./support/viewer.mjs";
 
 let edge;
 let routes;
@@ -12,8 +13,9 @@ before(async () => {
 });
 after(() => edge?.close());
 
-const path = (route) => route.path.replace("{id}", "ses_none");
-const changing = () => routes.filter(({ method, access }) => method === "POST" && access !== "bridge");
+const fill = (pattern) => pattern.replace("{id}", "ses_none").replace("{artifact_id}", "art_none");
+const path = (route) => fill(route.path);
+const changing = () => routes.filter(({ method, access }) => method !== "GET" && access !== "bridge");
 
 test("health says which protocol is spoken", async () => {
   const { status, body, headers } = await read(await edge.server.fetch("/api/health"));
@@ -56,9 +58,7 @@ test("a known path with another method is 405 as JSON", async () => {
     if (!pattern.startsWith("/api/")) continue;
     for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
       if (known.includes(method)) continue;
-      const { status, body } = await read(
-        await edge.server.fetch(pattern.replace("{id}", "ses_none"), { method }),
-      );
+      const { status, body } = await read(await edge.server.fetch(fill(pattern), { method }));
       assert.deepEqual([status, body.code], [405, "method_not_allowed"], `${method} ${pattern}`);
       assert.ok(body.message.includes(known.join(", ")), body.message);
     }
@@ -81,7 +81,7 @@ test("every route for users asks who it is", async () => {
     const forged = "farhand_session=eyJhbGciOiJIUzI1NiJ9.e30.AAAA";
     for (const cookie of [undefined, "farhand_session=", forged]) {
       const request = { method: route.method, headers: cookie ? { ...headers, cookie } : headers };
-      if (route.method === "POST") request.body = "{}";
+      if (route.method !== "GET") request.body = "{}";
       const { status, body } = await read(await edge.server.fetch(path(route), request));
       assert.deepEqual([status, body.code], [401, "sign_in_required"], `${route.method} ${route.path}`);
     }
@@ -111,7 +111,7 @@ test("no other site can make a browser change something", async () => {
     for (const from of refused) {
       const headers = { cookie: ada.cookie, "content-type": "application/json", ...from };
       const { status, body } = await read(
-        await edge.server.fetch(path(route), { method: "POST", headers, body: "{}" }),
+        await edge.server.fetch(path(route), { method: route.method, headers, body: "{}" }),
       );
       assert.deepEqual(
         [status, body.code],
@@ -183,7 +183,7 @@ test("every body has a limit that is stated", async () => {
       [chunked(), { duplex: "half" }],
     ]) {
       const answer = await read(
-        await edge.server.fetch(path(route), { method: "POST", headers, body, ...more }),
+        await edge.server.fetch(path(route), { method: route.method, headers, body, ...more }),
       );
       assert.deepEqual([answer.status, answer.body.code], [413, "too_large"], route.path);
       assert.match(answer.body.message, /262144/);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ADA, GRACE, prompt, startEdge } from "./support/edge.mjs";
+import { ADA, askEverything, GRACE, prompt, startEdge } from "./support/edge.mjs";
 
 let edge;
 let ada;
@@ -194,13 +194,33 @@ test("a prompt for a session is held to the same", async () => {
 });
 
 test("a session that does not exist is 404 everywhere", async () => {
-  const path = "/api/sessions/ses_00000000000000000000000000";
-  for (const answer of [
-    await ada.get(`${path}/status`),
-    await ada.post(`${path}/message`, prompt("x")),
-    await ada.post(`${path}/ticket`),
+  const id = "ses_00000000000000000000000000";
+  for (const answer of await askEverything(edge, ada, id))
+    assert.deepEqual([answer.status, answer.body.code], [404, "not_found"], answer.route);
+});
+
+test("a page of history is asked for with a number, and a list with a word that is known", async () => {
+  const sessionId = await create({ repository: "acme/shop" });
+  for (const query of [
+    "",
+    "?before=",
+    "?before=x",
+    "?before=-1",
+    "?before=1.5",
+    "?before=9007199254740993",
   ]) {
-    assert.deepEqual([answer.status, answer.body.code], [404, "not_found"]);
+    const { status, body } = await ada.get(`/api/sessions/${sessionId}/history${query}`);
+    assert.deepEqual([status, body.code], [400, "bad_request"], query);
+    assert.match(body.message, /`before`|before=/, query);
+  }
+  for (const query of ["archived=", "archived=1", "archived=TRUE"]) {
+    const { status, body } = await ada.get(`/api/sessions?${query}`);
+    assert.deepEqual([status, body.code], [400, "bad_request"], query);
+    assert.match(body.message, /true or false/);
+  }
+  for (const body of ["", "{}", "[]", '{"archived":1}', '{"archived":true,"by":"usr_grace"}']) {
+    const answer = await ada.put(`/api/sessions/${sessionId}/archived`, body);
+    assert.deepEqual([answer.status, answer.body.code], [400, "bad_request"], body);
   }
 });
 

@@ -1,7 +1,6 @@
-/** The built Worker in workerd, with D1, objects and assets as `wrangler.toml` says, and stand-ins for code host and bridge. */
+/** The built Worker in workerd, with D1, R2, objects and assets as `wrangler.toml` says, and stand-ins for code host and bridge. */
 
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -99,6 +98,20 @@ export async function startEdge({ vars = {}, secrets = {} } = {}) {
       ).results;
     },
     client: (user) => signIn(server, origin, user),
+    /** Takes a session's object out of memory; its sockets go on. */
+    sleep: (sessionId) => worker.evictDurableObject("SESSION", { name: sessionId, webSockets: "hibernate" }),
+    /** Ends workerd and starts it again on what is stored; every socket breaks. */
+    restart: () => server.update((options) => ({ ...options })),
+    /** Keys in the bucket of artifacts. */
+    async artifactKeys(prefix) {
+      const { ARTIFACTS } = await worker.getEnv();
+      return (await ARTIFACTS.list({ prefix })).objects.map(({ key }) => key);
+    },
+    /** Rows of an SQL query on a session's own tables. */
+    async sessionRows(sessionId, sql) {
+      const storage = await worker.getDurableObjectStorage("SESSION", { name: sessionId });
+      return storage.exec(sql);
+    },
     /** A bridge's signed report. */
     async report(sessionId, what, value, changed = {}) {
       const path = `/api/bridge/sessions/${sessionId}/${what}`;
@@ -144,24 +157,26 @@ async function signIn(server, origin, user) {
   );
   if (answer.status !== 200) throw new Error(`sign-in: ${answer.status} ${JSON.stringify(answer.body)}`);
   const cookie = answer.headers.get("set-cookie").split(";")[0];
-  return {
+  const client = {
     cookie,
     user,
     async get(path, extra = {}) {
       return read(await server.fetch(path, { headers: { cookie, ...extra } }));
     },
-    async post(path, value, extra = {}) {
+    async send(method, path, value, extra = {}) {
       const body = typeof value === "string" ? value : JSON.stringify(value ?? {});
-      return read(
-        await server.fetch(path, { method: "POST", body, headers: { ...headers, cookie, ...extra } }),
-      );
+      return read(await server.fetch(path, { method, body, headers: { ...headers, cookie, ...extra } }));
     },
+    post: (path, value, extra) => client.send("POST", path, value, extra),
+    put: (path, value, extra) => client.send("PUT", path, value, extra),
+    delete: (path, value, extra) => client.send("DELETE", path, value, extra),
     async ticket(sessionId) {
-      const { status, body } = await this.post(`/api/sessions/${sessionId}/ticket`);
+      const { status, body } = await client.post(`/api/sessions/${sessionId}/ticket`);
       if (status !== 200) throw new Error(`ticket: ${status} ${JSON.stringify(body)}`);
       return body.ticket;
     },
   };
+  return client;
 }
 
 let prompts = 0;
@@ -172,80 +187,18 @@ export function prompt(text, more = {}) {
   return { id: `prm_${String(prompts).padStart(26, "0")}`, text, origin: "web", ...more };
 }
 
-/** Tries a WebSocket handshake; answers its status, and the socket where it came to be one. */
-export function handshake(origin, path, headers = {}) {
-  return new Promise((resolve, reject) => {
-    const attempt = httpRequest(new URL(path, origin), {
-      headers: {
-        connection: "Upgrade",
-        upgrade: "websocket",
-        "sec-websocket-version": "13",
-        "sec-websocket-key": Buffer.from("0123456789abcdef").toString("base64"),
-        ...headers,
-      },
-    });
-    attempt.on("upgrade", (response, socket) => {
-      socket.destroy();
-      resolve({ status: response.statusCode, headers: response.headers });
-    });
-    attempt.on("response", async (response) => {
-      let text = "";
-      for await (const piece of response) text += piece;
-      resolve({
-        status: response.statusCode,
-        headers: response.headers,
-        body: text ? JSON.parse(text) : null,
-      });
-    });
-    attempt.on("error", reject);
-    attempt.end();
-  });
-}
-
-/** A viewer of a session: a real WebSocket that keeps every frame. */
-export async function view(edge, client, sessionId, { since } = {}) {
-  const ticket = await client.ticket(sessionId);
-  const url = new URL(`/api/sessions/${sessionId}/socket`, edge.origin.replace("http", "ws"));
-  const socket = new WebSocket(url, {
-    protocols: ["farhand.v1", `ticket.${ticket}`],
-    headers: { origin: edge.origin },
-  });
-  const frames = [];
-  const waiting = new Set();
-  socket.addEventListener("message", ({ data }) => {
-    frames.push(data === "pong" ? data : JSON.parse(data));
-    for (const check of [...waiting]) check();
-  });
-  await new Promise((resolve, reject) => {
-    socket.addEventListener("open", resolve);
-    socket.addEventListener("error", () => reject(new Error("the WebSocket did not open")));
-  });
-  const viewer = {
-    socket,
-    frames,
-    /** Only the recorded events, in order of arrival. */
-    events: () => frames.filter((frame) => frame.type === "event"),
-    send: (frame) => socket.send(typeof frame === "string" ? frame : JSON.stringify(frame)),
-    /** The first frame that fits, now or within ten seconds. */
-    frame(fits, what = "a frame") {
-      return new Promise((resolve, reject) => {
-        const check = () => {
-          const found = frames.find(fits);
-          if (found === undefined) return;
-          clearTimeout(timer);
-          waiting.delete(check);
-          resolve(found);
-        };
-        const timer = setTimeout(() => {
-          waiting.delete(check);
-          reject(new Error(`${what} did not come; there were ${JSON.stringify(frames).slice(0, 2000)}`));
-        }, 10_000);
-        waiting.add(check);
-        check();
-      });
-    },
-    close: () => socket.close(),
-  };
-  viewer.send(since === undefined ? { type: "subscribe" } : { type: "subscribe", since });
-  return viewer;
+/** Every question that a user can ask about one session. */
+export async function askEverything(edge, client, sessionId) {
+  const { body: routes } = await read(await edge.server.fetch("/api/test/routes"));
+  const bodies = { "/message": prompt("x"), "/archived": { archived: true } };
+  const answers = [];
+  for (const { method, path, access } of routes) {
+    if (access !== "user" || !path.startsWith("/api/sessions/{id}")) continue;
+    const url = path.replace("{id}", sessionId).replace("{artifact_id}", "art_none");
+    const query = path.endsWith("/history") ? "?before=1" : "";
+    const value = Object.entries(bodies).find(([end]) => path.endsWith(end))?.[1];
+    const answer = method === "GET" ? client.get(url + query) : client.send(method, url, value);
+    answers.push({ route: `${method} ${path}`, ...(await answer) });
+  }
+  return answers;
 }

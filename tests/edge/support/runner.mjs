@@ -37,20 +37,54 @@ export async function startRunner(edge, client, text = "Do it") {
       runner.seq += events.length;
       return answer;
     },
-    /** The next order of a turn that the session gives to the runner. */
-    async turn(isNext = () => true) {
-      const command = await edge.bridge.request(
+    /** A command of this kind that the session gives to the runner. */
+    async command(type, fits = () => true) {
+      const request = await edge.bridge.request(
         ({ path, body }) =>
           path.startsWith(`/sandboxes/${sandboxId}/commands/`) &&
-          body.command.type === "start_turn" &&
-          isNext(body.command.turn),
-        "the order of a turn",
+          body.command.type === type &&
+          fits(body.command),
+        `the command ${type}`,
       );
-      return command.body.command.turn;
+      return request.body.command;
     },
+    /** The order of a turn. */
+    turn: async (fits = () => true) => (await runner.command("start_turn", ({ turn }) => fits(turn))).turn,
+    /** Says that it has a turn. */
+    receive: ({ turnId, attempt }) => runner.report({ type: "turn_received", turnId, attempt }),
   };
   return runner;
 }
+
+/** The same with its first turn running. */
+export async function startTurn(edge, client, text) {
+  const runner = await startRunner(edge, client, text);
+  await runner.attach();
+  await runner.report({ type: "ready", agent: "scripted 1" });
+  const turn = await runner.turn();
+  await runner.receive(turn);
+  return { runner, turn, sessionId: runner.sessionId };
+}
+
+/** A tool call of a turn that has answered. */
+export const toolItem = (turnId, id, output, more = {}) => ({
+  type: "item_changed",
+  item: {
+    id,
+    turnId,
+    startedAt: Date.now(),
+    content: {
+      type: "tool",
+      name: "bash",
+      title: "make",
+      input: "make",
+      state: { type: "completed", durationMs: 1, exitCode: 0 },
+      output,
+      omittedBytes: 0,
+      ...more,
+    },
+  },
+});
 
 /** A text item of a turn. */
 export const textItem = (turnId, id, text, done = false) => ({

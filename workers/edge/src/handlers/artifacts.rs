@@ -29,7 +29,7 @@ async fn stored_text(env: &Env, key: &str) -> Answer {
     let body = object.as_ref().and_then(worker::Object::body).ok_or_else(|| {
         ErrorBody::new(
             ErrorCode::NotFound,
-            "this artifact is gone from the store; its preview is in the session",
+            "this session has no such artifact; take the id from the item it belongs to",
         )
     })?;
     plain_text(body.response_body().or_unavailable("the store of artifacts")?)

@@ -1,0 +1,198 @@
+/** Coming back: exactly what was missed, in one round trip, whatever happened to the connection, the object or workerd meanwhile. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { ADA, GRACE, prompt, startEdge } from "./support/edge.mjs";
+import { startRunner, startTurn, textItem, toolItem, turnEnded } from "./support/runner.mjs";
+import { connect, ticketOf, view } from "./support/viewer.mjs";
+import { until } from "./support/wait.mjs";
+
+let edge;
+let ada;
+before(async () => {
+  edge = await startEdge();
+  ada = await edge.client(ADA);
+});
+after(() => edge?.close());
+
+const status = async (sessionId) => (await ada.get(`/api/sessions/${sessionId}/status`)).body;
+
+/** Numbers that look random and are the same in every run. */
+function randomNumbers(seed) {
+  let state = seed;
+  return (below) => {
+    state = (state * 1103515245 + 12345) % 2147483648;
+    return Math.floor((state / 2147483648) * below);
+  };
+}
+
+/** Set-up steps: one event each. */
+async function steps(runner, count, atOnce = 1000) {
+  for (let sent = 0; sent < count; sent += atOnce) {
+    const length = Math.min(atOnce, count - sent);
+    const events = Array.from({ length }, (_, index) => ({
+      type: "setup_step",
+      step: `step ${sent + index}`,
+    }));
+    const { status, body } = await runner.report(...events);
+    assert.equal(status, 200, JSON.stringify(body));
+  }
+}
+
+/** What a client that comes back with `since` is sent up to `caught_up`; it sends one frame for it. */
+async function missed(sessionId, since) {
+  const begin = performance.now();
+  const back = await view(edge, ada, sessionId, { since });
+  const { seq } = await back.frame(({ type }) => type === "caught_up", "the end of what was missed");
+  const ms = performance.now() - begin;
+  assert.ok(!back.frames.some(({ type }) => type === "snapshot"));
+  await back.close();
+  return { seq, ms, records: back.records.filter((record) => record.seq <= seq), frames: back.frames.length };
+}
+
+test("whatever was missed comes once, in order and whole, from any point", async () => {
+  const runner = await startRunner(edge, ada, "Ten thousand events");
+  const { sessionId } = runner;
+  const witness = await view(edge, ada, sessionId);
+  await runner.attach();
+  await steps(runner, 10_000);
+  const { seq } = await status(sessionId);
+  await witness.reach(seq);
+  assert.deepEqual(witness.faults, []);
+  const begin = witness.records[0].seq;
+  const random = randomNumbers(7);
+  const cuts = [seq, seq - 1, begin - 1, ...Array.from({ length: 8 }, () => begin + random(seq - begin))];
+  for (const since of cuts) {
+    const { records, frames } = await missed(sessionId, since);
+    assert.deepEqual(records, witness.records.slice(since - begin + 1), `since ${since}`);
+    assert.ok(frames < 20, `${frames} frames for ${records.length} events`);
+  }
+  await witness.close();
+});
+
+test("who asks for what is not there is given the state", async () => {
+  const runner = await startRunner(edge, ada, "More than is kept");
+  const { sessionId } = runner;
+  const future = await view(edge, ada, sessionId, { since: Number.MAX_SAFE_INTEGER });
+  const ahead = await future.frame(({ type }) => type === "snapshot", "the state, from the future");
+  assert.equal(ahead.seq, (await status(sessionId)).seq);
+  await future.close();
+
+  await runner.attach();
+  await steps(runner, 26_000, 2000);
+  const { seq } = await status(sessionId);
+  const old = await view(edge, ada, sessionId, { since: 1 });
+  const frame = await old.frame(({ type }) => type === "snapshot", "the state, from before what is kept");
+  await old.reach(seq);
+  assert.ok(frame.seq <= seq);
+  assert.deepEqual(old.faults, []);
+  await old.close();
+  assert.equal((await missed(sessionId, seq - 100)).records.length, 100);
+});
+
+test("a ping shows what was missed without waking anybody", async () => {
+  const { body } = await ada.post("/api/sessions", { repository: "acme/shop" });
+  const viewer = await view(edge, ada, body.sessionId);
+  await edge.sleep(body.sessionId);
+  viewer.send("ping");
+  const pong = await viewer.frame((frame) => /^pong/.test(frame), "the answer to a ping");
+  assert.equal(pong, `pong ${viewer.state.seq}`);
+  const grace = await connect(edge, ticketOf(edge, GRACE, body.sessionId), body.sessionId);
+  await viewer.record(({ event }) => event.type === "participant_joined");
+  viewer.send("ping");
+  await viewer.frame((frame) => frame === `pong ${viewer.state.seq}`, "the newer number");
+  assert.ok(`pong ${viewer.state.seq}` !== pong);
+  await grace.close();
+  await viewer.close();
+});
+
+/** A turn with a little of everything; calls `between` after each step. */
+async function liveTurn({ runner, turn, sessionId }, between) {
+  const id = (name) => `itm_${name}${turn.turnId.slice(-6)}`;
+  const { turnId } = turn;
+  const tool = (state, output) => toolItem(turnId, id("tool"), output, { state });
+  const acts = [
+    () => runner.report(textItem(turnId, id("text"), "Hello ")),
+    () => runner.report({ type: "item_appended", itemId: id("text"), offset: 6, text: "wörld 😀" }),
+    () => runner.report(tool({ type: "running" }, "")),
+    () => runner.report({ type: "item_appended", itemId: id("tool"), offset: 0, text: "line 1\n" }),
+    () => ada.post(`/api/sessions/${sessionId}/message`, prompt("And then")),
+    () => runner.report({ type: "item_appended", itemId: id("text"), offset: 14, text: ", and on" }),
+    () => runner.report(tool({ type: "completed", durationMs: 5, exitCode: 0 }, "line 1\n")),
+    () => runner.report(textItem(turnId, id("text"), "Hello wörld 😀, and on", true)),
+    () =>
+      runner.report({
+        type: "item_changed",
+        item: {
+          id: id("plan"),
+          turnId,
+          startedAt: 1,
+          content: { type: "plan", steps: [{ text: "a", state: "done" }] },
+        },
+      }),
+    () => runner.report(turnEnded(turn)),
+  ];
+  for (const [index, act] of acts.entries()) {
+    const { status, body } = await act();
+    assert.ok([200, 202].includes(status), JSON.stringify(body));
+    await between(index);
+  }
+}
+
+test("a client that comes and goes shows what one shows that never left", async () => {
+  const live = await startTurn(edge, ada, "Everything");
+  const { sessionId } = live;
+  const constant = await view(edge, ada, sessionId);
+  let fickle = await view(edge, ada, sessionId);
+  const random = randomNumbers(11);
+  await liveTurn(live, async () => {
+    const whatHappens = random(4);
+    if (whatHappens === 0) await edge.sleep(sessionId);
+    if (whatHappens === 1) {
+      await fickle.close();
+    }
+    if (whatHappens >= 2 && fickle.socket.readyState === WebSocket.CLOSED) {
+      const { state } = fickle;
+      fickle = await view(edge, ada, sessionId, { since: state.seq, state });
+      assert.ok(!fickle.frames.some(({ type }) => type === "snapshot"));
+    }
+  });
+  if (fickle.socket.readyState === WebSocket.CLOSED)
+    fickle = await view(edge, ada, sessionId, { since: fickle.state.seq, state: fickle.state });
+  await live.runner.turn(({ prompt }) => prompt === "And then");
+  const { seq } = await status(sessionId);
+  await Promise.all([constant.reach(seq), fickle.reach(seq)]);
+  const fresh = await view(edge, ada, sessionId);
+  await fresh.reach(Math.max(constant.state.seq, fickle.state.seq));
+  await Promise.all([constant.reach(fresh.state.seq), fickle.reach(fresh.state.seq)]);
+  assert.deepEqual(fickle.state, constant.state);
+  assert.deepEqual(fresh.state, constant.state, "and so does the session's own state");
+  assert.deepEqual([...constant.faults, ...fickle.faults, ...fresh.faults], []);
+  await Promise.all([constant, fickle, fresh].map((viewer) => viewer.close()));
+});
+
+test("workerd starts again on what is stored, and everybody comes back to the same", async () => {
+  const live = await startTurn(edge, ada, "Survive");
+  const { sessionId } = live;
+  const viewer = await view(edge, ada, sessionId);
+  await liveTurn(live, async () => {});
+  await viewer.record(({ event }) => event.type === "turn_ended");
+  const before = await status(sessionId);
+  await viewer.reach(before.seq);
+  const { state } = viewer;
+  await edge.restart();
+  await viewer.closed("the end of the old socket");
+  const after = await until(
+    () => status(sessionId),
+    ({ seq }) => seq >= before.seq,
+    "the session",
+  );
+  assert.deepEqual(after.session, before.session);
+  const back = await view(edge, ada, sessionId, { since: state.seq, state });
+  const fresh = await view(edge, ada, sessionId);
+  await back.reach(fresh.state.seq);
+  await fresh.reach(back.state.seq);
+  assert.deepEqual(back.state, fresh.state);
+  assert.deepEqual(back.faults, []);
+  assert.equal((await live.runner.report({ type: "heartbeat" })).status, 200, "the runner goes on too");
+});
