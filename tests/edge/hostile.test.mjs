@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ADA, GRACE, prompt, startEdge } from "./support/edge.mjs";
+import { openRaw } from "./support/raw-socket.mjs";
 import { startTurn } from "./support/runner.mjs";
 import { connect, ticketOf, view } from "./support/viewer.mjs";
 
@@ -206,6 +207,24 @@ test("a field with a wrong value is refused, whichever it is", async () => {
 
 test("a frame that is wrong as a whole is refused or ends its socket", async () => {
   await endure(wrongFrames());
+});
+
+test("text that is no text is refused or ends its socket", async () => {
+  const untouched = await status();
+  const surrogate = [0xed, 0xa0, 0x80];
+  for (const bytes of [[0xff], surrogate, [0xc0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82]]) {
+    const frame = Buffer.concat([
+      Buffer.from('{"type":"rename","title":"'),
+      Buffer.from(bytes),
+      Buffer.from('"}'),
+    ]);
+    const raw = await openRaw(edge, ticketOf(edge, GRACE, victim.sessionId), victim.sessionId);
+    raw.sendText(frame);
+    const end = await raw.verdict();
+    assert.ok(CODES.includes(end) || ["broken", "bad_request"].includes(end), `${bytes}: ${end}`);
+    raw.close();
+    assert.deepEqual(await status(), untouched, `${bytes}`);
+  }
 });
 
 test("what a frame says beside its own fields counts for nothing", async () => {
