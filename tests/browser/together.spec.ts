@@ -274,10 +274,16 @@ test("earlier turns come as one scrolls up, and nothing jumps", async ({ page })
   });
   await expect(log(page)).toContainText("#421");
   expect(deployment.pages).toEqual([]);
+  /** Where a text stands in the next picture; what is measured between two pictures nobody sees. */
   const top = (text: string) =>
     log(page)
       .getByText(text, { exact: true })
-      .evaluate((element) => element.getBoundingClientRect().top);
+      .evaluate(async (element) => {
+        const picture = () => new Promise((resolve) => requestAnimationFrame(resolve));
+        await picture();
+        await picture();
+        return element.getBoundingClientRect().top;
+      });
   await log(page).hover();
   await expect(async () => {
     await page.mouse.wheel(0, -900);
@@ -285,8 +291,8 @@ test("earlier turns come as one scrolls up, and nothing jumps", async ({ page })
   }).toPass({ intervals: [50] });
   await expect(log(page)).toContainText("Old prompt 24");
   // From here to the very beginning: the first visible prompt stands still while pages come in above it.
-  for (let page_ = 1; deployment.pages.at(-1) !== 8; page_ += 1) {
-    expect(page_).toBeLessThan(20);
+  for (let round = 1; deployment.pages.at(-1) !== 8; round += 1) {
+    expect(round).toBeLessThan(20);
     const asked = deployment.pages.length;
     await log(page).evaluate((box) => box.scrollTo(0, 300));
     const text = await log(page).evaluate((box) => {

@@ -279,7 +279,7 @@ test("changes and details have the whole screen of a phone", async ({ page }) =>
   await expect(page.getByRole("region", { name: "src/cart/discount.ts", exact: true })).toBeVisible();
   await check(page, "phone-changes-dark");
   await tabs.getByRole("button", { name: "Details" }).click();
-  await expect(page.getByText("here now").first()).toBeVisible();
+  await expect(page.getByRole("tabpanel").getByText("here now").first()).toBeVisible();
   await check(page, "phone-details-dark");
   await page.getByRole("button", { name: "Show the session list" }).click();
   await expect(page.getByRole("link", { name: "New session" })).toBeVisible();

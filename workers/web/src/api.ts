@@ -15,6 +15,7 @@ import type {
   TicketResponse,
   User,
 } from "@farhand/protocol";
+import { capitalised } from "@farhand/session-view";
 
 export class ApiError extends Error {
   constructor(
@@ -22,7 +23,7 @@ export class ApiError extends Error {
     readonly code: ErrorCode,
     message: string,
   ) {
-    super(message);
+    super(capitalised(message));
   }
 }
 

@@ -108,3 +108,8 @@ export function presenceText(joined: readonly string[], left: readonly string[])
   if (left.length > 0) parts.push(`${who(left)} left`);
   return parts.join(", ");
 }
+
+/** Messages of the session begin small, because programs put words in front of them; people read sentences. */
+export function capitalised(message: string): string {
+  return message.charAt(0).toUpperCase() + message.slice(1);
+}

@@ -14,7 +14,7 @@ export { RefusalLine } from "./components/refusal.jsx";
 export { SandboxPill } from "./components/sandbox-pill.jsx";
 export { TimelineView } from "./components/timeline-view.jsx";
 export { type ConnectionStatus, type StopReason, TicketRefused } from "./connection.js";
-export { formatAge, startOfDay } from "./format.js";
+export { capitalised, formatAge, startOfDay } from "./format.js";
 export { newPromptId } from "./ids.js";
 export { keyName } from "./keys.js";
 export { evaluatePermission, roleOf } from "./policy.js";

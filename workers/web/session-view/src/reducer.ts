@@ -149,7 +149,7 @@ function applyToQueue(snapshot: KnownSnapshot, event: QueueEvent): void {
       });
       break;
     case "prompt_moved":
-      move(snapshot.queue, event.promptId, event.before);
+      place(snapshot.queue, event.promptId, event.before);
       break;
     case "prompt_steered":
       changePrompt(snapshot, event.promptId, (prompt) => {
@@ -171,13 +171,17 @@ function leaveQueue(snapshot: KnownSnapshot, promptId: string): void {
   if (at >= 0) snapshot.queue.splice(at, 1);
 }
 
-/** Puts one id before another, or at the end. What does not wait is not moved. Also how views foresee a move. */
-export function move(queue: string[], id: string, before: string | undefined): void {
+/** Puts an id before another, or at the end. */
+function place(queue: string[], id: string, before: string | undefined): void {
   const at = queue.indexOf(id);
-  if (at < 0 || id === before) return;
-  queue.splice(at, 1);
+  if (at >= 0) queue.splice(at, 1);
   const target = before === undefined ? -1 : queue.indexOf(before);
   queue.splice(target < 0 ? queue.length : target, 0, id);
+}
+
+/** How views foresee a move: what does not wait is not moved. */
+export function foreseeMove(queue: string[], id: string, before: string | undefined): void {
+  if (queue.includes(id)) place(queue, id, before);
 }
 
 function endTurn(snapshot: KnownSnapshot, event: Extract<SessionEvent, { type: "turn_ended" }>): void {

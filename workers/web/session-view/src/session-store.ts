@@ -61,6 +61,9 @@ export interface Session {
   stop(turnId: TurnId): boolean;
 }
 
+/** How often what was not acknowledged is sent again over a connection that lives. */
+const SEND_AGAIN_MS = 15_000;
+
 /** Opens a session. Lives as long as the Solid owner that it is called in. */
 export function openSession(options: SessionOptions): Session {
   const outbox = new Outbox(options.sessionId, options.storage);
@@ -71,6 +74,9 @@ export function openSession(options: SessionOptions): Session {
     const missing = feed.apply(messages);
     if (missing !== null) connection.resubscribe(missing === "since" ? feed.state.seq : undefined);
   });
+  const sendUnsent = (): void => {
+    for (const prompt of outbox.list()) connection.send({ type: "prompt", prompt });
+  };
   const connection: SessionConnection = new SessionConnection({
     ...options,
     url: options.socketUrl,
@@ -88,11 +94,14 @@ export function openSession(options: SessionOptions): Session {
     },
     onLive: () => {
       frames.flush();
-      for (const prompt of outbox.list()) connection.send({ type: "prompt", prompt });
+      sendUnsent();
     },
   });
+  // A session that was asked too much looks at nothing for a while; sending again is safe.
+  const sendAgain = setInterval(sendUnsent, SEND_AGAIN_MS);
   listenForReturn(() => connection.wake());
   onCleanup(() => {
+    clearInterval(sendAgain);
     frames.stop();
     connection.close();
     feed.close();

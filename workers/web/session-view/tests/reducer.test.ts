@@ -130,7 +130,7 @@ describe("the queue", () => {
     expect(moved("prm_3", "prm_1")).toEqual(["prm_3", "prm_1", "prm_2"]);
     expect(moved("prm_1", "prm_3")).toEqual(["prm_2", "prm_1", "prm_3"]);
     expect(moved("prm_1")).toEqual(["prm_2", "prm_3", "prm_1"]);
-    expect(moved("prm_9", "prm_1")).toEqual(["prm_1", "prm_2", "prm_3"]);
+    expect(moved("prm_2", "prm_9")).toEqual(["prm_1", "prm_3", "prm_2"]);
   });
 
   it("remembers who edited and who took back", () => {

@@ -16,6 +16,7 @@ export interface SessionMenuProps {
 export function SessionMenu(props: SessionMenuProps): JSX.Element {
   const popover = createPopover();
   let list: HTMLDivElement | undefined;
+  let button: HTMLButtonElement | undefined;
   const archived = (): boolean => props.session.archivedAt !== undefined;
   const refusal = (action: "rename" | "archive" | "delete"): string | undefined => {
     if (evaluatePermission(props.role, action)) {
@@ -27,6 +28,8 @@ export function SessionMenu(props: SessionMenuProps): JSX.Element {
   };
   const run = (action: () => void) => (): void => {
     popover.setOpen(false);
+    // What follows gives the focus back to where it came from.
+    button?.focus();
     action();
   };
   createEffect(
@@ -44,6 +47,7 @@ export function SessionMenu(props: SessionMenuProps): JSX.Element {
     <div class="menu-frame" ref={popover.frame} onKeyDown={popover.onKeyDown}>
       <button
         type="button"
+        ref={button}
         class="icon-button"
         aria-label="More about this session"
         title="More"

@@ -58,7 +58,6 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
     setProblem(null);
     try {
       await api.archive(props.sessionId, { archived });
-      await props.listing.refresh();
     } catch (error) {
       setProblem(messageOf(error));
     }
@@ -80,6 +79,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
     const now = snapshot();
     return now !== null && runningTurn(now) !== undefined;
   });
+  const archivedAt = createMemo(() => snapshot()?.session.archivedAt);
   createEffect(() => {
     document.title = `${snapshot() === null ? "Session" : title()} · Farhand`;
   });
@@ -89,7 +89,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
     }),
   );
   // The list beside shows the same facts; it need not wait for its next round.
-  createEffect(on([running, title], () => void props.listing.refresh(), { defer: true }));
+  createEffect(on([running, title, archivedAt], () => void props.listing.refresh(), { defer: true }));
   onCleanup(() => {
     document.title = "Farhand";
   });

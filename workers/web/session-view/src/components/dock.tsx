@@ -25,6 +25,7 @@ export interface DockProps {
 }
 
 export function Dock(props: DockProps): JSX.Element {
+  let dock: HTMLDivElement | undefined;
   const [restored, setRestored] = createSignal<string | undefined>();
   const snapshot = () => props.session.state.snapshot;
   const may = (action: "prompt" | "stop_turn" | "archive"): boolean => {
@@ -42,11 +43,16 @@ export function Dock(props: DockProps): JSX.Element {
     setRestored(text);
   };
   return (
-    <div class="dock">
+    <div class="dock" ref={dock}>
       <div class="dock-column">
         <RefusalLine session={props.session} place="composer" onRestore={restore} />
         <RefusalLine session={props.session} place="stop" />
-        <Queue session={props.session} me={props.me} onRestore={restore} />
+        <Queue
+          session={props.session}
+          me={props.me}
+          onRestore={restore}
+          onFocusLost={() => dock?.querySelector("textarea")?.focus()}
+        />
         <Switch
           fallback={
             <PromptComposer

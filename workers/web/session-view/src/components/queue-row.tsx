@@ -25,6 +25,8 @@ export interface QueueRowProps {
   onCancel(): void;
   /** The prompt went on its way while its words were being changed. */
   onLost(text: string): void;
+  /** The row goes away with the focus in it. */
+  onFocusLost(): void;
 }
 
 export function QueueRow(props: QueueRowProps): JSX.Element {
@@ -34,6 +36,10 @@ export function QueueRow(props: QueueRowProps): JSX.Element {
   const name = (): string => person(props.prompt.author)?.name ?? "Somebody";
   let grip: HTMLButtonElement | undefined;
   let pencil: HTMLButtonElement | undefined;
+  let row: HTMLLIElement | undefined;
+  onCleanup(() => {
+    if (row?.contains(document.activeElement) === true) props.onFocusLost();
+  });
   const step = (by: number): void => {
     props.onStep(by);
     // A moved element loses the focus in some browsers.
@@ -46,6 +52,7 @@ export function QueueRow(props: QueueRowProps): JSX.Element {
   };
   return (
     <li
+      ref={row}
       class="queue-item"
       classList={{ "is-held": props.dragged?.held === true, "is-dragging": props.dragged !== undefined }}
       style={props.dragged === undefined ? {} : { translate: `0 ${props.dragged.y}px` }}

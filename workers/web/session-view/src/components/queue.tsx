@@ -6,7 +6,7 @@ import type { Prompt, PromptId, UserId } from "@farhand/protocol";
 import { createEffect, createMemo, createSignal, For, type JSX, on, onCleanup, Show } from "solid-js";
 import { plural } from "../format.js";
 import { evaluatePermission, roleOf } from "../policy.js";
-import { move } from "../reducer.js";
+import { foreseeMove } from "../reducer.js";
 import type { Session } from "../session-store.js";
 import { queuedPrompts, steeringCount } from "../timeline.js";
 import { Avatar } from "./avatar.jsx";
@@ -19,6 +19,8 @@ export interface QueueProps {
   me: { id: UserId; name: string };
   /** Gets the text of a prompt of one's own that was taken back. */
   onRestore(text: string): void;
+  /** The last row went away while it had the focus. */
+  onFocusLost(): void;
 }
 
 export function Queue(props: QueueProps): JSX.Element {
@@ -42,6 +44,13 @@ export function Queue(props: QueueProps): JSX.Element {
   };
   const [list, setList] = createSignal<HTMLElement>();
   const drag = createRowDrag(list, order.place);
+  /** The row with the focus is gone: the next thing to do is in the list, or in the composer. */
+  const refocus = (): void =>
+    queueMicrotask(() => {
+      const next = list()?.isConnected === true ? list()?.querySelector<HTMLElement>("button") : null;
+      if (next) next.focus();
+      else props.onFocusLost();
+    });
   const mark = (index: number): string => {
     const place = index - steering();
     if (place < 0) return "steering";
@@ -69,6 +78,7 @@ export function Queue(props: QueueProps): JSX.Element {
                 onStep={(step) => order.step(prompt.id, step)}
                 onCancel={() => cancel(prompt)}
                 onLost={props.onRestore}
+                onFocusLost={refocus}
               />
             )}
           </For>
@@ -105,7 +115,7 @@ function createOrder(props: QueueProps, waiting: () => Prompt[]) {
   const ids = createMemo(() => waiting().map((prompt) => prompt.id), [], { equals: sameList });
   const foreseen = createMemo((): string[] => {
     const order = [...ids()];
-    for (const wish of wishes()) move(order, wish.id, wish.before);
+    for (const wish of wishes()) foreseeMove(order, wish.id, wish.before);
     return order;
   });
   const prompts = createMemo((): Prompt[] => {

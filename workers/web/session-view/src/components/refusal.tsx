@@ -1,5 +1,6 @@
 /** What the session refused, in its words, beside the control that asked. */
 import { type JSX, Show } from "solid-js";
+import { capitalised } from "../format.js";
 import type { Place } from "../refusals.js";
 import type { Session } from "../session-store.js";
 import { Icon } from "./icons.jsx";
@@ -44,9 +45,4 @@ export function RefusalLine(props: RefusalLineProps): JSX.Element {
       )}
     </Show>
   );
-}
-
-/** The session's messages begin small, because logs and programs put words in front of them. */
-function capitalised(message: string): string {
-  return message.charAt(0).toUpperCase() + message.slice(1);
 }

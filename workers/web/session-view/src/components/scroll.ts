@@ -17,7 +17,8 @@ export interface Scroll {
 export function createScroll(): Scroll {
   let scroller: HTMLElement | undefined;
   let content: HTMLElement | undefined;
-  let anchor: { element: Element; top: number } | null = null;
+  /** What is visible, from the top, and where it stands: several, because one may go away. */
+  let anchors: { element: Element; top: number }[] = [];
   const [atEnd, setAtEnd] = createSignal(true);
   const distance = (box: HTMLElement): number => box.scrollHeight - box.scrollTop - box.clientHeight;
   const toEnd = (): void => {
@@ -31,15 +32,20 @@ export function createScroll(): Scroll {
     const listeners = new AbortController();
     let lastTop = 0;
     const remember = (): void => {
-      const edge = box.getBoundingClientRect().top;
-      anchor = null;
+      const { top: edge, bottom: end } = box.getBoundingClientRect();
+      anchors = [];
       for (const element of column.children) {
         if (element.hasAttribute("data-no-anchor")) continue;
         const { top, bottom } = element.getBoundingClientRect();
-        if (bottom <= edge) continue;
-        anchor = { element, top: top - edge };
-        return;
+        if (top > end) break;
+        if (bottom > edge) anchors.push({ element, top: top - edge });
       }
+    };
+    const restore = (): void => {
+      const anchor = anchors.find((one) => one.element.isConnected);
+      if (anchor === undefined) return;
+      const top = anchor.element.getBoundingClientRect().top - box.getBoundingClientRect().top;
+      if (Math.abs(top - anchor.top) >= 1) box.scrollBy({ top: top - anchor.top });
     };
     box.addEventListener(
       "scroll",
@@ -54,12 +60,8 @@ export function createScroll(): Scroll {
       { passive: true, signal: listeners.signal },
     );
     const observer = new ResizeObserver(() => {
-      if (atEnd()) {
-        box.scrollTo({ top: box.scrollHeight });
-      } else if (anchor?.element.isConnected === true) {
-        const moved = anchor.element.getBoundingClientRect().top - box.getBoundingClientRect().top;
-        if (Math.abs(moved - anchor.top) >= 1) box.scrollBy({ top: moved - anchor.top });
-      }
+      if (atEnd()) box.scrollTo({ top: box.scrollHeight });
+      else restore();
       lastTop = box.scrollTop;
     });
     observer.observe(box);

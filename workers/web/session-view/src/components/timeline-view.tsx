@@ -79,14 +79,15 @@ function createShown(session: Session) {
       keepEntries(before, timelineEntries(all().turns, all().prompts, session.state.snapshot?.notices ?? [])),
     [],
   );
-  const items = createMemo(() => groupBy(all().items, (item) => item.turnId));
-  const prompts = createMemo(() => new Map(all().prompts.map((prompt) => [prompt.id, prompt])));
-  const steered = createMemo(() =>
-    groupBy(
-      all().prompts.filter((prompt) => prompt.steeredInto !== undefined),
-      (prompt) => prompt.steeredInto ?? "",
-    ),
+  const items = createMemo<Groups<Item>>(
+    (before) => groupBy(all().items, (item) => item.turnId, before),
+    new Map(),
   );
+  const prompts = createMemo(() => new Map(all().prompts.map((prompt) => [prompt.id, prompt])));
+  const steered = createMemo<Groups<Prompt>>((before) => {
+    const taken = all().prompts.filter((prompt) => prompt.steeredInto !== undefined);
+    return groupBy(taken, (prompt) => prompt.steeredInto ?? "", before);
+  }, new Map());
   return { entries, items, prompts, steered };
 }
 
@@ -112,8 +113,8 @@ function EntryView(props: EntryViewProps): JSX.Element {
               <TurnView
                 turn={turn()}
                 prompt={props.shown.prompts().get(turn().promptId)}
-                items={props.shown.items().get(turn().id) ?? []}
-                steered={props.shown.steered().get(turn().id) ?? []}
+                items={props.shown.items().get(turn().id) ?? NONE}
+                steered={props.shown.steered().get(turn().id) ?? NONE}
                 snapshot={now()}
                 folds={props.folds}
               />
@@ -210,7 +211,7 @@ function DayRule(props: { at: number; before: number | undefined }): JSX.Element
       : startOfDay(props.at) !== startOfDay(props.before);
   return (
     <Show when={differs()}>
-      <p class="day-rule">
+      <p class="day-rule" data-no-anchor>
         <span>{formatDay(props.at, Date.now())}</span>
       </p>
     </Show>
@@ -232,15 +233,27 @@ function Announcer(props: { items: readonly Item[] }): JSX.Element {
   );
 }
 
-function groupBy<T>(list: readonly T[], key: (one: T) => string): Map<string, T[]> {
+type Groups<T> = Map<string, readonly T[]>;
+
+/** Groups with the same members as before stay the same lists, so that only the turn at work is looked at again. */
+function groupBy<T>(list: readonly T[], key: (one: T) => string, before: Groups<T>): Groups<T> {
   const groups = new Map<string, T[]>();
   for (const one of list) {
-    const group = groups.get(key(one));
-    if (group === undefined) groups.set(key(one), [one]);
+    const name = key(one);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [one]);
     else group.push(one);
   }
-  return groups;
+  const kept: Groups<T> = new Map();
+  for (const [name, group] of groups) {
+    const old = before.get(name);
+    const same = old?.length === group.length && group.every((one, index) => one === old[index]);
+    kept.set(name, same ? old : group);
+  }
+  return kept;
 }
+
+const NONE: readonly never[] = [];
 
 /** Entries about the same thing as before stay the same objects, so that their views stay. */
 function keepEntries(before: readonly Entry[], now: Entry[]): Entry[] {

@@ -20,9 +20,9 @@ import { PullRequestCard } from "./pull-request-card.jsx";
 export interface TurnViewProps {
   turn: Turn;
   prompt: Prompt | undefined;
-  items: Item[];
+  items: readonly Item[];
   /** Prompts that it took up while it ran, in the order of submission. */
-  steered: Prompt[];
+  steered: readonly Prompt[];
   snapshot: SessionSnapshot;
   folds: Folds;
 }
