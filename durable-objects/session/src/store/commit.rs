@@ -1,14 +1,28 @@
-//! Writes what one input changed: all effects and what the session watches, in one transaction.
+//! Writes what one input changed: all its effects, in one transaction.
+//!
+//! Most inputs are a runner's text. Of those, each event becomes a row and nothing else is touched but the runner's position.
 
 use super::Store;
-use super::replay::render_event_frame;
-use super::row::{json, word};
-use super::sql::{Sql, StoreError, Value};
-use crate::core::{Effect, Person, PullRequestState, SandboxPhase, Session, StopState};
+use super::replay::render_record;
+use super::row::json;
+use super::sql::{Sql, StoreError};
+use crate::core::{Effect, Person, QueuedPrompt, Session, Steering};
 use protocol::time::Timestamp;
+use protocol::timeline::{Role, Seq};
+
+/// JSON of events that one statement inserts; a bound text must stay below 2 MB.
+const INSERT_BYTES_MAX: usize = 512 * 1024;
+
+/// Rows for `events` that are next to each other and of one moment.
+struct Run {
+    first: Seq,
+    at: Timestamp,
+    count: u64,
+    data: String,
+}
 
 impl<S: Sql> Store<S> {
-    /// Writes a session that has just begun. Answers the frames of its events.
+    /// Writes a session that has just begun. Answers the JSON of its events, as [`protocol::timeline::EventRecord`].
     pub fn create(
         &self,
         session: &Session,
@@ -32,11 +46,13 @@ impl<S: Sql> Store<S> {
                     info.created_at.into(),
                 ],
             )?;
+            self.save_watch(session)?;
             self.write(session, effects, now)
         })
     }
 
-    /// Writes what one input changed. Answers the frames of the recorded events, for those who watch.
+    /// Writes what one input changed. Answers the JSON of the recorded events, as [`protocol::timeline::EventRecord`], for those who
+    /// watch.
     pub fn commit(
         &self,
         session: &Session,
@@ -67,21 +83,26 @@ impl<S: Sql> Store<S> {
         effects: &[Effect],
         now: Timestamp,
     ) -> Result<Vec<String>, StoreError> {
-        let mut frames = Vec::new();
+        let records = self.insert_events(effects)?;
         for effect in effects {
             match effect {
-                Effect::Record { seq, at, event } => {
-                    let data = json(event)?;
-                    self.record(*seq, *at, event, &data)?;
-                    frames.push(render_event_frame(*seq, *at, &data));
-                }
+                Effect::Record { seq, at, event } => self.record(*seq, *at, event)?,
                 Effect::SaveParticipant(person) => self.save_participant(person)?,
-                Effect::SaveAttempts { prompt_id, attempts } => {
-                    self.sql.exec(
-                        "UPDATE queue SET attempts = ?2 WHERE prompt_id = ?1",
-                        &[prompt_id.as_str().into(), (*attempts).into()],
-                    )?;
+                Effect::SaveQueue(queue) => self.save_queue(queue)?,
+                Effect::SaveCursor => self.save_cursor(session)?,
+                Effect::SaveWatch => self.save_watch(session)?,
+                Effect::SaveText { item_id, seq, text } => self.save_text(item_id, *seq, text)?,
+                Effect::SaveOutput { artifact_id, item_id, text } => {
+                    self.save_output(artifact_id, item_id, text)?;
                 }
+                Effect::DropOutput { artifact_id } => {
+                    let statement = "DELETE FROM outputs WHERE artifact_id = ?1";
+                    self.sql.exec(statement, &[artifact_id.as_str().into()])?;
+                }
+                Effect::Compact { from } => {
+                    self.sql.exec("DELETE FROM events WHERE seq < ?1", &[(*from).into()])?;
+                }
+                Effect::Purge => self.purge()?,
                 Effect::Enqueue(work) => self.enqueue(work, now)?,
                 Effect::Withdraw { key } => {
                     self.sql.exec("DELETE FROM outbox WHERE key = ?1", &[key.as_str().into()])?;
@@ -89,83 +110,124 @@ impl<S: Sql> Store<S> {
                 Effect::Reply(_) => {}
             }
         }
-        self.save_sandbox(session)?;
-        Ok(frames)
+        Ok(records)
+    }
+
+    /// All rows of the history, before anything that they add up to.
+    fn insert_events(&self, effects: &[Effect]) -> Result<Vec<String>, StoreError> {
+        let mut records = Vec::new();
+        let mut run: Option<Run> = None;
+        for effect in effects {
+            let Effect::Record { seq, at, event } = effect else { continue };
+            let data = json(event)?;
+            records.push(render_record(*seq, *at, &data));
+            match &mut run {
+                Some(run)
+                    if run.first + run.count == *seq
+                        && run.at == *at
+                        && run.data.len() + data.len() < INSERT_BYTES_MAX =>
+                {
+                    run.count += 1;
+                    run.data.push(',');
+                    run.data.push_str(&data);
+                }
+                Some(_) | None => {
+                    let next = Run { first: *seq, at: *at, count: 1, data };
+                    if let Some(full) = run.replace(next) {
+                        self.insert_run(full)?;
+                    }
+                }
+            }
+        }
+        if let Some(last) = run {
+            self.insert_run(last)?;
+        }
+        Ok(records)
+    }
+
+    fn insert_run(&self, run: Run) -> Result<(), StoreError> {
+        if run.count == 1 {
+            let statement = "INSERT INTO events (seq, at, data) VALUES (?1, ?2, ?3)";
+            self.sql.exec(statement, &[run.first.into(), run.at.into(), run.data.into()])?;
+            return Ok(());
+        }
+        self.sql.exec(
+            "INSERT INTO events (seq, at, data) SELECT ?1 + key, ?2, value FROM json_each('[' || ?3 || ']')",
+            &[run.first.into(), run.at.into(), run.data.into()],
+        )?;
+        Ok(())
     }
 
     fn save_participant(&self, person: &Person) -> Result<(), StoreError> {
         self.sql.exec(
-            "INSERT INTO participants (user_id, login, name, email, joined_at) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (user_id) DO UPDATE SET login = excluded.login, name = excluded.name, email = excluded.email",
+            "INSERT INTO participants (user_id, login, name, email, joined_at, role) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (user_id) DO UPDATE SET login = excluded.login, name = excluded.name, email = excluded.email, \
+             role = excluded.role",
             &[
                 person.user.id.as_str().into(),
                 person.user.login.as_str().into(),
                 person.user.name.as_str().into(),
                 person.user.email.as_str().into(),
                 person.joined_at.into(),
+                role_word(person.role).into(),
             ],
         )?;
         Ok(())
     }
 
-    fn save_sandbox(&self, session: &Session) -> Result<(), StoreError> {
-        let sandbox = session.sandbox.as_ref();
-        let turn = session.turn.as_ref();
-        let saving = session.saving.as_ref();
-        let (stop, stop_at) = match turn.map(|turn| turn.stop) {
-            None => (None, None),
-            Some(StopState::None) => (Some("none"), None),
-            Some(StopState::Requested { at }) => (Some("requested"), Some(at)),
-            Some(StopState::Repeated { at }) => (Some("repeated"), Some(at)),
-        };
-        let isolation =
-            sandbox.and_then(|sandbox| sandbox.isolation).map(|isolation| word(&isolation)).transpose()?;
-        let text = |text: Option<&str>| Value::from(text);
+    fn save_queue(&self, queue: &[QueuedPrompt]) -> Result<(), StoreError> {
+        self.sql.exec("DELETE FROM queue", &[])?;
+        if queue.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<(&str, u32, &str)> = queue
+            .iter()
+            .map(|prompt| (prompt.id.as_str(), prompt.attempts, steering_word(prompt.steering)))
+            .collect();
         self.sql.exec(
-            "INSERT OR REPLACE INTO sandbox (one, generation, status, snapshot_id, pull_request, phase, sandbox_id, \
-             source, runner_seq, bridge_url, heard_at, provider, isolation, agent, saving_id, saving_since, ordered_at, \
-             received, stop, stop_at) \
-             VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
-            &[
-                session.generation.into(),
-                json(&session.status)?.into(),
-                text(session.snapshot.as_ref().map(|id| id.as_str())),
-                pull_request_word(session.pull_request).into(),
-                phase_word(sandbox.map(|sandbox| sandbox.phase)).into(),
-                text(sandbox.map(|sandbox| sandbox.id.as_str())),
-                text(sandbox.and_then(|sandbox| sandbox.source.as_ref()).map(|id| id.as_str())),
-                sandbox.map_or(0, |sandbox| sandbox.runner_seq).into(),
-                text(sandbox.and_then(|sandbox| sandbox.bridge_url.as_deref())),
-                sandbox.map_or(0, |sandbox| sandbox.heard_at.0).into(),
-                text(sandbox.and_then(|sandbox| sandbox.provider.as_deref())),
-                isolation.into(),
-                text(sandbox.and_then(|sandbox| sandbox.agent.as_deref())),
-                text(saving.map(|saving| saving.snapshot_id.as_str())),
-                saving.map(|saving| saving.since).into(),
-                turn.map(|turn| turn.ordered_at).into(),
-                turn.map(|turn| u64::from(turn.received)).into(),
-                text(stop),
-                stop_at.into(),
-            ],
+            "INSERT INTO queue (prompt_id, position, attempts, steering) \
+             SELECT value ->> 0, key, value ->> 1, value ->> 2 FROM json_each(?1)",
+            &[json(&rows)?.into()],
         )?;
+        Ok(())
+    }
+
+    /// What is left is what loading and the outbox need.
+    fn purge(&self) -> Result<(), StoreError> {
+        for statement in [
+            "DELETE FROM events",
+            "DELETE FROM participants",
+            "DELETE FROM prompts",
+            "DELETE FROM messages",
+            "DELETE FROM queue",
+            "DELETE FROM turns",
+            "DELETE FROM items",
+            "DELETE FROM artifacts",
+            "DELETE FROM notices",
+            "DELETE FROM outputs",
+            "DELETE FROM tickets",
+            "UPDATE session SET title = '', input_tokens = 0, output_tokens = 0, cached_tokens = 0, cost_usd = 0",
+        ] {
+            self.sql.exec(statement, &[])?;
+        }
         Ok(())
     }
 }
 
-pub(super) fn pull_request_word(state: PullRequestState) -> &'static str {
-    match state {
-        PullRequestState::None => "none",
-        PullRequestState::Ordered => "ordered",
-        PullRequestState::Open => "open",
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Driver => "driver",
+        Role::Viewer => "viewer",
+        Role::Unknown => "unknown",
     }
 }
 
-pub(super) fn phase_word(phase: Option<SandboxPhase>) -> &'static str {
-    match phase {
-        None => "none",
-        Some(SandboxPhase::Ordered) => "ordered",
-        Some(SandboxPhase::Created) => "created",
-        Some(SandboxPhase::Attached) => "attached",
-        Some(SandboxPhase::Ready) => "ready",
+fn steering_word(steering: Steering) -> &'static str {
+    match steering {
+        Steering::None => "none",
+        Steering::Wanted => "wanted",
+        Steering::Ordered => "ordered",
+        Steering::Taken => "taken",
     }
 }

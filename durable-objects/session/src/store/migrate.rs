@@ -5,8 +5,10 @@ use super::sql::{Sql, StoreError, Value};
 use protocol::time::Timestamp;
 
 /// Every migration, oldest first. Published ones never change.
-pub(super) const MIGRATIONS: [(&str, &str); 1] =
-    [("0001_session", include_str!("../../../../migrations/session/0001_session.sql"))];
+pub(super) const MIGRATIONS: [(&str, &str); 2] = [
+    ("0001_session", include_str!("../../../../migrations/session/0001_session.sql")),
+    ("0002_multiplayer", include_str!("../../../../migrations/session/0002_multiplayer.sql")),
+];
 
 impl<S: Sql> Store<S> {
     /// Whether this storage has ever been a session. Asking leaves no trace in it.

@@ -4,21 +4,25 @@
 //! very migrations that ship.
 
 mod commit;
+mod digest;
+mod item;
 mod load;
 mod migrate;
 mod outbox;
+mod page;
 mod record;
 mod replay;
 mod row;
 mod snapshot;
 mod sql;
 mod view;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use outbox::OutboxRow;
-pub use replay::render_event_frame;
+pub use replay::{render_event_frame, render_events_frame};
 pub use sql::{Row, Sql, StoreError, Value};
 pub use view::{IndexRow, PullRequestText};
 

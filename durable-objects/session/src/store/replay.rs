@@ -2,36 +2,78 @@
 
 use super::Store;
 use super::sql::{Sql, StoreError};
+use protocol::limit::{FRAME_EVENTS_BYTES_MAX, FRAME_EVENTS_MAX};
 use protocol::time::Timestamp;
 use protocol::timeline::Seq;
 
-/// The frame of one event, `protocol::client::ServerMessage::Event`, from the event's JSON.
-#[must_use]
-pub fn render_event_frame(seq: Seq, at: Timestamp, data: &str) -> String {
-    format!(r#"{{"type":"event","seq":{seq},"at":{},"event":{data}}}"#, at.0)
+/// Bytes that one statement answers, roughly: memory, not time, is what a long absence could cost.
+const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// What an event's record has besides the event: the names and two numbers.
+const ENVELOPE_BYTES: u64 = 64;
+/// Events that begin in one stretch of this many bytes share a frame; a longer one is alone. Two stretches fit a frame.
+const STRETCH_BYTES: u64 = FRAME_EVENTS_BYTES_MAX as u64 / 2 - 64;
+
+/// The JSON of an event as [`protocol::timeline::EventRecord`].
+pub(super) fn render_record(seq: Seq, at: Timestamp, data: &str) -> String {
+    format!(r#"{{"seq":{seq},"at":{},"event":{data}}}"#, at.0)
 }
 
-/// Rows read at once, so that a long absence is not one large answer of SQLite.
-const PAGE_ROWS: u64 = 1000;
+/// The frame of one event, [`protocol::client::ServerMessage::Event`], from its record.
+#[must_use]
+pub fn render_event_frame(record: &str) -> String {
+    let members = record.strip_prefix('{').unwrap_or(record);
+    format!(r#"{{"type":"event",{members}"#)
+}
+
+/// The frame of several events, [`protocol::client::ServerMessage::Events`], from their records.
+#[must_use]
+pub fn render_events_frame<T: AsRef<str>>(records: &[T]) -> String {
+    let bytes: usize = records.iter().map(|record| record.as_ref().len() + 1).sum();
+    let mut frame = String::with_capacity(bytes + 32);
+    frame.push_str(r#"{"type":"events","events":["#);
+    for (index, record) in records.iter().enumerate() {
+        if index > 0 {
+            frame.push(',');
+        }
+        frame.push_str(record.as_ref());
+    }
+    frame.push_str("]}");
+    frame
+}
 
 impl<S: Sql> Store<S> {
-    /// Gives the frame of each event after `since` to `send`, in order.
+    /// Gives the events after `since` to `send`, in order: frames of several events within the limits of the wire. All of them must
+    /// be kept, see [`crate::core::Session::kept_from`].
     pub fn replay(&self, since: Seq, mut send: impl FnMut(&str)) -> Result<(), StoreError> {
+        let newest = self.load_seq()?;
         let mut last = since;
-        loop {
+        while last < newest {
             let rows = self.sql.exec(
-                r#"SELECT seq, '{"type":"event","seq":' || seq || ',"at":' || at || ',"event":' || data || '}'
-                   FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2"#,
-                &[last.into(), PAGE_ROWS.into()],
+                "WITH sized AS (SELECT seq, octet_length(data) + ?3 AS bytes FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2), \
+                 summed AS (SELECT seq, bytes, bytes > ?4 AS alone, SUM(bytes) OVER before AS total, \
+                 SUM(bytes > ?4) OVER before AS loners FROM sized \
+                 WINDOW before AS (ORDER BY seq ROWS UNBOUNDED PRECEDING)) \
+                 SELECT MAX(seq), '{\"type\":\"events\",\"events\":[' || group_concat(\
+                 '{\"seq\":' || seq || ',\"at\":' || at || ',\"event\":' || data || '}', ',' ORDER BY seq) || ']}' \
+                 FROM summed CROSS JOIN events USING (seq) WHERE total - bytes < ?5 \
+                 GROUP BY loners, alone, CAST((total - bytes) / ?4 AS INTEGER) ORDER BY 1",
+                &[
+                    last.into(),
+                    (FRAME_EVENTS_MAX as u64).into(),
+                    ENVELOPE_BYTES.into(),
+                    STRETCH_BYTES.into(),
+                    ANSWER_BYTES_MAX.into(),
+                ],
             )?;
+            if rows.is_empty() {
+                return Ok(());
+            }
             for row in &rows {
                 last = row.number(0)?;
                 send(row.text(1)?);
             }
-            if (rows.len() as u64) < PAGE_ROWS {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     /// Takes a ticket; `false` when it was taken before. Tickets that have expired are forgotten.

@@ -30,3 +30,8 @@ pub(super) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError
 pub(super) fn id<T>(parsed: Result<T, InvalidId>) -> Result<T, StoreError> {
     parsed.map_err(|error| StoreError::Corrupt(error.to_string()))
 }
+
+/// A count, which is never that large.
+pub(super) fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,13 +1,12 @@
-//! What others ask of the tables: the status, the index row, the order for a runner, the material of a pull request.
+//! What others ask of the tables: the status, the index row, the material of a pull request.
 
 use super::Store;
-use super::load::small;
+use super::row::{from_json, id, small};
 use super::sql::{Sql, StoreError};
 use protocol::client::{Activity, SessionInfo, SessionStatus, SessionSummary};
-use protocol::id::TurnId;
-use protocol::runner::{Author, TurnOrder};
+use protocol::id::{ArtifactId, TurnId};
 use protocol::time::Timestamp;
-use protocol::timeline::{Artifact, ArtifactContent, Change, Seq};
+use protocol::timeline::{Artifact, ArtifactContent, Change, SandboxStatus, Seq, Usage};
 
 /// A row of the session index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +49,10 @@ impl<S: Sql> Store<S> {
     }
 
     fn count_queued(&self) -> Result<u32, StoreError> {
-        let row = self.first_row("SELECT COUNT(*) FROM prompts WHERE state = 'queued'", &[])?;
+        let row = self.first_row(
+            "SELECT COUNT(*) FROM queue JOIN prompts USING (prompt_id) WHERE state = 'queued'",
+            &[],
+        )?;
         Ok(small(row.map_or(Ok(0), |row| row.number(0))?))
     }
 
@@ -68,7 +70,8 @@ impl<S: Sql> Store<S> {
     /// The session's row in the index, as it should be now.
     pub fn load_index_row(&self) -> Result<IndexRow, StoreError> {
         let info = self.require_info()?;
-        let newest = self.first_row("SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1", &[])?;
+        let newest =
+            self.first_row("SELECT seq, at FROM events WHERE seq = (SELECT MAX(seq) FROM events)", &[])?;
         let (seq, updated_at) = match newest {
             Some(row) => (row.number(0)?, row.timestamp(1)?),
             None => (0, info.created_at),
@@ -93,25 +96,6 @@ impl<S: Sql> Store<S> {
         Ok(IndexRow { summary, seq })
     }
 
-    /// What the runner is told about a turn; `None` when the turn does not run any more.
-    pub fn load_turn_order(&self, turn_id: &TurnId) -> Result<Option<TurnOrder>, StoreError> {
-        let row = self.first_row(
-            "SELECT attempt, content, participants.name, email, COALESCE(prompts.model, session.model) \
-             FROM turns JOIN prompts USING (prompt_id) JOIN messages USING (prompt_id) \
-             JOIN participants ON participants.user_id = prompts.author_id JOIN session \
-             WHERE turn_id = ?1 AND role = 'user' AND outcome = 'running'",
-            &[turn_id.as_str().into()],
-        )?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(TurnOrder {
-            turn_id: turn_id.clone(),
-            attempt: small(row.number(0)?),
-            prompt: row.text(1)?.to_owned(),
-            author: Author { name: row.text(2)?.to_owned(), email: row.text(3)?.to_owned() },
-            model: row.text(4)?.to_owned(),
-        }))
-    }
-
     /// What the text of the session's pull request is made from.
     pub fn load_pull_request_text(&self) -> Result<PullRequestText, StoreError> {
         let summary = self.first_row(
@@ -129,6 +113,39 @@ impl<S: Sql> Store<S> {
         }
         let summary = summary.map(|row| row.text(0).map(str::to_owned)).transpose()?.unwrap_or_default();
         Ok(PullRequestText { summary, prompts })
+    }
+
+    fn load_artifacts(&self) -> Result<Vec<Artifact>, StoreError> {
+        let rows = self
+            .sql
+            .exec("SELECT artifact_id, turn_id, changed_at, content FROM artifacts ORDER BY position", &[])?;
+        rows.iter()
+            .map(|row| {
+                Ok(Artifact {
+                    id: id(ArtifactId::parse(row.text(0)?))?,
+                    turn_id: id(TurnId::parse(row.text(1)?))?,
+                    changed_at: row.timestamp(2)?,
+                    content: from_json(row.text(3)?)?,
+                })
+            })
+            .collect()
+    }
+
+    fn load_status(&self) -> Result<SandboxStatus, StoreError> {
+        let row = self.first_row("SELECT status FROM sandbox", &[])?;
+        row.map_or(Ok(SandboxStatus::None), |row| from_json(row.text(0)?))
+    }
+
+    pub(super) fn load_usage(&self) -> Result<Usage, StoreError> {
+        let row =
+            self.first_row("SELECT input_tokens, output_tokens, cached_tokens, cost_usd FROM session", &[])?;
+        let Some(row) = row else { return Ok(Usage::default()) };
+        Ok(Usage {
+            input_tokens: row.number(0)?,
+            output_tokens: row.number(1)?,
+            cached_tokens: row.number(2)?,
+            cost_usd: row.real(3)?,
+        })
     }
 }
 
@@ -154,6 +171,7 @@ fn summary_of(info: SessionInfo) -> SessionSummary {
         created_by: info.created_by,
         created_by_name: String::new(),
         created_at: info.created_at,
+        archived: info.archived_at.is_some(),
         updated_at: Timestamp(0),
         activity: Activity::Idle,
         pull_request_number: None,

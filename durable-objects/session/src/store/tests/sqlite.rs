@@ -3,17 +3,32 @@
 use crate::store::{Row, Sql, StoreError, Value};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 pub(super) struct Memory {
     connection: Connection,
     /// Statements that still succeed; then everything is refused.
     pub(super) statements_left: Cell<usize>,
+    /// Every statement that ran, once.
+    pub(super) statements: RefCell<BTreeSet<String>>,
 }
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self { connection: Connection::open_in_memory().unwrap(), statements_left: Cell::new(usize::MAX) }
+        Self {
+            connection: Connection::open_in_memory().unwrap(),
+            statements_left: Cell::new(usize::MAX),
+            statements: RefCell::default(),
+        }
+    }
+
+    /// How SQLite goes about a statement.
+    pub(super) fn plan(&self, statement: &str) -> Vec<String> {
+        let mut prepared = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+        let nulls = vec![rusqlite::types::Null; prepared.parameter_count()];
+        let steps = prepared.query_map(rusqlite::params_from_iter(nulls), |row| row.get(3)).unwrap();
+        steps.map(Result::unwrap).collect()
     }
 
     fn count(&self) -> Result<(), StoreError> {
@@ -50,6 +65,7 @@ fn read(value: ValueRef<'_>) -> Value {
 impl Sql for Memory {
     fn exec(&self, statement: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
         self.count()?;
+        self.statements.borrow_mut().insert(statement.to_owned());
         let mut prepared = self.connection.prepare_cached(statement).map_err(refused)?;
         let columns = prepared.column_count();
         let mut rows =

@@ -3,21 +3,11 @@
 use super::*;
 use crate::core::tests::{Rig, appended, change, text, tool, user};
 use crate::core::{Input, PullRequestOrder, Work, WorkOutcome};
-use crate::store::migrate::MIGRATIONS;
 use expect_test::expect;
-use protocol::client::{Activity, ServerMessage};
+use protocol::client::Activity;
 use protocol::id::TurnId;
 use protocol::runner::RunnerEvent;
 use protocol::timeline::{ArtifactContent, ToolState};
-
-fn column(store: &Store<Memory>, query: &str) -> Vec<String> {
-    let rows = store.sql.exec(query, &[]).unwrap();
-    let text = |row: &Row| match &row.0[0] {
-        Value::Text(text) => text.clone(),
-        other => format!("{other:?}"),
-    };
-    rows.iter().map(text).collect()
-}
 
 #[test]
 fn migrations_give_these_tables() {
@@ -28,37 +18,26 @@ fn migrations_give_these_tables() {
         events
         items
         items_by_turn
+        items_open
         messages
         messages_by_prompt
         migrations
+        notices
         one_running_turn
         outbox
         outbox_by_time
+        outputs
         participants
         prompts
+        prompts_cancelled
+        prompts_steered
         queue
         sandbox
         session
         tickets
-        turns"#]]
+        turns
+        turns_by_prompt"#]]
     .assert_eq(&tables.join("\n"));
-}
-
-#[test]
-fn a_migration_that_fails_anywhere_is_done_by_the_next_start() {
-    let whole = column(&migrated(), "SELECT sql FROM sqlite_master ORDER BY name");
-    let statements: usize = MIGRATIONS.iter().map(|(_, script)| script.matches(";\n").count() + 1).sum();
-    for statements in 0..statements + 2 {
-        let store = Store::new(Memory::new());
-        store.sql.statements_left.set(statements);
-        assert!(store.migrate(Timestamp(1)).is_err(), "{statements}");
-        store.sql.statements_left.set(usize::MAX);
-        assert!(!store.exists().unwrap());
-        store.migrate(Timestamp(2)).unwrap();
-        store.migrate(Timestamp(3)).unwrap();
-        assert_eq!(column(&store, "SELECT sql FROM sqlite_master ORDER BY name"), whole);
-        assert_eq!(column(&store, "SELECT name FROM migrations"), ["0001_session"]);
-    }
 }
 
 #[test]
@@ -193,51 +172,21 @@ fn a_ticket_is_taken_once_and_then_forgotten() {
 }
 
 #[test]
-fn a_live_frame_is_what_the_wire_says() {
-    let (store, _) = story();
-    store
-        .replay(0, |frame| {
-            let message: ServerMessage = serde_json::from_str(frame).unwrap();
-            assert_eq!(serde_json::to_string(&message).unwrap(), frame);
-        })
-        .unwrap();
-}
-
-#[test]
-fn ten_thousand_missed_events_come_in_order() {
-    let mut rig = Rig::running();
-    let item = rig.item(1, text(""));
-    rig.events(vec![RunnerEvent::ItemChanged { item }]);
-    for offset in 0..2500 {
-        rig.events(vec![appended(1, offset, "x")]);
+fn no_statement_looks_at_all_events() {
+    let (store, rig) = story();
+    store.load().unwrap();
+    store.render_snapshot().unwrap();
+    store.render_history(5).unwrap();
+    store.replay(0, |_| {}).unwrap();
+    store.load_session_status().unwrap();
+    store.load_index_row().unwrap();
+    store.load_turn_order(&rig.turn()).unwrap();
+    store.load_pull_request_text().unwrap();
+    let statements = store.sql.statements.borrow().clone();
+    assert!(statements.len() > 30);
+    for statement in statements {
+        let plan = store.sql.plan(&statement).join("; ");
+        assert!(!plan.contains("SCAN events"), "{statement}: {plan}");
+        assert!(!statement.contains("FROM items") || !plan.contains("SCAN items;"), "{statement}: {plan}");
     }
-    let store = migrated();
-    commit_all(&store, &rig.log);
-    let mut count = 0;
-    store.replay(3, |_| count += 1).unwrap();
-    assert_eq!(count, rig.session.seq - 3);
-}
-
-#[test]
-fn the_oldest_turns_of_a_very_long_session_are_left_out() {
-    let mut rig = Rig::running();
-    for number in 0..20 {
-        let item = rig.item(number, text(&"x".repeat(250_000)));
-        rig.events(vec![RunnerEvent::ItemChanged { item }]);
-        rig.end_turn(None);
-        rig.finish_snapshot(WorkOutcome::Done);
-        rig.prompt(number + 2);
-        rig.receive();
-    }
-    rig.prompt(99);
-    let store = migrated();
-    commit_all(&store, &rig.log);
-    let (_, snapshot) = store.load_snapshot().unwrap();
-    assert_eq!(snapshot.items.len(), 8);
-    assert_eq!(snapshot.turns.len(), 9);
-    assert_eq!(snapshot.prompts.len(), 10, "those of the shown turns, and the waiting one");
-    assert_eq!(
-        snapshot.prompts.first().map(|prompt| &prompt.id),
-        snapshot.turns.first().map(|turn| &turn.prompt_id)
-    );
 }
