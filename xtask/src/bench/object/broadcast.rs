@@ -6,8 +6,8 @@ use super::viewer::{Head, Viewer};
 use super::{Pair, Side};
 use crate::bench::report::{Figure, Row};
 use crate::bench::statistics::{Spread, percentile, rounded};
-use anyhow::{Context as _, ensure};
-use futures::{StreamExt as _, TryStreamExt as _};
+use anyhow::{Context as _, bail, ensure};
+use futures::StreamExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -36,17 +36,25 @@ struct Presence {
     left: Vec<String>,
 }
 
-/// A session with everybody in it.
+/// A session with everybody in it, each of them reading on.
 struct Hall {
     session: Session,
-    viewers: Vec<Viewer>,
+    seen: UnboundedReceiver<Seen>,
+    lines: usize,
     joins_s: f64,
+    /// They end with the hall.
+    _viewers: JoinSet<()>,
 }
+
+/// A line that a viewer has read: its number, and when.
+type Seen = (usize, Instant);
 
 /// Everybody joins; done when each has the session's state and the first one has been told of all.
 async fn join(server: &Server, side: Side) -> anyhow::Result<Hall> {
     let session = Session::start(server, side).await?;
     let object = session.object.clone();
+    let (sender, seen) = unbounded_channel();
+    let mut viewers = JoinSet::new();
     let started = Instant::now();
     let mut first = Viewer::connect(&object, 1).await?;
     first.subscribe(None).await?;
@@ -54,7 +62,7 @@ async fn join(server: &Server, side: Side) -> anyhow::Result<Hall> {
         count_people(&mut first).await?;
         anyhow::Ok((first, Instant::now()))
     });
-    let others = futures::stream::iter(2..=PEOPLE)
+    let mut others = futures::stream::iter(2..=PEOPLE)
         .map(|number| {
             let object = object.clone();
             async move {
@@ -65,12 +73,14 @@ async fn join(server: &Server, side: Side) -> anyhow::Result<Hall> {
             }
         })
         .buffer_unordered(CONNECTING);
-    let mut viewers: Vec<Viewer> = others.try_collect().await?;
+    while let Some(viewer) = others.next().await {
+        viewers.spawn(watch(viewer?, sender.clone()));
+    }
     let last_joined = Instant::now();
     let (first, knows_all) = watching.await.context("the first viewer was lost")??;
-    viewers.push(first);
+    viewers.spawn(watch(first, sender));
     let joins_s = knows_all.max(last_joined).duration_since(started).as_secs_f64();
-    Ok(Hall { session, viewers, joins_s })
+    Ok(Hall { session, seen, lines: 0, joins_s, _viewers: viewers })
 }
 
 /// Reads until everybody is present.
@@ -94,27 +104,17 @@ async fn count_people(viewer: &mut Viewer) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A line that a viewer has read: its number, and when.
-type Seen = (usize, Instant);
-
-/// Everybody reads on; ends when the session is dropped.
-fn watch(viewers: Vec<Viewer>, seen: &UnboundedSender<Seen>) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    for mut viewer in viewers {
-        let seen = seen.clone();
-        tasks.spawn(async move {
-            loop {
-                let Ok(frame) = viewer.wait().await else { return };
-                for found in frame.text.as_str().split(MARK).skip(1) {
-                    let digits = found.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-                    if let Ok(number) = digits.parse() {
-                        let _ = seen.send((number, frame.read_at));
-                    }
-                }
+/// Reads on, and tells of every line.
+async fn watch(mut viewer: Viewer, seen: UnboundedSender<Seen>) {
+    while let Ok(frame) = viewer.wait().await {
+        for found in frame.text.as_str().split(MARK).skip(1) {
+            let digits = found.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+            if let Ok(number) = digits.parse() {
+                // Nobody asks any more when the hall is left.
+                let _ = seen.send((number, frame.read_at));
             }
-        });
+        }
     }
-    tasks
 }
 
 /// Writes one line, and answers how long it took to each viewer.
@@ -141,21 +141,7 @@ async fn line(
     Ok(times)
 }
 
-/// A hall whose viewers are read.
-struct Stage {
-    session: Session,
-    seen: UnboundedReceiver<Seen>,
-    lines: usize,
-    _tasks: JoinSet<()>,
-}
-
-impl Stage {
-    fn new(hall: Hall) -> Self {
-        let (sender, seen) = unbounded_channel();
-        let tasks = watch(hall.viewers, &sender);
-        Self { session: hall.session, seen, lines: 0, _tasks: tasks }
-    }
-
+impl Hall {
     /// 50th and 99th percentile of a round.
     async fn round(&mut self) -> anyhow::Result<(f64, f64)> {
         let mut times = Vec::new();
@@ -174,21 +160,19 @@ pub(super) async fn measure(server: &Server) -> anyhow::Result<Figure> {
     let mut halls: Pair<Option<Hall>> = Pair::default();
     for index in 0..JOINS {
         for side in Side::pair(index) {
-            if let Some(hall) = halls.of(side).take() {
-                leave(hall).await?;
-            }
+            drop(halls.of(side).take());
             let hall = join(server, side).await?;
             joins.of(side).push(hall.joins_s);
             *halls.of(side) = Some(hall);
         }
     }
-    let stage = |hall: Option<Hall>| hall.map(Stage::new).context("nobody joined");
-    let mut stages = Pair { rust: stage(halls.rust)?, plain: stage(halls.plain)? };
+    let (Some(rust), Some(plain)) = (halls.rust, halls.plain) else { bail!("nobody joined") };
+    let mut halls = Pair { rust, plain };
     let mut medians: Pair<Vec<f64>> = Pair::default();
     let mut tails: Pair<Vec<f64>> = Pair::default();
     for index in 0..=ROUNDS {
         for side in Side::pair(index) {
-            let (median, tail) = stages.of(side).round().await?;
+            let (median, tail) = halls.of(side).round().await.with_context(|| format!("{side:?}"))?;
             // The first round warms up.
             if index > 0 {
                 medians.of(side).push(median);
@@ -197,13 +181,6 @@ pub(super) async fn measure(server: &Server) -> anyhow::Result<Figure> {
         }
     }
     report(&joins, &medians, &tails)
-}
-
-/// Closes every socket before the next thousand comes.
-async fn leave(hall: Hall) -> anyhow::Result<()> {
-    let closing = hall.viewers.into_iter().map(Viewer::close);
-    futures::stream::iter(closing).buffer_unordered(CONNECTING).try_collect::<Vec<()>>().await?;
-    Ok(())
 }
 
 fn report(

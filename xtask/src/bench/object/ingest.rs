@@ -23,8 +23,14 @@ enum Way {
     Signed,
 }
 
-/// Events per second of a fresh session.
-async fn round(server: &Server, side: Side, way: Way) -> anyhow::Result<f64> {
+/// What a fresh session does.
+struct Round {
+    events_per_second: f64,
+    /// Processor time of workerd for each event, in µs.
+    processor_us: Option<f64>,
+}
+
+async fn round(server: &Server, side: Side, way: Way) -> anyhow::Result<Round> {
     let mut session = Session::start(server, side).await?;
     let mut posts = Vec::with_capacity(WARM_UP + BATCHES);
     for _ in 0..WARM_UP + BATCHES {
@@ -38,22 +44,30 @@ async fn round(server: &Server, side: Side, way: Way) -> anyhow::Result<f64> {
     for post in posts.by_ref().take(WARM_UP) {
         session.post(post).await?;
     }
+    let before = server.processor_ms();
     let started = Instant::now();
     for post in posts {
         session.post(post).await?;
     }
+    let seconds = started.elapsed().as_secs_f64();
+    let used_ms = server.processor_ms().zip(before).map(|(after, before)| after - before);
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     let events = (BATCHES * BATCH_EVENTS_MAX) as f64;
-    Ok(events / started.elapsed().as_secs_f64())
+    Ok(Round {
+        events_per_second: events / seconds,
+        processor_us: used_ms.map(|used| used * 1000.0 / events),
+    })
 }
 
 /// B1.
 pub(super) async fn compare(server: &Server) -> anyhow::Result<Figure> {
     let mut rates: Pair<Vec<f64>> = Pair::default();
+    let mut used: Pair<Vec<f64>> = Pair::default();
     for index in 0..ROUNDS {
         for side in Side::pair(index) {
-            let rate = round(server, side, Way::Direct).await?;
-            rates.of(side).push(rate);
+            let round = round(server, side, Way::Direct).await?;
+            rates.of(side).push(round.events_per_second);
+            used.of(side).extend(round.processor_us);
         }
     }
     let ratio = Spread::of_ratios(&rates.rust, &rates.plain)?;
@@ -62,14 +76,22 @@ pub(super) async fn compare(server: &Server) -> anyhow::Result<Figure> {
         .plain(text(&rates.plain)?)
         .ratio(&ratio)
         .target("≥ 1.0", ratio.median >= 1.0);
-    Ok(Figure { value: json!(rounded(ratio.median)), rows: vec![row] })
+    let mut rows = vec![row];
+    if let (Ok(rust), Ok(plain)) = (Spread::of(&used.rust), Spread::of(&used.plain)) {
+        rows.push(
+            Row::new("processor time of workerd for it", rust.text(0, "µs/ev"))
+                .plain(plain.text(0, "µs/ev"))
+                .ratio(&Spread::of_ratios(&used.rust, &used.plain)?),
+        );
+    }
+    Ok(Figure { value: json!(rounded(ratio.median)), rows })
 }
 
 /// B2.
 pub(super) async fn measure(server: &Server) -> anyhow::Result<Figure> {
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
-        rates.push(round(server, Side::Rust, Way::Signed).await?);
+        rates.push(round(server, Side::Rust, Way::Signed).await?.events_per_second);
     }
     let rate = Spread::of(&rates)?;
     let row = Row::new("the same through the Worker, signed", rate.text(0, "ev/s"))

@@ -71,10 +71,12 @@ impl Runner {
 
     pub(super) fn item(&mut self, content: ItemContent) -> Item {
         self.items += 1;
-        let text = format!("itm_{:08}", self.items);
-        // The digits make it an id; parsing cannot fail.
-        let id = ItemId::parse(&text).unwrap_or_else(|_| ItemId::from_random([0; 16]));
-        Item { id, turn_id: self.turn_id.clone(), started_at: now(), content }
+        // As long as a runner's ids, because each delta carries one.
+        let mut random = [0xa5; 16];
+        for (slot, byte) in random.iter_mut().zip(self.items.to_le_bytes()) {
+            *slot = byte;
+        }
+        Item { id: ItemId::from_random(random), turn_id: self.turn_id.clone(), started_at: now(), content }
     }
 
     fn words(&mut self, length: usize) -> String {
@@ -177,12 +179,11 @@ mod tests {
                     let known: &mut u64 = lengths.get_mut(&item_id).unwrap();
                     assert_eq!(*known, offset);
                     *known += text.len() as u64;
-                } else if let RunnerEvent::ItemChanged { item } = record.event {
-                    if let ItemContent::Text { text, .. } | ItemContent::Tool { output: text, .. } =
+                } else if let RunnerEvent::ItemChanged { item } = record.event
+                    && let ItemContent::Text { text, .. } | ItemContent::Tool { output: text, .. } =
                         item.content
-                    {
-                        lengths.insert(item.id, text.len() as u64);
-                    }
+                {
+                    lengths.insert(item.id, text.len() as u64);
                 }
             }
         }
