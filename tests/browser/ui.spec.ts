@@ -171,6 +171,48 @@ const STATES: State[] = [
     },
   },
   {
+    name: "archived-list",
+    path: "/",
+    ready: async (page) => {
+      await expect(page.getByText("Move webhook retries to a queue")).toBeAttached();
+      const archivedButton = page.getByRole("button", { name: "Archived" });
+      if (!(await archivedButton.isVisible())) {
+        await page.getByRole("button", { name: "Show the session list" }).click();
+      }
+      await archivedButton.click();
+      await expect(page.getByRole("link", { name: /Try the new date picker/ })).toBeVisible();
+    },
+  },
+  {
+    name: "rename",
+    path: session,
+    snapshot: together,
+    ready: async (page, deployment) => {
+      await timelineShows("I also keep the")(page);
+      await page.getByRole("heading", { level: 1 }).getByRole("button").click();
+      await expect(page.getByLabel("Title of the session")).toBeFocused();
+      deployment.send({ type: "presence_changed", joined: ["usr_tess"], left: [] });
+      await expect(page.getByText("Tess Strand joined")).toBeVisible();
+      await page.getByRole("button", { name: /npm run build/ }).click();
+      await expect(page.getByRole("link", { name: "Show full output" })).toBeVisible();
+    },
+  },
+  {
+    name: "queue-drag",
+    path: session,
+    snapshot: together,
+    ready: async (page) => {
+      await timelineShows("I also keep the")(page);
+      const grip = page.getByRole("button", { name: /^Move the prompt/ }).last();
+      const box = await grip.boundingBox();
+      if (box === null) throw new Error("the queue is not shown");
+      await page.mouse.move(box.x + 8, box.y + 8);
+      await page.mouse.down();
+      await page.mouse.move(box.x + 10, box.y - 42, { steps: 4 });
+      await expect(page.locator(".is-held")).toBeVisible();
+    },
+  },
+  {
     name: "queue-edit",
     path: session,
     snapshot: together,

@@ -43,12 +43,7 @@ export function createSessionList() {
     try {
       const { sessions } = await api.sessions({ archived });
       if (archived !== state.archived) return;
-      const newest = new Set(sessions.map((one) => one.sessionId));
-      // Older pages stay; what moved to the front leaves its old place.
-      const older = state.sessions
-        .filter((one) => !newest.has(one.sessionId))
-        .slice(0, Math.max(0, state.sessions.length - newest.size));
-      show([...sessions, ...older].sort((one, other) => other.updatedAt - one.updatedAt));
+      show(joinNewest(sessions, state.sessions));
       if (!state.loaded) setState("more", sessions.length === SESSIONS_PER_PAGE);
       setState({ loaded: true, error: null });
     } catch (error) {
@@ -100,6 +95,17 @@ export function createSessionList() {
   });
   void refresh();
   return { state, now, refresh, loadMore, showArchived, forget };
+}
+
+/** The first page anew, and what is known of older ones. What belonged into the first page and is not there is gone. */
+export function joinNewest(
+  newest: readonly SessionSummary[],
+  known: readonly SessionSummary[],
+): SessionSummary[] {
+  const last = newest.at(-1);
+  if (last === undefined || newest.length < SESSIONS_PER_PAGE) return [...newest];
+  const ids = new Set(newest.map((one) => one.sessionId));
+  return [...newest, ...known.filter((one) => !ids.has(one.sessionId) && one.updatedAt <= last.updatedAt)];
 }
 
 export type SessionListing = ReturnType<typeof createSessionList>;

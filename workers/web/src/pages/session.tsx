@@ -8,6 +8,7 @@ import {
   Icon,
   openSession,
   runningTurn,
+  type Session,
   type StopReason,
   TicketRefused,
   TimelineView,
@@ -52,22 +53,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
     storage: localStorage,
     origin: "web",
   });
-  const [deleting, setDeleting] = createSignal(false);
-  const [problem, setProblem] = createSignal<string | null>(null);
-  const archive = async (archived: boolean): Promise<void> => {
-    setProblem(null);
-    try {
-      await api.archive(props.sessionId, { archived });
-    } catch (error) {
-      setProblem(messageOf(error));
-    }
-  };
-  const remove = async (): Promise<void> => {
-    await api.deleteSession(props.sessionId);
-    forgetSession(props.sessionId, localStorage);
-    props.listing.forget(props.sessionId);
-    navigate("/", "replace");
-  };
+  const actions = createSessionActions(props);
   const [tab, setTab] = createSignal<InspectorTab>("changes");
   const snapshot = () => session.state.snapshot;
   const stopped = (): StopReason | undefined => {
@@ -104,22 +90,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
   return (
     <Switch>
       <Match when={stopped() === "gone"}>
-        <Show
-          when={snapshot()}
-          fallback={
-            <Closed
-              title="This session does not exist"
-              text="It was deleted, or the address is not complete."
-            />
-          }
-        >
-          {(last) => (
-            <Closed
-              title="This session was deleted"
-              text={`An owner has just deleted it. Its branch ${last().session.branch} is at the code host as it was.`}
-            />
-          )}
-        </Show>
+        <Gone session={session} />
       </Match>
       <Match when={stopped() === "forbidden"}>
         <Closed
@@ -137,8 +108,8 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
             onRail={props.onRail}
             inspector={props.inspector}
             onInspector={props.onInspector}
-            onArchive={(archived) => void archive(archived)}
-            onDelete={() => setDeleting(true)}
+            onArchive={(archived) => void actions.archive(archived)}
+            onDelete={() => actions.setDeleting(true)}
           />
           <PhoneTabs
             tab={props.inspector ? tab() : "chat"}
@@ -148,22 +119,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
           />
           <div class="conversation">
             <ConnectionBar session={session} />
-            <Show when={problem()}>
-              {(message) => (
-                <p class="form-error session-problem" role="alert">
-                  <Icon name="alert" />
-                  <span>{message()}</span>
-                  <button
-                    type="button"
-                    class="icon-button"
-                    aria-label="Dismiss"
-                    onClick={() => setProblem(null)}
-                  >
-                    <Icon name="cross" size={14} />
-                  </button>
-                </p>
-              )}
-            </Show>
+            <ProblemLine text={actions.problem()} onDismiss={actions.dismiss} />
             <Show when={snapshot()} fallback={<ConversationSkeleton />}>
               <TimelineView session={session} />
             </Show>
@@ -172,7 +128,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
               me={props.user}
               models={props.configuration.models}
               storage={localStorage}
-              onUnarchive={() => void archive(false)}
+              onUnarchive={() => void actions.archive(false)}
             />
           </div>
           <Inspector
@@ -184,18 +140,78 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
             onTab={setTab}
             onClose={() => props.onInspector(false)}
           />
-          <Show when={deleting()}>
+          <Show when={actions.deleting()}>
             <Confirm
               title="Delete this session?"
               text="Its conversation, outputs, snapshots and sandbox are removed for everybody and for good. The branch and the pull request stay at the code host."
               action="Delete"
-              onConfirm={remove}
-              onClose={() => setDeleting(false)}
+              onConfirm={actions.remove}
+              onClose={() => actions.setDeleting(false)}
             />
           </Show>
         </main>
       </Match>
     </Switch>
+  );
+}
+
+/** What can be done with the session as a whole, and how it went. */
+function createSessionActions(props: SessionPageProps) {
+  const [deleting, setDeleting] = createSignal(false);
+  const [problem, setProblem] = createSignal<string | null>(null);
+  return {
+    deleting,
+    setDeleting,
+    problem,
+    dismiss: () => setProblem(null),
+    async archive(archived: boolean): Promise<void> {
+      setProblem(null);
+      try {
+        await api.archive(props.sessionId, { archived });
+      } catch (error) {
+        setProblem(messageOf(error));
+      }
+    },
+    async remove(): Promise<void> {
+      const { sessionId } = props;
+      await api.deleteSession(sessionId);
+      forgetSession(sessionId, localStorage);
+      props.listing.forget(sessionId);
+      navigate("/", "replace");
+    },
+  };
+}
+
+function ProblemLine(props: { text: string | null; onDismiss(): void }): JSX.Element {
+  return (
+    <Show when={props.text}>
+      <p class="form-error session-problem" role="alert">
+        <Icon name="alert" />
+        <span>{props.text}</span>
+        <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => props.onDismiss()}>
+          <Icon name="cross" size={14} />
+        </button>
+      </p>
+    </Show>
+  );
+}
+
+/** The session is no more, or never was. */
+function Gone(props: { session: Session }): JSX.Element {
+  return (
+    <Show
+      when={props.session.state.snapshot}
+      fallback={
+        <Closed title="This session does not exist" text="It was deleted, or the address is not complete." />
+      }
+    >
+      {(last) => (
+        <Closed
+          title="This session was deleted"
+          text={`An owner has just deleted it. Its branch ${last().session.branch} is at the code host as it was.`}
+        />
+      )}
+    </Show>
   );
 }
 

@@ -31,24 +31,13 @@ export interface QueueRowProps {
 
 export function QueueRow(props: QueueRowProps): JSX.Element {
   const [editing, setEditing] = createSignal(false);
-  const person = (id: string | undefined) =>
-    props.session.state.snapshot?.participants.find((one) => one.userId === id);
-  const name = (): string => person(props.prompt.author)?.name ?? "Somebody";
-  let grip: HTMLButtonElement | undefined;
-  let pencil: HTMLButtonElement | undefined;
   let row: HTMLLIElement | undefined;
   onCleanup(() => {
     if (row?.contains(document.activeElement) === true) props.onFocusLost();
   });
-  const step = (by: number): void => {
-    props.onStep(by);
-    // A moved element loses the focus in some browsers.
-    queueMicrotask(() => grip?.focus());
-  };
-  const onGripKey = (event: KeyboardEvent): void => {
-    if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
-    event.preventDefault();
-    step(event.key === "ArrowUp" ? -1 : 1);
+  const close = (): void => {
+    setEditing(false);
+    queueMicrotask(() => row?.querySelector<HTMLElement>("[data-edit]")?.focus());
   };
   return (
     <li
@@ -58,93 +47,108 @@ export function QueueRow(props: QueueRowProps): JSX.Element {
       style={props.dragged === undefined ? {} : { translate: `0 ${props.dragged.y}px` }}
       data-prompt={props.prompt.id}
     >
-      <Show
-        when={!editing()}
-        fallback={
-          <EditForm
-            text={props.prompt.text}
-            enabled={props.enabled}
-            onSave={(text) => props.session.edit(props.prompt.id, text)}
-            onClose={() => {
-              setEditing(false);
-              queueMicrotask(() => pencil?.focus());
-            }}
-            onLost={props.onLost}
-          />
-        }
-      >
-        <div class="queue-row">
-          <Show
-            when={props.mayOrder && props.movable}
-            fallback={
-              <span class="queue-grip" aria-hidden="true">
-                <Icon name="clock" />
-              </span>
-            }
-          >
-            <button
-              type="button"
-              class="queue-grip"
-              ref={grip}
-              aria-label={`Move the prompt of ${name()}, now ${props.mark}. Arrow up and down move it.`}
-              title="Drag, or press the arrow keys"
-              disabled={!props.enabled}
-              onPointerDown={(event) => props.onGrab(event)}
-              onKeyDown={onGripKey}
-            >
-              <Icon name="grip" />
-            </button>
-          </Show>
-          <Avatar id={props.prompt.author} name={name()} size="small" />
-          <span class="visually-hidden">{name()}: </span>
-          <span class="queue-text" title={props.prompt.text}>
-            {props.prompt.text}
-          </span>
-          <Show when={props.prompt.editedBy}>
-            {(by) => (
-              <span class="queue-note" title={`Edited by ${person(by())?.name ?? "somebody"}`}>
-                edited
-              </span>
-            )}
-          </Show>
-          <span
-            class="chip"
-            classList={{ "is-steering": props.mark === "steering" }}
-            title={props.mark === "steering" ? "The running turn takes it up at its next step" : undefined}
-          >
-            {props.mark}
-          </span>
-          <span class="queue-tools">
-            <Show when={props.mine && props.mayOrder}>
-              <button
-                type="button"
-                class="icon-button"
-                ref={pencil}
-                aria-label="Edit this prompt"
-                title={props.enabled ? "Edit" : "No connection"}
-                disabled={!props.enabled}
-                onClick={() => setEditing(true)}
-              >
-                <Icon name="edit" size={14} />
-              </button>
-            </Show>
-            <Show when={props.mayOrder}>
-              <button
-                type="button"
-                class="icon-button"
-                aria-label={`Take back the prompt of ${name()}`}
-                title={props.enabled ? "Take back" : "No connection"}
-                disabled={!props.enabled}
-                onClick={() => props.onCancel()}
-              >
-                <Icon name="cross" size={14} />
-              </button>
-            </Show>
-          </span>
-        </div>
+      <Show when={editing()} fallback={<RowLine {...props} onEdit={() => setEditing(true)} />}>
+        <EditForm
+          text={props.prompt.text}
+          enabled={props.enabled}
+          onSave={(text) => props.session.edit(props.prompt.id, text)}
+          onClose={close}
+          onLost={props.onLost}
+        />
       </Show>
       <RefusalLine session={props.session} place={`prompt:${props.prompt.id}`} />
     </li>
+  );
+}
+
+function RowLine(props: QueueRowProps & { onEdit(): void }): JSX.Element {
+  const nameOf = (id: string): string =>
+    props.session.state.snapshot?.participants.find((one) => one.userId === id)?.name ?? "Somebody";
+  const name = (): string => nameOf(props.prompt.author);
+  return (
+    <div class="queue-row">
+      <Grip {...props} name={name()} />
+      <Avatar id={props.prompt.author} name={name()} size="small" />
+      <span class="visually-hidden">{name()}: </span>
+      <span class="queue-text" title={props.prompt.text}>
+        {props.prompt.text}
+      </span>
+      <Show when={props.prompt.editedBy}>
+        {(by) => (
+          <span class="queue-note" title={`Edited by ${nameOf(by())}`}>
+            edited
+          </span>
+        )}
+      </Show>
+      <span
+        class="chip"
+        classList={{ "is-steering": props.mark === "steering" }}
+        title={props.mark === "steering" ? "The running turn takes it up at its next step" : undefined}
+      >
+        {props.mark}
+      </span>
+      <Show when={props.mayOrder}>
+        <span class="queue-tools">
+          <Show when={props.mine}>
+            <button
+              type="button"
+              class="icon-button"
+              data-edit
+              aria-label="Edit this prompt"
+              title={props.enabled ? "Edit" : "No connection"}
+              disabled={!props.enabled}
+              onClick={() => props.onEdit()}
+            >
+              <Icon name="edit" size={14} />
+            </button>
+          </Show>
+          <button
+            type="button"
+            class="icon-button"
+            aria-label={`Take back the prompt of ${name()}`}
+            title={props.enabled ? "Take back" : "No connection"}
+            disabled={!props.enabled}
+            onClick={() => props.onCancel()}
+          >
+            <Icon name="cross" size={14} />
+          </button>
+        </span>
+      </Show>
+    </div>
+  );
+}
+
+function Grip(props: QueueRowProps & { name: string }): JSX.Element {
+  let grip: HTMLButtonElement | undefined;
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
+    event.preventDefault();
+    props.onStep(event.key === "ArrowUp" ? -1 : 1);
+    // A moved element loses the focus in some browsers.
+    queueMicrotask(() => grip?.focus());
+  };
+  return (
+    <Show
+      when={props.mayOrder && props.movable}
+      fallback={
+        <span class="queue-grip" aria-hidden="true">
+          <Icon name="clock" />
+        </span>
+      }
+    >
+      <button
+        type="button"
+        class="queue-grip"
+        ref={grip}
+        aria-label={`Move the prompt of ${props.name}, now ${props.mark}. Arrow up and down move it.`}
+        title="Drag, or press the arrow keys"
+        disabled={!props.enabled}
+        onPointerDown={(event) => props.onGrab(event)}
+        onKeyDown={onKeyDown}
+      >
+        <Icon name="grip" />
+      </button>
+    </Show>
   );
 }
 
