@@ -22,6 +22,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) github: &'a Github,
     pub(crate) model: Option<&'a DemoModel>,
     pub(crate) edge_url: &'a str,
+    /// Where the edge reaches it, when that is not where it listens.
+    pub(crate) public_url: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +51,9 @@ pub(crate) fn start(around: &Surroundings<'_>, port: u16) -> Result<(Process, St
     // The keys of the user's shell are not the bridge's business.
     for name in ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"] {
         command.env_remove(name);
+    }
+    if let Some(url) = around.public_url {
+        command.arg(format!("--public-url={url}"));
     }
     if options.weak_sandbox {
         command.arg("--weak-sandbox");

@@ -10,7 +10,10 @@ mod identity;
 mod options;
 mod paths;
 mod process;
+mod proxy;
 mod run;
+mod sandbox;
+mod wires;
 mod worker;
 
 pub use client::{Client, SessionSocket};
@@ -19,4 +22,7 @@ pub use fakes;
 pub use identity::Person;
 pub use options::{Agent, Model, Options, Provider, Repository};
 pub use paths::{Binaries, root};
+pub use proxy::{Counts, Cut, CutAfter, Direction, Door, Pace, Proxy, Rule, Then};
 pub use run::Stack;
+pub use sandbox::Sandbox;
+pub use wires::Wires;

@@ -129,6 +129,10 @@ pub struct Options {
     pub weak_sandbox: bool,
     /// Whether sandboxes end with the bridge; tests of its restart say no.
     pub sandboxes_die_with_bridge: bool,
+    /// Whether a fault proxy stands in every wire, see [`crate::Wires`].
+    pub faults: bool,
+    /// More variables of the Worker, such as `SANDBOX_IDLE_MS`.
+    pub variables: Vec<(String, String)>,
     /// What is run.
     pub binaries: Binaries,
 }
@@ -147,6 +151,8 @@ impl Options {
             repositories: vec![Repository::Shop],
             weak_sandbox: false,
             sandboxes_die_with_bridge: true,
+            faults: false,
+            variables: Vec::new(),
             binaries: Binaries::of_profile("debug"),
         }
     }

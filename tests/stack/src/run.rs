@@ -6,6 +6,8 @@ use crate::client::Client;
 use crate::identity::{PEOPLE, Person, Secrets};
 use crate::options::{Model, Options, Repository};
 use crate::process::Process;
+use crate::sandbox::{self, Sandbox};
+use crate::wires::Wires;
 use crate::worker::{self, Variables};
 use fakes::github::{Github, GithubOptions};
 use fakes::model::{DemoModel, ModelOptions};
@@ -35,6 +37,7 @@ pub struct Stack {
     // Dropped in this order: the bridge hands its last events to the Worker.
     bridge: Option<Process>,
     worker: Option<Process>,
+    wires: Option<Wires>,
     github: Github,
     model: Option<DemoModel>,
     repositories: Vec<seed::Seeded>,
@@ -112,25 +115,31 @@ impl Stack {
             }
             Model::Real { .. } => None,
         };
+        ports.bridge = choose_port(None, ports.bridge)?;
+        let wires = if options.faults {
+            Some(Wires::start(ports.worker, ports.bridge, ports.github).await?)
+        } else {
+            None
+        };
         let around = Surroundings {
             options: &options,
             secrets: &secrets,
             github: &github,
             model: model.as_ref(),
-            edge_url: &url,
+            edge_url: wires.as_ref().map_or(&url, |wires| wires.events.url()),
+            public_url: wires.as_ref().map(|wires| wires.commands.url()),
         };
-        let (bridge, bridge_url) = bridge::start(&around, choose_port(None, ports.bridge)?)?;
-        ports.bridge = port_of(&bridge_url);
+        let (bridge, bridge_url) = bridge::start(&around, ports.bridge)?;
         ports.save(&directory)?;
 
-        let variables = Variables { bridge_url: &bridge_url, github_api_url: &github.api_url() };
-        let configuration = worker::configure(&options, &secrets, &variables)?;
+        let configuration = configure(&options, &secrets, &bridge_url, &github, wires.as_ref())?;
         worker::migrate(&options, &configuration)?;
         let mut worker = worker::start(&options, &configuration, ports.worker)?;
         worker::ready(&mut worker, &url).await?;
         Ok(Self {
             bridge: Some(bridge),
             worker: Some(worker),
+            wires,
             github,
             model,
             repositories,
@@ -226,6 +235,35 @@ impl Stack {
         Client::sign_in(&self.url, login).await
     }
 
+    /// Signs a local user in through another address of the Worker, such as that of a proxy.
+    pub async fn sign_in_at(&self, url: &str, login: &str) -> Result<Client, StackError> {
+        Client::sign_in(url, login).await
+    }
+
+    /// The proxies, where the stack was started with faults.
+    #[must_use]
+    pub fn wires(&self) -> Option<&Wires> {
+        self.wires.as_ref()
+    }
+
+    /// The sandboxes that run on this machine, whichever bridge started them.
+    #[must_use]
+    pub fn sandboxes(&self) -> Vec<Sandbox> {
+        sandbox::list(&self.options.directory.join("sandboxes"))
+    }
+
+    /// Gives the Worker other variables; they count from its next start.
+    pub fn set_variables(&mut self, variables: &[(&str, &str)]) -> Result<(), StackError> {
+        for (name, value) in variables {
+            self.options.variables.retain(|(known, _)| known != name);
+            self.options.variables.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        let secrets = &self.secrets.0;
+        self.configuration =
+            configure(&self.options, secrets, &self.bridge_url, &self.github, self.wires.as_ref())?;
+        Ok(())
+    }
+
     /// SIGKILL to the bridge alone, as a crash would be.
     pub fn kill_bridge(&mut self) {
         if let Some(bridge) = self.bridge.take() {
@@ -241,7 +279,8 @@ impl Stack {
             secrets: &self.secrets.0,
             github: &self.github,
             model: self.model.as_ref(),
-            edge_url: &self.url,
+            edge_url: self.wires.as_ref().map_or(&self.url, |wires| wires.events.url()),
+            public_url: self.wires.as_ref().map(|wires| wires.commands.url()),
         };
         let (bridge, url) = bridge::start(&around, self.ports.bridge)?;
         self.bridge = Some(bridge);
@@ -282,6 +321,22 @@ impl Drop for Stack {
             let _ = self.restart_bridge();
         }
     }
+}
+
+/// Writes the Worker's configuration; answers its path.
+fn configure(
+    options: &Options,
+    secrets: &Secrets,
+    bridge_url: &str,
+    github: &Github,
+    wires: Option<&Wires>,
+) -> Result<PathBuf, StackError> {
+    let (bridge_url, github_api_url) = match wires {
+        Some(wires) => (wires.commands.url().to_owned(), wires.through_code_host(&github.api_url())),
+        None => (bridge_url.to_owned(), github.api_url()),
+    };
+    let variables = Variables { bridge_url: &bridge_url, github_api_url: &github_api_url };
+    worker::configure(options, secrets, &variables)
 }
 
 impl Ports {

@@ -35,17 +35,16 @@ pub(crate) fn configure(
         Model::Demo => vec![format!("demo/{}", fakes::model::MODEL)],
         Model::Real { models, .. } => models.clone(),
     };
-    derive(
-        &mut table,
-        &root(),
-        &[
-            ("SIGN_IN", "local"),
-            ("BRIDGE_URL", variables.bridge_url),
-            ("GITHUB_API_URL", variables.github_api_url),
-            ("MODELS", &serde_json::to_string(&models).unwrap_or_default()),
-            ("AGENT", options.agent.name()),
-        ],
-    );
+    let models = serde_json::to_string(&models).unwrap_or_default();
+    let mut all = vec![
+        ("SIGN_IN", "local"),
+        ("BRIDGE_URL", variables.bridge_url),
+        ("GITHUB_API_URL", variables.github_api_url),
+        ("MODELS", &models),
+        ("AGENT", options.agent.name()),
+    ];
+    all.extend(options.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    derive(&mut table, &root(), &all);
     // Miniflare leaves files where temporary ones go; in here they end with the run.
     let temporary = options.directory.join("tmp");
     std::fs::create_dir_all(&temporary).map_err(StackError::file(&temporary))?;
