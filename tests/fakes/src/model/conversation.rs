@@ -27,14 +27,15 @@ impl Conversation {
             .filter(|m| matches!(role(m).as_str(), "system" | "developer"))
             .map(text)
             .collect();
-        // What the agent adds by itself (reminders, attached files) is no prompt.
+        // What the agent adds by itself (reminders, attached files) is no prompt, and neither is a digest of
+        // earlier turns.
         let prompt_at = messages.iter().rposition(|message| {
-            role(message) == "user" && !without_reminders(&text(message)).trim().is_empty()
+            role(message) == "user" && !without_asides(&text(message)).trim().is_empty()
         });
         let prompt = prompt_at.and_then(|at| messages.get(at)).map(text).unwrap_or_default();
         let after = messages.get(prompt_at.map_or(0, |at| at + 1)..).unwrap_or_default();
         Self {
-            prompt: without_reminders(&prompt).trim().to_owned(),
+            prompt: without_asides(&prompt).trim().to_owned(),
             directory: directory(&system.join("\n")),
             results: results(after),
         }
@@ -54,8 +55,16 @@ fn text(message: &Value) -> String {
     }
 }
 
-fn without_reminders(text: &str) -> String {
-    let (open, close) = ("<system-reminder>", "</system-reminder>");
+/// What the participant wrote, without what the agent and the runner put around it.
+fn without_asides(text: &str) -> String {
+    let mut kept = text.to_owned();
+    for mark in ["system-reminder", "conversation-digest"] {
+        kept = without(&kept, &format!("<{mark}>"), &format!("</{mark}>"));
+    }
+    kept
+}
+
+fn without(text: &str, open: &str, close: &str) -> String {
     let mut kept = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(open) {
@@ -122,5 +131,19 @@ mod tests {
             results: vec![ToolResult { name: "write".to_owned(), output: "new".to_owned() }],
         };
         assert_eq!(Conversation::read(&messages), expected);
+    }
+
+    #[test]
+    fn a_prompt_that_comes_while_the_agent_works_counts_and_a_digest_does_not() {
+        let digest = "<conversation-digest>\nAda wrote: create a file\n</conversation-digest>";
+        let mut messages = vec![
+            json!({"role": "user", "content": [{"type": "text", "text": digest}, {"type": "text", "text": "first"}]}),
+            json!({"role": "assistant", "content": "", "tool_calls": [{"id": "a", "function": {"name": "bash"}}]}),
+            json!({"role": "tool", "tool_call_id": "a", "content": "old"}),
+        ];
+        assert_eq!(Conversation::read(&messages).prompt, "first");
+        messages.push(json!({"role": "user", "content": "rather this"}));
+        let conversation = Conversation::read(&messages);
+        assert_eq!((conversation.prompt.as_str(), conversation.results.len()), ("rather this", 0));
     }
 }
