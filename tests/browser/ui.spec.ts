@@ -189,12 +189,12 @@ const STATES: State[] = [
     snapshot: together,
     ready: async (page, deployment) => {
       await timelineShows("I also keep the")(page);
-      await page.getByRole("heading", { level: 1 }).getByRole("button").click();
-      await expect(page.getByLabel("Title of the session")).toBeFocused();
       deployment.send({ type: "presence_changed", joined: ["usr_tess"], left: [] });
       await expect(page.getByText("Tess Strand joined")).toBeVisible();
       await page.getByRole("button", { name: /npm run build/ }).click();
       await expect(page.getByRole("link", { name: "Show full output" })).toBeVisible();
+      await page.getByRole("heading", { level: 1 }).getByRole("button").click();
+      await expect(page.getByLabel("Title of the session")).toBeFocused();
     },
   },
   {

@@ -5,6 +5,7 @@
 import type { EventRecord, PromptRequest, ServerMessage, UserId } from "@farhand/protocol";
 import { batch, createSignal } from "solid-js";
 import { createStore, produce, reconcile } from "solid-js/store";
+import type { History } from "./history.js";
 import type { Outbox } from "./outbox.js";
 import { type Applied, applyEvent, emptyState, knownSnapshot, type SessionState } from "./reducer.js";
 import { createRefusals } from "./refusals.js";
@@ -15,7 +16,10 @@ export type Missing = "since" | "all";
 
 type EventMessage = Extract<ServerMessage, { type: "event" | "events" }>;
 
-export function createFeed(outbox: Outbox, onSnapshot: (earlier: number | undefined) => void = () => {}) {
+/** Who else hears of what was applied: the pages before the snapshot. */
+export type Listener = Pick<History, "align" | "apply">;
+
+export function createFeed(outbox: Outbox, pages?: Listener) {
   const [state, setState] = createStore<SessionState>(emptyState());
   const [present, setPresent] = createSignal<readonly UserId[]>([]);
   const [unsent, setUnsent] = createSignal(outbox.list());
@@ -32,12 +36,18 @@ export function createFeed(outbox: Outbox, onSnapshot: (earlier: number | undefi
   const applyEvents = (records: readonly EventRecord[]): Missing | null => {
     if (records.length === 0) return null;
     let missing: Missing | null = null;
+    const applied: EventRecord[] = [];
     setState(
       produce((draft) => {
-        for (const record of records) missing = resume.note(applyEvent(draft, record)) ?? missing;
+        for (const record of records) {
+          const outcome = applyEvent(draft, record);
+          if (outcome === "applied") applied.push(record);
+          missing = resume.note(outcome) ?? missing;
+        }
       }),
     );
-    for (const { event } of records) {
+    pages?.apply(applied);
+    for (const { event } of applied) {
       refusals.noted(event);
       if (event.type !== "prompt_queued") continue;
       settle(event.prompt.id);
@@ -52,7 +62,7 @@ export function createFeed(outbox: Outbox, onSnapshot: (earlier: number | undefi
         const snapshot = knownSnapshot(message.snapshot);
         setState("snapshot", reconcile(snapshot));
         setState("seq", message.seq);
-        onSnapshot(snapshot.earlier);
+        pages?.align(snapshot.earlier);
         for (const prompt of snapshot.prompts) settle(prompt.id);
         return null;
       }

@@ -2,10 +2,10 @@
  * What the snapshot left out, fetched page by page, newest part first. Turns of it have ended but for the snapshot's first, of which
  * it may have earlier items; of what stands in both, the live state is right (`timeline.ts` joins them).
  */
-import type { HistoryPage } from "@farhand/protocol";
+import type { EventRecord, HistoryPage, SessionEvent } from "@farhand/protocol";
 import { type Accessor, createSignal } from "solid-js";
-import { createStore } from "solid-js/store";
-import type { KnownSnapshot } from "./reducer.js";
+import { createStore, produce } from "solid-js/store";
+import { applyToItems, type ItemEvent, type KnownSnapshot } from "./reducer.js";
 
 /** Gets what stands before a cursor; throws an `Error` with words for people. */
 export type FetchHistory = (before: number, signal: AbortSignal) => Promise<HistoryPage>;
@@ -23,6 +23,8 @@ export interface History {
   load(snapshot: KnownSnapshot): Promise<void>;
   /** A snapshot arrived that left out what stands before this cursor. Pages fetched before another one are of no use. */
   align(cursor: number | undefined): void;
+  /** Events may be about an item that only a page has: an old one of the running turn. */
+  apply(records: readonly EventRecord[]): void;
   close(): void;
 }
 
@@ -32,6 +34,7 @@ export function createHistory(fetchPage: FetchHistory): History {
   const [next, setNext] = createSignal<number | null>();
   const [loading, setLoading] = createSignal(false);
   const [error, setError] = createSignal<string | null>(null);
+  let ids: ReadonlySet<string> = new Set();
   let aligned: number | undefined;
   let request = new AbortController();
   const cursor = (snapshot: KnownSnapshot): number | null => {
@@ -53,6 +56,7 @@ export function createHistory(fetchPage: FetchHistory): History {
         const page = await fetchPage(before, signal);
         if (signal.aborted) return;
         setEarlier((known) => joinEarlier(page, known));
+        ids = new Set([...ids, ...page.items.map((item) => item.id)]);
         // A page that does not lead further back would be fetched for ever.
         setNext(page.earlier !== undefined && page.earlier < before ? page.earlier : null);
       } catch (cause) {
@@ -70,9 +74,25 @@ export function createHistory(fetchPage: FetchHistory): History {
       setError(null);
       setNext(undefined);
       setEarlier(nothing());
+      ids = new Set();
+    },
+    apply(records) {
+      const about = records.flatMap(({ event }) => (isAbout(event, ids) ? [structuredClone(event)] : []));
+      if (about.length === 0) return;
+      setEarlier(
+        "items",
+        produce((items) => {
+          for (const event of about) applyToItems(items, event);
+        }),
+      );
     },
     close: () => request.abort(),
   };
+}
+
+function isAbout(event: SessionEvent, ids: ReadonlySet<string>): event is ItemEvent {
+  if (event.type === "item_appended") return ids.has(event.itemId);
+  return (event.type === "item_changed" || event.type === "item_revised") && ids.has(event.item.id);
 }
 
 function nothing(): Earlier {

@@ -88,13 +88,9 @@ function applyToSnapshot(snapshot: KnownSnapshot, record: EventRecord): boolean 
       endTurn(snapshot, event);
       return true;
     case "item_changed":
-      upsert(snapshot.items, event.item, (one) => one.id);
-      return true;
     case "item_revised":
-      revise(snapshot.items, event.item);
-      return true;
     case "item_appended":
-      return append(snapshot.items, event.itemId, event.offset, event.text);
+      return applyToItems(snapshot.items, event);
     case "sandbox_changed":
       snapshot.sandbox = event.status;
       return true;
@@ -120,6 +116,23 @@ function applyToSnapshot(snapshot: KnownSnapshot, record: EventRecord): boolean 
     default:
       // A fact of a newer session: it has its number and changes nothing here.
       return true;
+  }
+}
+
+/** What happens to items. */
+export type ItemEvent = Extract<SessionEvent, { type: "item_changed" | "item_revised" | "item_appended" }>;
+
+/** False when text in front of an appended piece is missing. */
+export function applyToItems(items: Item[], event: ItemEvent): boolean {
+  switch (event.type) {
+    case "item_changed":
+      upsert(items, event.item, (one) => one.id);
+      return true;
+    case "item_revised":
+      revise(items, event.item);
+      return true;
+    case "item_appended":
+      return append(items, event.itemId, event.offset, event.text);
   }
 }
 

@@ -68,7 +68,7 @@ const SEND_AGAIN_MS = 15_000;
 export function openSession(options: SessionOptions): Session {
   const outbox = new Outbox(options.sessionId, options.storage);
   const history = createHistory(options.fetchHistory);
-  const feed = createFeed(outbox, history.align);
+  const feed = createFeed(outbox, history);
   const [status, setStatus] = createSignal<ConnectionStatus>({ state: "connecting" });
   const frames = oncePerPicture((messages) => {
     const missing = feed.apply(messages);

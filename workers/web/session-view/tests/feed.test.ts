@@ -11,7 +11,7 @@ import { Outbox } from "../src/outbox.js";
 import { applyEvent, emptyState, type KnownSnapshot, type SessionState } from "../src/reducer.js";
 import { createTypingSignal } from "../src/typing.js";
 import { randomHistory } from "./random-history.js";
-import { AT, emptySnapshot, numbered, queued, seededRandom } from "./support.js";
+import { AT, emptySnapshot, numbered, queued, seededRandom, textItem, toolItem } from "./support.js";
 
 function memory() {
   const map = new Map<string, string>();
@@ -158,6 +158,38 @@ describe("earlier pages", () => {
       const withItems = new Set(whole.items.map((item) => item.turnId));
       expect(joined.turns).toEqual(whole.turns.filter((turn) => withItems.has(turn.id)));
     }
+  });
+
+  it("go on with the running turn, whose oldest items they have", async () => {
+    const turns = [{ id: "trn_1", promptId: "prm_1", attempt: 1, startedAt: AT }];
+    const history = createHistory(async () => ({
+      prompts: [],
+      turns,
+      items: [toolItem("itm_1", "trn_1", "ok\n"), textItem("itm_2", "trn_1", "Hello", true)],
+    }));
+    const feed = createFeed(new Outbox("ses_1", memory()), history);
+    const snapshot = { ...emptySnapshot(), turns, items: [textItem("itm_3", "trn_1", "x")], earlier: 5 };
+    feed.apply([{ type: "snapshot", seq: 10, snapshot }]);
+    await history.load(snapshot);
+    const done = toolItem("itm_1", "trn_1", "");
+    if (done.content.type === "tool") done.content.state = { type: "completed", durationMs: 5 };
+    const events = numbered(
+      [
+        { type: "item_appended", itemId: "itm_1", offset: 3, text: "more" },
+        { type: "item_appended", itemId: "itm_3", offset: 1, text: "y" },
+        { type: "item_revised", item: done },
+        { type: "item_changed", item: textItem("itm_2", "trn_1", "Other", true) },
+      ],
+      11,
+    );
+    expect(feed.apply([{ type: "events", events }])).toBeNull();
+    expect(feed.apply([{ type: "events", events }])).toBeNull();
+    const joined = joinEarlier(unwrap(history.earlier), unwrap(feed.state).snapshot as KnownSnapshot);
+    expect(joined.items).toEqual([
+      { ...done, content: { ...done.content, output: "ok\nmore" } },
+      textItem("itm_2", "trn_1", "Other", true),
+      textItem("itm_3", "trn_1", "xy"),
+    ]);
   });
 
   it("are forgotten when another snapshot left out something else, and a late answer too", async () => {
