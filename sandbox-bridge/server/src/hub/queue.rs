@@ -276,5 +276,11 @@ mod tests {
             assert_eq!(send(&queue, &mut last).await, (begin, (first, first + 49)));
         }
         assert_eq!(send(&queue, &mut last).await, (begin + DELAY, (151, 170)));
+        // With something behind it that people wait for, all of it goes at once.
+        let begin = Instant::now();
+        let backlog: Vec<_> = (171..=230).map(text).chain([steer(231)]).collect();
+        queue.push(&backlog).unwrap();
+        assert_eq!(send(&queue, &mut last).await, (begin, (171, 220)));
+        assert_eq!(send(&queue, &mut last).await, (begin, (221, 231)));
     }
 }

@@ -1,115 +1,46 @@
 //! The bridge's program is killed while a real runner works in a real sandbox; connections to the edge break anywhere.
 
-use crate::support::code_host::{self, CodeHost};
-use crate::support::edge::{FakeEdge, Fault};
-use crate::support::{BRIDGE_SECRET, GatewaySettings, Stack, order, sandbox_id, sign, soon};
-use protocol::bridge::{CommandRequest, CreateSandboxRequest, TerminateRequest};
-use protocol::id::{CommandId, SandboxId, TurnId};
+use crate::support::code_host::CodeHost;
+use crate::support::edge::{FakeEdge, Fault, Session};
+use crate::support::program::{Program, runner};
+use crate::support::{GatewaySettings, Stack, order, soon};
+use protocol::bridge::{
+    CommandRequest, CreateSandboxRequest, SandboxSource, SnapshotRequest, SnapshotTaken, TerminateRequest,
+};
+use protocol::id::{SnapshotId, TurnId};
 use protocol::runner::{Author, RunnerCommand, RunnerEvent, TurnOrder};
 use protocol::timeline::{ItemContent, TurnOutcome};
-use reqwest::Method;
-use serde::Serialize;
-use std::path::PathBuf;
-use std::process::Stdio;
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
 
-/// The runner's static build, where somebody has made it.
-fn runner() -> Option<PathBuf> {
-    let named = std::env::var_os("TEST_RUNNER").map(PathBuf::from);
-    let target = PathBuf::from(env!("CARGO_BIN_EXE_sandbox-bridge")).ancestors().nth(2).unwrap().to_owned();
-    let builds = ["debug", "release", "native"];
-    let places = builds.map(|build| target.join("x86_64-unknown-linux-musl").join(build).join("runner"));
-    let found = named.or_else(|| places.into_iter().find(|path| path.exists()));
-    if found.is_none() {
-        println!(
-            "skipped: build it with cargo build -p runner --target x86_64-unknown-linux-musl, or name it in TEST_RUNNER"
-        );
-    }
-    found
-}
-
-/// The program with a state that outlives it.
-struct Program {
-    runner: PathBuf,
-    state: TempDir,
-    edge_url: String,
-    git_credentials: String,
-    sandbox_id: SandboxId,
-    running: Option<(Child, String)>,
-}
-
-impl Program {
-    async fn start(&mut self) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sandbox-bridge"))
-            .args(["serve", "--weak-sandbox", "--edge-url", &self.edge_url, "--runner"])
-            .arg(&self.runner)
-            .arg("--state")
-            .arg(self.state.path())
-            .env_clear()
-            .env("FARHAND_BRIDGE_KEY", BRIDGE_SECRET)
-            .env("FARHAND_GIT_CREDENTIALS", &self.git_credentials)
-            .env("FARHAND_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = soon("the first line", lines.next_line()).await.unwrap().unwrap();
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        self.running = Some((child, line["listening"].as_str().unwrap().to_owned()));
-    }
-
-    async fn kill(&mut self) {
-        let (mut child, _) = self.running.take().unwrap();
-        child.kill().await.unwrap();
-    }
-
-    async fn put(&self, path: &str, body: &impl Serialize) {
-        let (_, url) = self.running.as_ref().unwrap();
-        let body = serde_json::to_vec(body).unwrap();
-        let signature = sign(&Method::PUT, path, &body);
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = http.put(format!("{url}{path}")).header("authorization", signature).body(body);
-        let response = soon("an answer", request.send()).await.unwrap();
-        assert!(response.status().is_success(), "{path}: {}", response.text().await.unwrap());
-    }
-
-    /// Processes of the sandbox.
-    fn processes(&self) -> Vec<nix::unistd::Pid> {
-        let mark = format!("FARHAND_SANDBOX_ID={}", self.sandbox_id);
-        let entries = std::fs::read_dir("/proc").unwrap().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let ours = pids.filter(|pid: &i32| {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
-        });
-        ours.map(nix::unistd::Pid::from_raw).collect()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        for pid in self.processes() {
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
-        }
-    }
-}
-
-fn stream(words: usize) -> RunnerCommand {
+fn turn(name: &str, prompt: &str) -> RunnerCommand {
     RunnerCommand::StartTurn {
         turn: TurnOrder {
-            turn_id: TurnId::parse("trn_1").unwrap(),
+            turn_id: TurnId::parse(&format!("trn_{name}")).unwrap(),
             attempt: 1,
-            prompt: format!("stream {words} 2\nwrite a.txt a"),
+            prompt: prompt.to_owned(),
             author: Author { name: "Ada".to_owned(), email: "ada@example.com".to_owned() },
             model: "demo/demo".to_owned(),
             digest: None,
         },
     }
+}
+
+fn is_ready(session: &Session) -> bool {
+    session.stored.iter().any(|record| matches!(record.event, RunnerEvent::Ready { .. }))
+}
+
+fn is_over(session: &Session) -> bool {
+    session.stored.iter().any(|record| matches!(record.event, RunnerEvent::TurnEnded { .. }))
+}
+
+/// A sandbox of the repository at this code host.
+fn sandbox_of(host: &CodeHost, generation: u64) -> CreateSandboxRequest {
+    let mut order = order("1", generation);
+    order.repository.clone_url = format!("{}/acme/shop.git", host.url);
+    order
 }
 
 /// The text of all items, put together as a reader does it.
@@ -136,34 +67,15 @@ async fn a_bridge_killed_anywhere_loses_and_doubles_nothing() {
     const WORDS: usize = 3000;
     let Some(runner) = runner() else { return };
     let (edge, host) = (FakeEdge::start().await, CodeHost::start().await);
-    let mut program = Program {
-        runner,
-        state: TempDir::new().unwrap(),
-        edge_url: edge.url.clone(),
-        git_credentials: serde_json::json!({ &host.url: code_host::TOKEN }).to_string(),
-        sandbox_id: sandbox_id(&format!("restart{}", std::process::id())),
-        running: None,
-    };
+    let mut program = Program::new(runner, &edge, &host, "restart");
     program.start().await;
-    let mut repository = order("1", 1).repository;
-    repository.clone_url = format!("{}/acme/shop.git", host.url);
     let sandbox = format!("/sandboxes/{}", program.sandbox_id);
-    program.put(&sandbox, &CreateSandboxRequest { repository, ..order("1", 1) }).await;
-    let has = |wanted: fn(&RunnerEvent) -> bool| {
-        move |session: &crate::support::edge::Session| {
-            session.stored.iter().any(|record| wanted(&record.event))
-        }
-    };
-    edge.until("ready", has(|event| matches!(event, RunnerEvent::Ready { .. }))).await;
-    let command = CommandId::parse("cmd_1").unwrap();
-    program
-        .put(
-            &format!("{sandbox}/commands/{command}"),
-            &CommandRequest { generation: 1, command: stream(WORDS) },
-        )
-        .await;
+    program.put::<Value>(&sandbox, &sandbox_of(&host, 1)).await;
+    edge.until("ready", is_ready).await;
+    let command = turn("1", &format!("stream {WORDS} 2\nwrite a.txt a"));
+    let command = CommandRequest { generation: 1, command };
+    program.put::<Value>(&format!("{sandbox}/commands/cmd_1"), &command).await;
 
-    let is_over = has(|event| matches!(event, RunnerEvent::TurnEnded { .. }));
     let mut kills = 0;
     while kills < 10 && !edge.read(is_over) {
         // Another point each time; every third batch before it is stored and its answer lost.
@@ -194,8 +106,78 @@ async fn a_bridge_killed_anywhere_loses_and_doubles_nothing() {
     assert_eq!(ends, [(TurnOutcome::Completed, true)]);
     assert_eq!(edge.read(|session| (session.unsigned, session.ended.len())), (0, 0));
 
-    program.put(&format!("{sandbox}/terminated"), &TerminateRequest { generation: 1 }).await;
+    program.put::<Value>(&format!("{sandbox}/terminated"), &TerminateRequest { generation: 1 }).await;
     assert_eq!(program.processes(), [], "nothing is left of the sandbox");
+    program.kill().await;
+}
+
+#[tokio::test]
+async fn a_bridge_killed_in_the_middle_of_a_snapshot_never_publishes_half_of_it() {
+    const FILES: usize = 1500;
+    let Some(runner) = runner() else { return };
+    let (edge, host) = (FakeEdge::start().await, CodeHost::start().await);
+    let mut program = Program::new(runner, &edge, &host, "saved");
+    program.start().await;
+    let sandbox = format!("/sandboxes/{}", program.sandbox_id);
+    program.put::<Value>(&sandbox, &sandbox_of(&host, 1)).await;
+    edge.until("ready", is_ready).await;
+    let fill = format!("run mkdir ~/d; for i in $(seq {FILES}); do echo $i > ~/d/$i; done");
+    let command = CommandRequest { generation: 1, command: turn("1", &fill) };
+    program.put::<Value>(&format!("{sandbox}/commands/cmd_1"), &command).await;
+    edge.until("the end of the turn", is_over).await;
+
+    let layers = program.state.path().join("layers");
+    for round in 0..6 {
+        let snapshot = SnapshotId::parse(&format!("snp_{round}")).unwrap();
+        let (path, body) = (format!("{sandbox}/snapshots/{snapshot}"), SnapshotRequest { generation: 1 });
+        // Killed when so many files are copied, or when it is published.
+        let copied = layers.join(format!(".tmp-{snapshot}/fs/home/d"));
+        let reached = soon("some of the copy", async {
+            loop {
+                let count = std::fs::read_dir(&copied).map_or(0, Iterator::count);
+                if count > round * FILES / 6 || layers.join(snapshot.as_str()).exists() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+        });
+        tokio::select! {
+            () = reached => {}
+            answer = program.ask(&path, &body) => assert!(answer.unwrap().status().is_success()),
+        }
+        program.kill().await;
+        program.start().await;
+        let names = std::fs::read_dir(&layers).unwrap().map(|entry| entry.unwrap().file_name());
+        let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
+        // Asked for again, it is there as a whole.
+        let taken: SnapshotTaken = program.put(&path, &body).await;
+        assert_eq!(taken.snapshot_id, snapshot);
+        assert_eq!(std::fs::read_dir(layers.join(format!("{snapshot}/fs/home/d"))).unwrap().count(), FILES);
+    }
+
+    let end = TerminateRequest { generation: 1 };
+    program.put::<Value>(&format!("{sandbox}/terminated"), &end).await;
+    assert_eq!(program.processes(), []);
+    edge.change(|session| session.stored.clear());
+    let source = SandboxSource::Snapshot { snapshot_id: SnapshotId::parse("snp_5").unwrap() };
+    let restored = format!("{sandbox}-again");
+    program.put::<Value>(&restored, &CreateSandboxRequest { source, ..sandbox_of(&host, 2) }).await;
+    edge.until("ready again", is_ready).await;
+    let command = CommandRequest { generation: 2, command: turn("2", "run ls ~/d | wc -l") };
+    program.put::<Value>(&format!("{restored}/commands/cmd_2"), &command).await;
+    edge.until("the end of the second turn", is_over).await;
+    let all = format!("{FILES}\n");
+    let appends =
+        |event: &RunnerEvent| matches!(event, RunnerEvent::ItemAppended { text, .. } if *text == all);
+    let shows = |event: &RunnerEvent| {
+        let RunnerEvent::ItemChanged { item } = event else { return false };
+        matches!(&item.content, ItemContent::Tool { output, .. } if *output == all)
+    };
+    let shows_all = edge
+        .read(|session| session.stored.iter().any(|record| appends(&record.event) || shows(&record.event)));
+    assert!(shows_all, "{:#?}", edge.read(|session| session.stored.clone()));
+    program.put::<Value>(&format!("{restored}/terminated"), &TerminateRequest { generation: 2 }).await;
     program.kill().await;
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod code_host;
 pub(crate) mod edge;
+pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod runner;
 
