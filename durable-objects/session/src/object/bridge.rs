@@ -6,8 +6,8 @@ use super::shell::Shell;
 use crate::core::{Work, WorkOutcome, evaluate_refusal};
 use futures::future::{Either, select};
 use protocol::bridge::{
-    CommandRequest, CreateSandboxRequest, RepositorySource, SandboxCreated, SandboxLimits, SnapshotRequest,
-    TerminateRequest,
+    CommandRequest, CreateSandboxRequest, DeleteSnapshotRequest, RepositorySource, SandboxCreated,
+    SandboxLimits, SnapshotRequest, TerminateRequest,
 };
 use protocol::runner::RunnerCommand;
 use protocol::sign::{Audience, sign_request};
@@ -68,11 +68,16 @@ impl Shell {
                 }
             },
             Work::StartTurn { .. }
+            | Work::SteerTurn { .. }
             | Work::StopTurn { .. }
             | Work::TakeSnapshot { .. }
+            | Work::DeleteSnapshot { .. }
             | Work::TerminateSandbox { .. }
             | Work::OpenPullRequest(_)
-            | Work::UpdateIndex => WorkOutcome::Done,
+            | Work::StoreOutput { .. }
+            | Work::DeleteArtifacts
+            | Work::UpdateIndex
+            | Work::RemoveIndex => WorkOutcome::Done,
         }
     }
 
@@ -105,6 +110,18 @@ impl Shell {
                 let Some(path) = command_path(work, sandbox_id.as_str()) else { return Ok(None) };
                 Ask::new(path, &request, COMMAND_MS_MAX, replica)?
             }
+            Work::SteerTurn { sandbox_id, generation, turn_id, prompt_id } => {
+                let Some((prompt, author)) = self.store.load_steering(prompt_id)? else { return Ok(None) };
+                let command = RunnerCommand::SteerTurn {
+                    turn_id: turn_id.clone(),
+                    prompt_id: prompt_id.clone(),
+                    prompt,
+                    author,
+                };
+                let request = CommandRequest { generation: *generation, command };
+                let Some(path) = command_path(work, sandbox_id.as_str()) else { return Ok(None) };
+                Ask::new(path, &request, COMMAND_MS_MAX, replica)?
+            }
             Work::StopTurn { sandbox_id, generation, turn_id } => {
                 let command = RunnerCommand::StopTurn { turn_id: turn_id.clone() };
                 let request = CommandRequest { generation: *generation, command };
@@ -121,7 +138,17 @@ impl Shell {
                 let path = format!("/sandboxes/{sandbox_id}/terminated");
                 Ask::new(path, &request, COMMAND_MS_MAX, bridge_url.clone())?
             }
-            Work::OpenPullRequest(_) | Work::UpdateIndex => return Ok(None),
+            Work::DeleteSnapshot { snapshot_id } => {
+                let request = self
+                    .with_session(|session| DeleteSnapshotRequest { session_id: session.info.id.clone() })?;
+                let path = format!("/snapshots/{snapshot_id}/deleted");
+                Ask::new(path, &request, SANDBOX_MS_MAX, None)?
+            }
+            Work::OpenPullRequest(_)
+            | Work::StoreOutput { .. }
+            | Work::DeleteArtifacts
+            | Work::UpdateIndex
+            | Work::RemoveIndex => return Ok(None),
         };
         Ok(Some(ask))
     }

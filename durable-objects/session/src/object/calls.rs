@@ -2,11 +2,12 @@
 
 use super::failure::Failure;
 use super::shell::Shell;
-use crate::call::{Call, CreateCall, MessageCall, branch_name};
+use crate::call::{ArchiveCall, Call, CreateCall, DeleteCall, KEY_HEADER, MessageCall, branch_name};
 use crate::core::{Input, NewSession, Reply};
 use protocol::bridge::{EventsAck, RunnerAttached, SandboxEnded};
 use protocol::client::{CreateSessionResponse, PromptAccepted};
 use protocol::error::{ErrorBody, ErrorCode};
+use protocol::id::ArtifactId;
 use protocol::limit::{REQUEST_BYTES_MAX, RUNNER_FRAME_BYTES_MAX};
 use protocol::timeline::Seq;
 use serde::Serialize;
@@ -43,6 +44,26 @@ async fn carry_out(shell: &Rc<Shell>, call: Call, request: &mut Request) -> Resu
         Call::Status => {
             shell.require_session()?;
             json(200, &shell.store.load_session_status()?)
+        }
+        Call::History => {
+            shell.require_session()?;
+            let before = query(request, "before").and_then(|before| before.parse().ok());
+            let before = before.ok_or_else(|| {
+                Failure::refused(
+                    ErrorCode::BadRequest,
+                    "`before` is the number that a snapshot or page calls `earlier`",
+                )
+            })?;
+            written(shell.store.render_history(before)?)
+        }
+        Call::Output => answer_output(shell, query(request, "id")),
+        Call::Archive => {
+            let ArchiveCall { by, archived } = read(request, REQUEST_BYTES_MAX).await?;
+            answer_reply(shell.apply(Input::ArchiveChanged { archived, by })?)
+        }
+        Call::Delete => {
+            let DeleteCall { by } = read(request, REQUEST_BYTES_MAX).await?;
+            answer_reply(shell.apply(Input::DeletionRequested { by })?)
         }
         Call::Socket => shell.open_socket(request),
         Call::Attached => {
@@ -98,6 +119,34 @@ fn answer_reply(reply: Reply) -> Result<Response, Failure> {
         Reply::PromptAccepted { prompt_id, seq } => json(202, &PromptAccepted { prompt_id, seq }),
         Reply::Refused(error) => Err(Failure::Refused(error)),
     }
+}
+
+/// A tool's whole output: as text while it is here, otherwise where it is.
+fn answer_output(shell: &Rc<Shell>, id: Option<String>) -> Result<Response, Failure> {
+    shell.require_session()?;
+    let artifact_id = id.and_then(|id| ArtifactId::parse(&id).ok()).ok_or_else(|| {
+        Failure::refused(ErrorCode::BadRequest, "`id` is the id of an artifact, as an item names it")
+    })?;
+    if let Some((_, text)) = shell.store.load_output(&artifact_id)? {
+        let mut response = Response::ok(text)?;
+        response.headers_mut().set("content-type", "text/plain; charset=utf-8")?;
+        return Ok(response);
+    }
+    let mut response = Response::empty()?.with_status(307);
+    response.headers_mut().set(KEY_HEADER, &shell.artifact_key(&artifact_id)?)?;
+    Ok(response)
+}
+
+fn query(request: &Request, name: &str) -> Option<String> {
+    let url = request.url().ok()?;
+    url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
+
+/// JSON that is written already.
+fn written(text: String) -> Result<Response, Failure> {
+    let mut response = Response::ok(text)?;
+    response.headers_mut().set("content-type", "application/json")?;
+    Ok(response)
 }
 
 async fn read<T: DeserializeOwned>(request: &mut Request, bytes_max: usize) -> Result<T, Failure> {

@@ -7,10 +7,12 @@ use protocol::client::Activity;
 use worker::wasm_bindgen::JsValue;
 
 const UPSERT: &str = "INSERT INTO sessions (session_id, title, repository, created_by, created_by_name, created_at, updated_at, \
-    activity, pull_request_number, additions, deletions, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+    activity, pull_request_number, additions, deletions, archived, seq) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
     ON CONFLICT (session_id) DO UPDATE SET title = excluded.title, created_by_name = excluded.created_by_name, \
     updated_at = excluded.updated_at, activity = excluded.activity, pull_request_number = excluded.pull_request_number, \
-    additions = excluded.additions, deletions = excluded.deletions, seq = excluded.seq WHERE excluded.seq >= sessions.seq";
+    additions = excluded.additions, deletions = excluded.deletions, archived = excluded.archived, \
+    seq = excluded.seq WHERE excluded.seq >= sessions.seq";
 
 impl Shell {
     pub(super) async fn update_index(&self) -> WorkOutcome {
@@ -25,6 +27,27 @@ impl Shell {
                 WorkOutcome::Delayed { reason: error.to_string() }
             }
         }
+    }
+
+    /// Takes the row out. An update on its way would bring it back, so that one comes to its end first.
+    pub(super) async fn remove_index(&self) -> WorkOutcome {
+        if self.is_on_its_way("update_index") {
+            return WorkOutcome::Delayed { reason: "the row is just being written".to_owned() };
+        }
+        let session_id = match self.with_session(|session| session.info.id.clone()) {
+            Ok(session_id) => session_id,
+            Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
+        };
+        match self.delete_row(session_id.as_str()).await {
+            Ok(()) => WorkOutcome::Done,
+            Err(error) => WorkOutcome::Delayed { reason: error.to_string() },
+        }
+    }
+
+    async fn delete_row(&self, session_id: &str) -> worker::Result<()> {
+        let statement = self.env.d1("DB")?.prepare("DELETE FROM sessions WHERE session_id = ?1");
+        statement.bind(&[JsValue::from_str(session_id)])?.run().await?;
+        Ok(())
     }
 
     async fn upsert(&self, row: &IndexRow) -> worker::Result<()> {
@@ -48,6 +71,7 @@ impl Shell {
             summary.pull_request_number.map_or(JsValue::NULL, number),
             number(summary.additions.into()),
             number(summary.deletions.into()),
+            number(summary.archived.into()),
             number(row.seq),
         ];
         self.env.d1("DB")?.prepare(UPSERT).bind(&values)?.run().await?;

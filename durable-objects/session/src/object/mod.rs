@@ -4,6 +4,7 @@
 //! by `call::Call`, the runtime by alarm and sockets.
 #![expect(missing_docs, reason = "`#[durable_object]` exports methods that carry no documentation")]
 
+mod artifacts;
 mod bridge;
 mod calls;
 mod failure;
@@ -16,6 +17,7 @@ mod shell;
 mod socket;
 mod sql;
 mod token;
+mod viewers;
 
 use shell::Shell;
 use std::rc::Rc;

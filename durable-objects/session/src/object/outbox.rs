@@ -53,6 +53,7 @@ impl Shell {
         }
         self.dispatch();
         self.arm_for_everything();
+        self.vanish_if_done().await;
     }
 
     fn take_outcome(self: &Rc<Self>, row: &OutboxRow, outcome: WorkOutcome) -> Result<(), Failure> {
@@ -79,11 +80,21 @@ impl Shell {
         match work {
             Work::CreateSandbox { .. }
             | Work::StartTurn { .. }
+            | Work::SteerTurn { .. }
             | Work::StopTurn { .. }
             | Work::TakeSnapshot { .. }
+            | Work::DeleteSnapshot { .. }
             | Work::TerminateSandbox { .. } => self.ask_bridge(work).await,
             Work::OpenPullRequest(order) => self.open_pull_request(order).await,
+            Work::StoreOutput { artifact_id } => self.store_output(artifact_id).await,
+            Work::DeleteArtifacts => self.delete_artifacts().await,
             Work::UpdateIndex => self.update_index().await,
+            Work::RemoveIndex => self.remove_index().await,
         }
+    }
+
+    /// Whether work of this kind is being tried.
+    pub(super) fn is_on_its_way(&self, kind: &str) -> bool {
+        self.in_flight.borrow().iter().any(|key| key.split('/').next() == Some(kind))
     }
 }

@@ -1,5 +1,6 @@
 //! What the operator configured, as far as a session needs it. Read once per object.
 
+use crate::core::Timing;
 use protocol::runner::AgentKind;
 use protocol::sign::Key;
 use worker::Env;
@@ -15,6 +16,8 @@ pub(super) struct Settings {
     pub(super) github_api_url: String,
     /// Where people reach this deployment, without a slash at the end.
     pub(super) public_url: Option<String>,
+    /// How long sandboxes live and wait.
+    pub(super) timing: Timing,
     pub(super) has_test_routes: bool,
 }
 
@@ -28,8 +31,17 @@ impl Settings {
             Some("scripted") => AgentKind::Scripted,
             Some(_) | None => AgentKind::Opencode,
         };
+        let milliseconds = |name: &str, default: u64| {
+            text(name).and_then(|number| number.parse().ok()).filter(|ms| *ms >= 1000).unwrap_or(default)
+        };
+        let usual = Timing::default();
+        let timing = Timing {
+            life_ms: milliseconds("SANDBOX_LIFE_MS", usual.life_ms),
+            idle_ms: milliseconds("SANDBOX_IDLE_MS", usual.idle_ms),
+        };
         Self {
             agent,
+            timing,
             models: text("MODELS").and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
             branch_prefix: text("BRANCH_PREFIX").unwrap_or_else(|| "farhand/".to_owned()),
             bridge_url: text("BRIDGE_URL").unwrap_or_default(),

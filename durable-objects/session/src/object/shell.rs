@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::platform::{now, random};
 use super::settings::Settings;
 use super::sql::ObjectSql;
+use super::viewers::Viewers;
 use crate::core::{Context, Effect, Input, NewSession, Reply, Session};
 use crate::store::{OutboxRow, Store};
 use protocol::error::ErrorCode;
@@ -12,7 +13,7 @@ use protocol::timeline::Seq;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use worker::{Env, ScheduledTime, State, WebSocket};
+use worker::{Env, ScheduledTime, State};
 
 /// What an object has in memory. Everything but `state` and `env` is a copy that can be rebuilt.
 pub(super) struct Shell {
@@ -27,8 +28,8 @@ pub(super) struct Shell {
     alarm_at: Cell<Option<Timestamp>>,
     /// Keys of outbox rows that are being tried.
     pub(super) in_flight: RefCell<BTreeSet<String>>,
-    /// Sockets that get every event; unknown in a fresh object.
-    pub(super) watchers: RefCell<Option<Vec<WebSocket>>>,
+    /// Those with a socket; unknown in a fresh object.
+    pub(super) viewers: RefCell<Option<Viewers>>,
     /// The newest snapshot frame, for many who come at once.
     pub(super) snapshot_frame: RefCell<Option<(Seq, Rc<str>)>>,
 }
@@ -52,7 +53,7 @@ impl Shell {
             migrated: Cell::new(false),
             alarm_at: Cell::new(None),
             in_flight: RefCell::new(BTreeSet::new()),
-            watchers: RefCell::new(None),
+            viewers: RefCell::new(None),
             snapshot_frame: RefCell::new(None),
         }
     }
@@ -70,21 +71,21 @@ impl Shell {
     fn apply_from(self: &Rc<Self>, input: Input, source: Source<'_>) -> Result<Reply, Failure> {
         let mut session = self.take_session()?;
         let at = now();
-        let context = Context { now: at, random: random(), models: &self.settings.models };
-        let effects = session.apply(input, context);
+        let effects = session.apply(input, self.context(at));
         let reply = reply_of(&effects);
-        if let (Reply::Refused(_), Source::Caller) = (&reply, &source) {
+        // A refusal, or what was known already.
+        if let ([Effect::Reply(_)], Source::Caller) = (effects.as_slice(), &source) {
             *self.session.borrow_mut() = Some(session);
             return Ok(reply);
         }
         // When this fails, the machine is ahead of the tables; it is dropped here and rebuilt by the next input.
-        let frames = match &source {
+        let records = match &source {
             Source::Caller => self.store.commit(&session, &effects, at)?,
             Source::Outbox(row) => {
                 self.store.commit_finished(&session, &effects, at, &row.key, row.version)?
             }
         };
-        self.publish(session, &effects, &frames);
+        self.publish(session, &effects, records);
         Ok(reply)
     }
 
@@ -100,19 +101,30 @@ impl Shell {
             };
         }
         let at = now();
-        let context = Context { now: at, random: random(), models: &self.settings.models };
-        let (session, effects) = Session::create(new, context).map_err(Failure::Refused)?;
+        let (session, effects) = Session::create(new, self.context(at)).map_err(Failure::Refused)?;
         self.store.migrate(at)?;
         self.migrated.set(true);
-        let frames = self.store.create(&session, &effects, at)?;
-        self.publish(session, &effects, &frames);
+        let records = self.store.create(&session, &effects, at)?;
+        self.publish(session, &effects, records);
         Ok(())
     }
 
+    fn context(&self, now: Timestamp) -> Context<'_> {
+        let Settings { models, timing, .. } = &self.settings;
+        Context { now, random: random(), models, timing: *timing }
+    }
+
     /// What follows a commit: keep the machine, send, and see to what must happen outside.
-    fn publish(self: &Rc<Self>, session: Session, effects: &[Effect], frames: &[String]) {
-        let deadline = session.next_deadline().map(|(at, _)| at);
+    fn publish(self: &Rc<Self>, session: Session, effects: &[Effect], records: Vec<String>) {
+        let deadline = session.next_deadline(self.settings.timing).map(|(at, _)| at);
+        let newest = session.seq;
         *self.session.borrow_mut() = Some(session);
+        if effects.contains(&Effect::Purge) {
+            *self.snapshot_frame.borrow_mut() = None;
+            self.dismiss_viewers();
+        } else {
+            self.broadcast(records, newest);
+        }
         let ordered = effects.iter().any(|effect| matches!(effect, Effect::Enqueue(_)));
         // A fresh object does not know what its predecessor left.
         if ordered || self.alarm_at.get().is_none() {
@@ -121,20 +133,38 @@ impl Shell {
         } else if let Some(at) = deadline {
             self.arm(at);
         }
-        self.broadcast(frames);
+    }
+
+    /// Gives the storage back when the session was deleted and nothing of it is left outside.
+    pub(super) async fn vanish_if_done(&self) {
+        let is_deleted = self.with_session(|session| session.deleted).unwrap_or(false);
+        if !is_deleted || !self.store.load_schedule().is_ok_and(|rows| rows.is_empty()) {
+            return;
+        }
+        self.session.borrow_mut().take();
+        self.migrated.set(false);
+        let storage = self.state.storage();
+        for outcome in [storage.delete_alarm().await, storage.delete_all().await] {
+            if let Err(error) = outcome {
+                worker::console_error!("the storage of a deleted session could not be given back: {error}");
+            }
+        }
     }
 
     /// Whether there is a session here; leaves no trace where there is none.
     pub(super) fn require_session(&self) -> Result<(), Failure> {
-        let session = self.load_session()?.ok_or_else(Failure::not_found)?;
-        *self.session.borrow_mut() = Some(session);
+        if self.with_session(|session| session.deleted)? {
+            return Err(Failure::not_found());
+        }
         Ok(())
     }
 
     /// Looks at the machine without changing it.
     pub(super) fn with_session<T>(&self, look: impl FnOnce(&Session) -> T) -> Result<T, Failure> {
-        self.require_session()?;
-        self.session.borrow().as_ref().map(look).ok_or_else(Failure::not_found)
+        let session = self.take_session()?;
+        let seen = look(&session);
+        *self.session.borrow_mut() = Some(session);
+        Ok(seen)
     }
 
     fn take_session(&self) -> Result<Session, Failure> {
@@ -159,7 +189,9 @@ impl Shell {
     /// The runtime's call at a time that was asked for, or later.
     pub(super) fn take_alarm(self: &Rc<Self>) {
         self.alarm_at.set(None);
-        let is_due = self.with_session(|session| session.next_deadline().is_some_and(|(at, _)| at <= now()));
+        let is_due = self.with_session(|session| {
+            session.next_deadline(self.settings.timing).is_some_and(|(at, _)| at <= now())
+        });
         let outcome = match is_due {
             Ok(true) => self.apply(Input::DeadlineReached).map(|_| ()),
             Ok(false) => Ok(()),
@@ -176,7 +208,10 @@ impl Shell {
 
     /// Makes the runtime call when anything at all is due next.
     pub(super) fn arm_for_everything(&self) {
-        let deadline = self.with_session(|session| session.next_deadline().map(|(at, _)| at)).ok().flatten();
+        let deadline = self
+            .with_session(|session| session.next_deadline(self.settings.timing).map(|(at, _)| at))
+            .ok()
+            .flatten();
         for at in [deadline, self.next_try()].into_iter().flatten() {
             self.arm(at);
         }
@@ -200,16 +235,10 @@ impl Shell {
 }
 
 fn reply_of(effects: &[Effect]) -> Reply {
-    effects
-        .iter()
-        .rev()
-        .find_map(|effect| match effect {
-            Effect::Reply(reply) => Some(reply.clone()),
-            Effect::Record { .. }
-            | Effect::SaveParticipant(_)
-            | Effect::SaveAttempts { .. }
-            | Effect::Enqueue(_)
-            | Effect::Withdraw { .. } => None,
-        })
-        .unwrap_or(Reply::Done)
+    for effect in effects.iter().rev() {
+        if let Effect::Reply(reply) = effect {
+            return reply.clone();
+        }
+    }
+    Reply::Done
 }

@@ -1,39 +1,22 @@
-//! WebSockets of clients: opened once per ticket, asleep with the object, fed with the same frame each.
+//! Frames of clients: a socket is opened once per ticket, brought up to date by a subscription, and may then take part.
 
 use super::failure::Failure;
 use super::platform::{now, random};
 use super::shell::Shell;
+use super::viewers::{Admission, Attachment, Watching, attachment_of, close, send, send_raw};
 use crate::call::{SOCKET_HEADER, SocketCall};
-use crate::core::{Input, Person, Reply};
+use crate::core::{Action, Input, Person, Reply, evaluate_permission};
 use protocol::client::{ClientMessage, SOCKET_PROTOCOL, ServerMessage, close_code};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::{ConnectionId, PromptId, UserId};
 use protocol::limit::CLIENT_FRAME_BYTES_MAX;
 use protocol::timeline::Seq;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::rc::Rc;
-use wasm_bindgen::prelude::*;
-use worker::{
-    Request, Response, WebSocket, WebSocketIncomingMessage, WebSocketPair, WebSocketRequestResponsePair,
-};
+use wasm_bindgen::JsValue;
+use worker::{Request, Response, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
-#[wasm_bindgen]
-extern "C" {
-    type RawSocket;
-
-    /// Takes the text as a JavaScript string, so that it crosses from Wasm once for all sockets.
-    #[wasm_bindgen(method, catch, js_name = send)]
-    fn send_text(this: &RawSocket, text: &JsValue) -> Result<(), JsValue>;
-}
-
-/// What a socket keeps while the object sleeps.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Attachment {
-    user_id: UserId,
-    connection_id: ConnectionId,
-    subscribed: bool,
-}
+/// A snapshot frame serves those who come later too, with the events since, as long as those are not many.
+const SNAPSHOT_AGE_MAX: u64 = 500;
 
 impl Shell {
     /// Accepts a client's socket; the ticket is taken once.
@@ -57,34 +40,43 @@ impl Shell {
         let attachment = Attachment {
             user_id: call.user.id.clone(),
             connection_id: ConnectionId::from_random(random()),
-            subscribed: false,
+            watching: Watching::No,
         };
+        self.know_viewers();
         self.state.accept_websocket_with_tags(&pair.server, &[attachment.user_id.as_str()]);
         pair.server.serialize_attachment(&attachment)?;
-        if let Ok(answer) = WebSocketRequestResponsePair::new("ping", "pong") {
-            self.state.set_websocket_auto_response(&answer);
-        }
         self.apply(Input::ParticipantJoined { user: call.user })?;
-        self.broadcast_presence(None);
+        self.add_viewer(pair.server, &attachment);
         Ok(response)
     }
 
     /// Takes one frame of a client.
     pub(super) fn take_frame(self: &Rc<Self>, socket: &WebSocket, message: WebSocketIncomingMessage) {
+        let Some(attachment) = attachment_of(socket) else {
+            return refuse_frame(socket, "the socket has lost its owner; connect again");
+        };
+        match self.admit_frame(&attachment.connection_id) {
+            Admission::Taken => {}
+            Admission::Refused => {
+                let error = ErrorBody::new(
+                    ErrorCode::RateLimited,
+                    "too many frames; this one was not looked at, send it again in a while",
+                );
+                return send(socket, &ServerMessage::Rejected { prompt_id: None, error });
+            }
+            Admission::Closed => return close(socket, close_code::RATE_LIMITED, "too many frames"),
+        }
         let text = match message {
             WebSocketIncomingMessage::String(text) if text.len() <= CLIENT_FRAME_BYTES_MAX => text,
             WebSocketIncomingMessage::String(_) => return refuse_frame(socket, "the frame is too large"),
             WebSocketIncomingMessage::Binary(_) => return refuse_frame(socket, "frames are text"),
         };
-        let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) else {
-            return refuse_frame(socket, "the frame is not JSON");
-        };
-        let Some(mut attachment) = socket.deserialize_attachment::<Attachment>().ok().flatten() else {
-            return refuse_frame(socket, "the socket has lost its owner; connect again");
-        };
-        let outcome = match ClientMessage::deserialize(&value) {
-            Ok(message) => self.take_message(socket, &mut attachment, message),
+        let outcome = match serde_json::from_str::<ClientMessage>(&text) {
+            Ok(message) => self.take_message(socket, &attachment, message),
             Err(error) => {
+                let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) else {
+                    return refuse_frame(socket, "the frame is not JSON");
+                };
                 let prompt_id = value.pointer("/prompt/id").and_then(|id| PromptId::parse(id.as_str()?).ok());
                 let error =
                     ErrorBody::new(ErrorCode::BadRequest, format!("the frame is not as expected: {error}"));
@@ -100,25 +92,44 @@ impl Shell {
     fn take_message(
         self: &Rc<Self>,
         socket: &WebSocket,
-        attachment: &mut Attachment,
+        attachment: &Attachment,
         message: ClientMessage,
     ) -> Result<(), Failure> {
         let by = attachment.user_id.clone();
+        let connection_id = &attachment.connection_id;
         let (prompt_id, input) = match message {
-            ClientMessage::Subscribe { since } => return self.subscribe(socket, attachment, since),
+            ClientMessage::Subscribe { since } => return self.subscribe(socket, connection_id, since),
+            ClientMessage::Ack { seq } => {
+                self.take_ack(connection_id, seq);
+                return Ok(());
+            }
+            ClientMessage::Typing => {
+                if self
+                    .find_person(&by)?
+                    .is_some_and(|person| evaluate_permission(person.role, Action::Prompt))
+                {
+                    self.broadcast_typing(by);
+                }
+                return Ok(());
+            }
             ClientMessage::Prompt { prompt } => {
-                let author = self.with_session(|session| session.participants.get(&by).cloned())?;
-                let Some(Person { user: author, .. }) = author else {
-                    return Err(Failure::refused(
-                        ErrorCode::Forbidden,
-                        "you are not in this session; connect again",
-                    ));
+                let Some(Person { user: author, .. }) = self.find_person(&by)? else {
+                    let message = "you are not in this session; connect again";
+                    return Err(Failure::refused(ErrorCode::Forbidden, message));
                 };
                 (Some(prompt.id.clone()), Input::PromptSubmitted { author, prompt })
             }
             ClientMessage::CancelPrompt { prompt_id } => {
                 (Some(prompt_id.clone()), Input::PromptCancelled { prompt_id, by })
             }
+            ClientMessage::EditPrompt { prompt_id, text } => {
+                (Some(prompt_id.clone()), Input::PromptEdited { prompt_id, text, by })
+            }
+            ClientMessage::MovePrompt { prompt_id, before } => {
+                (Some(prompt_id.clone()), Input::PromptMoved { prompt_id, before, by })
+            }
+            ClientMessage::SetRole { user_id, role } => (None, Input::RoleChanged { user_id, role, by }),
+            ClientMessage::Rename { title } => (None, Input::TitleChanged { title, by }),
             ClientMessage::Stop { turn_id } => (None, Input::StopRequested { turn_id, by }),
             ClientMessage::Unknown => {
                 let message =
@@ -139,119 +150,64 @@ impl Shell {
         Ok(())
     }
 
+    fn find_person(&self, user_id: &UserId) -> Result<Option<Person>, Failure> {
+        self.with_session(|session| session.participants.get(user_id).cloned())
+    }
+
     /// Brings a client up to date and makes it a watcher. Nothing waits in between, so no event is missed or doubled.
     fn subscribe(
         &self,
         socket: &WebSocket,
-        attachment: &mut Attachment,
+        connection_id: &ConnectionId,
         since: Option<Seq>,
     ) -> Result<(), Failure> {
-        let seq = self.with_session(|session| session.seq)?;
-        match since.filter(|since| *since <= seq) {
+        self.require_session()?;
+        self.flush_events();
+        let (seq, kept_from) = self.with_session(|session| (session.seq, session.kept_from))?;
+        match since.filter(|since| *since <= seq && since + 1 >= kept_from) {
             Some(since) => {
-                self.store.replay(since, |frame| send_raw(socket, &JsValue::from_str(frame)))?;
+                self.replay(socket, since)?;
                 send(socket, &ServerMessage::CaughtUp { seq });
             }
             None => {
-                let frame = self.render_snapshot(seq)?;
+                let (as_of, frame) = self.snapshot_frame(seq)?;
                 send_raw(socket, &JsValue::from_str(&frame));
+                if as_of < seq {
+                    self.replay(socket, as_of)?;
+                }
             }
         }
-        attachment.subscribed = true;
-        socket.serialize_attachment(&*attachment)?;
-        *self.watchers.borrow_mut() = None;
-        let present = ServerMessage::Presence { users: self.present(None) };
-        send(socket, &present);
+        self.start_watching(connection_id);
         Ok(())
     }
 
-    fn render_snapshot(&self, seq: Seq) -> Result<Rc<str>, Failure> {
-        if let Some((_, frame)) = self.snapshot_frame.borrow().as_ref().filter(|(known, _)| *known == seq) {
-            return Ok(frame.clone());
+    fn replay(&self, socket: &WebSocket, since: Seq) -> Result<(), Failure> {
+        Ok(self.store.replay(since, |frame| send_raw(socket, &JsValue::from_str(frame)))?)
+    }
+
+    /// A snapshot, and the number of its newest event: the one that was made for somebody else where it is recent.
+    fn snapshot_frame(&self, seq: Seq) -> Result<(Seq, Rc<str>), Failure> {
+        if let Some((as_of, frame)) = self.snapshot_frame.borrow().as_ref()
+            && (*as_of..=*as_of + SNAPSHOT_AGE_MAX).contains(&seq)
+        {
+            return Ok((*as_of, frame.clone()));
         }
-        let (seq, snapshot) = self.store.load_snapshot()?;
-        let frame = serde_json::to_string(&ServerMessage::Snapshot { seq, snapshot })
-            .map_err(|error| Failure::Bug(error.to_string()))?;
+        let (as_of, frame) = self.store.render_snapshot()?;
         let frame: Rc<str> = frame.into();
-        *self.snapshot_frame.borrow_mut() = Some((seq, frame.clone()));
-        Ok(frame)
+        *self.snapshot_frame.borrow_mut() = Some((as_of, frame.clone()));
+        Ok((as_of, frame))
     }
 
     /// A client is gone.
-    pub(super) fn take_close(&self, socket: &WebSocket, code: usize) {
+    pub(super) fn take_close(self: &Rc<Self>, socket: &WebSocket, code: usize) {
         // 1005 and 1006 stand for "no code" and must not be sent.
         let code =
             u16::try_from(code).ok().filter(|code| !matches!(code, 1004..=1006 | 1015)).unwrap_or(1000);
-        // The runtime may have closed it already.
-        let _ = socket.close(Some(code), Some("closed"));
-        *self.watchers.borrow_mut() = None;
-        let closed = socket.deserialize_attachment::<Attachment>().ok().flatten();
-        self.broadcast_presence(closed.map(|attachment| attachment.connection_id).as_ref());
-    }
-
-    /// Sends frames to everyone who watches.
-    pub(super) fn broadcast(&self, frames: &[String]) {
-        if frames.is_empty() {
-            return;
-        }
-        let mut watchers = self.watchers.borrow_mut();
-        let watchers = watchers.get_or_insert_with(|| self.find_watchers());
-        for frame in frames {
-            let frame = JsValue::from_str(frame);
-            for socket in watchers.iter() {
-                send_raw(socket, &frame);
-            }
-        }
-    }
-
-    fn find_watchers(&self) -> Vec<WebSocket> {
-        let subscribed = |socket: &WebSocket| {
-            let attachment = socket.deserialize_attachment::<Attachment>().ok().flatten();
-            attachment.is_some_and(|attachment| attachment.subscribed)
-        };
-        self.state.get_websockets().into_iter().filter(subscribed).collect()
-    }
-
-    /// Users with a socket, without the connection that is just closing.
-    fn present(&self, without: Option<&ConnectionId>) -> Vec<UserId> {
-        let users: BTreeSet<UserId> = self
-            .state
-            .get_websockets()
-            .iter()
-            .filter_map(|socket| socket.deserialize_attachment::<Attachment>().ok().flatten())
-            .filter(|attachment| Some(&attachment.connection_id) != without)
-            .map(|attachment| attachment.user_id)
-            .collect();
-        users.into_iter().collect()
-    }
-
-    fn broadcast_presence(&self, without: Option<&ConnectionId>) {
-        let users = self.present(without);
-        if let Ok(frame) = serde_json::to_string(&ServerMessage::Presence { users }) {
-            self.broadcast(&[frame]);
-        }
+        close(socket, code, "closed");
+        self.remove_viewer(socket);
     }
 }
 
 fn refuse_frame(socket: &WebSocket, reason: &str) {
-    // A socket that is closing cannot be closed; that is what was wanted.
-    let _ = socket.close(Some(close_code::FRAME_REFUSED), Some(reason));
-}
-
-fn send(socket: &WebSocket, message: &ServerMessage) {
-    if let Ok(frame) = serde_json::to_string(message) {
-        send_raw(socket, &JsValue::from_str(&frame));
-    }
-}
-
-/// A socket that cannot be sent to is closing; its close comes by itself.
-fn send_raw(socket: &WebSocket, frame: &JsValue) {
-    let raw: &web_sys_socket::Raw = socket.as_ref();
-    let raw: &RawSocket = raw.unchecked_ref();
-    let _ = raw.send_text(frame);
-}
-
-/// The type behind [`WebSocket`].
-mod web_sys_socket {
-    pub(super) use worker::web_sys::WebSocket as Raw;
+    close(socket, close_code::FRAME_REFUSED, reason);
 }
