@@ -110,6 +110,23 @@ async fn a_prompt_that_steers_does_not_keep_a_turn_from_being_stopped() {
     assert_eq!(texts(&bridge), Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn a_prompt_that_a_dead_runner_had_is_not_given_to_another_turn() {
+    let (place, bridge, mut runner) = set_up(AgentKind::Scripted, None).await;
+    bridge.command(&command_id("1"), start_turn("1", "Ada", "hang")).await;
+    let steer = steer_turn("1", "a", "Ada", "say Never.");
+    bridge.command(&command_id("2"), steer.clone()).await;
+    bridge.wait(|_| (taken(&bridge).len() == 1).then_some(())).await;
+    runner.kill();
+    let _runner = Runner::start(&place, &bridge, 1, None);
+    assert!(matches!(turn_end(&bridge, "1").await.0, TurnOutcome::Failed { .. }));
+    assert_eq!(bridge.command(&command_id("2"), steer.clone()).await, None, "a repeat does nothing");
+    assert!(bridge.command(&command_id("3"), steer).await.unwrap().contains("it is over"));
+    bridge.command(&command_id("4"), start_turn("2", "Ada", "say Next.")).await;
+    assert_eq!(turn_end(&bridge, "2").await.0, TurnOutcome::Completed);
+    assert_eq!((texts(&bridge), taken(&bridge).len()), (vec!["Next.".to_owned()], 1));
+}
+
 fn with_digest(turn: &str, prompt: &str, digest: &str) -> RunnerCommand {
     let RunnerCommand::StartTurn { mut turn } = start_turn(turn, "Ada", prompt) else { panic!() };
     turn.digest = Some(digest.to_owned());
