@@ -10,12 +10,18 @@ use protocol::timeline::{Item, ItemContent, Seq};
 use std::collections::BTreeMap;
 
 /// `pieces(item_id, piece)`: what open items grew by since their rows were written, as the inside of a JSON string, so that it is
-/// neither unescaped nor escaped again. The events looked at are those of one turn at most, and the pieces alone are taken apart.
-pub(super) const PIECES: &str = "pieces AS MATERIALIZED (\
-    SELECT item_id, group_concat(substr(grown_text, 2, length(grown_text) - 2), '' ORDER BY grown.seq) AS piece FROM (\
-        SELECT seq, data ->> '$.itemId' AS grown_id, data -> '$.text' AS grown_text FROM events \
-        WHERE seq > (SELECT MIN(text_seq) FROM items WHERE open = 1) AND data GLOB '{\"type\":\"item_appended\"*') AS grown \
-    CROSS JOIN items ON item_id = grown_id WHERE open = 1 AND grown.seq > text_seq GROUP BY item_id)";
+/// neither unescaped nor escaped again. The events looked at are those of one turn at most, and none when no item with this
+/// condition is open.
+pub(super) fn pieces_of(condition: &str) -> String {
+    format!(
+        "pieces AS MATERIALIZED (\
+         SELECT item_id, group_concat(substr(grown_text, 2, length(grown_text) - 2), '' ORDER BY grown.seq) AS piece FROM (\
+         SELECT seq, data ->> '$.itemId' AS grown_id, data -> '$.text' AS grown_text FROM events \
+         WHERE seq > (SELECT MIN(text_seq) FROM items WHERE open = 1 AND {condition}) \
+         AND data GLOB '{{\"type\":\"item_appended\"*') AS grown \
+         CROSS JOIN items ON item_id = grown_id WHERE open = 1 AND grown.seq > text_seq GROUP BY item_id)"
+    )
+}
 
 impl<S: Sql> Store<S> {
     pub(super) fn record_item(&self, seq: Seq, item: &Item) -> Result<(), StoreError> {
@@ -101,8 +107,9 @@ impl<S: Sql> Store<S> {
         }
         let open = self.sql.exec(
             &format!(
-                "WITH {PIECES} SELECT item_id, turn_id, started_at, content, text, piece FROM items LEFT JOIN pieces USING (item_id) \
-                 WHERE turn_id = ?1 AND open = 1"
+                "WITH {} SELECT item_id, turn_id, started_at, content, text, piece FROM items LEFT JOIN pieces USING (item_id) \
+                 WHERE turn_id = ?1 AND open = 1",
+                pieces_of("turn_id = ?1")
             ),
             &[turn_id.as_str().into()],
         )?;

@@ -15,6 +15,8 @@ mod replay;
 mod row;
 mod snapshot;
 mod sql;
+#[cfg(any(test, feature = "sqlite"))]
+mod sqlite;
 mod view;
 mod watch;
 
@@ -24,6 +26,8 @@ mod tests;
 pub use outbox::OutboxRow;
 pub use replay::{render_event_frame, render_events_frame};
 pub use sql::{Row, Sql, StoreError, Value};
+#[cfg(any(test, feature = "sqlite"))]
+pub use sqlite::MemorySql;
 pub use view::{IndexRow, PullRequestText};
 
 /// The tables of one session.

@@ -4,7 +4,7 @@
 //! a stretch of that line, so the next one goes on exactly where it begins.
 
 use super::Store;
-use super::item::PIECES;
+use super::item::pieces_of;
 use super::sql::{Sql, StoreError, Value};
 use protocol::timeline::Seq;
 
@@ -101,13 +101,13 @@ impl<S: Sql> Store<S> {
         json.push_str(r#"],"items":["#);
         self.splice(
             json,
-            &format!("{PIECES},"),
+            &format!("{},", pieces_of("position >= ?1 AND position < ?2")),
             "SELECT position, '{\"id\":\"' || item_id || '\",\"turnId\":\"' || turn_id || '\",\"startedAt\":' || started_at \
-             || ',\"content\":' || CASE WHEN type IN ('text', 'reasoning', 'tool') \
-             THEN json_set(content, CASE type WHEN 'tool' THEN '$.output' ELSE '$.text' END, \
-             json(substr(quoted, 1, length(quoted) - 1) || COALESCE(piece, '') || '\"')) ELSE content END || '}' \
-             FROM (SELECT *, json_quote(text) AS quoted FROM items WHERE position >= ?1 AND position < ?2) \
-             LEFT JOIN pieces USING (item_id)",
+             || ',\"content\":' || CASE WHEN type NOT IN ('text', 'reasoning', 'tool') THEN content \
+             WHEN piece IS NULL THEN json_set(content, CASE type WHEN 'tool' THEN '$.output' ELSE '$.text' END, text) \
+             ELSE json_set(content, CASE type WHEN 'tool' THEN '$.output' ELSE '$.text' END, \
+             json(substr(json_quote(text), 1, length(json_quote(text)) - 1) || piece || '\"')) END || '}' \
+             FROM items LEFT JOIN pieces USING (item_id) WHERE position >= ?1 AND position < ?2",
             &[part.from.into(), part.before.into()],
         )?;
         json.push(']');

@@ -16,11 +16,9 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self {
-            connection: Connection::open_in_memory().unwrap(),
-            statements_left: Cell::new(usize::MAX),
-            statements: RefCell::default(),
-        }
+        let connection = Connection::open_in_memory().unwrap();
+        connection.set_prepared_statement_cache_capacity(200);
+        Self { connection, statements_left: Cell::new(usize::MAX), statements: RefCell::default() }
     }
 
     /// How SQLite goes about a statement.

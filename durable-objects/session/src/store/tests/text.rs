@@ -111,7 +111,7 @@ fn an_edited_prompt_has_its_new_text_everywhere() {
     let (_, snapshot) = load_snapshot(&store);
     let prompt = snapshot.prompts.last().unwrap();
     assert_eq!((prompt.text.as_str(), prompt.edited_by.as_ref()), ("better", Some(&by)));
-    assert_eq!(snapshot.queue, [prompt_id.clone()]);
+    assert_eq!(snapshot.queue, std::slice::from_ref(&prompt_id));
     assert_eq!(store.load_steering(&prompt_id).unwrap().unwrap().0, "better");
     assert_eq!(store.load_steering(&crate::core::tests::prompt_id(77)).unwrap(), None);
 }
