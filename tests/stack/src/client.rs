@@ -9,7 +9,7 @@ use protocol::client::{
     TICKET_PROTOCOL_PREFIX, TicketResponse,
 };
 use protocol::error::ErrorBody;
-use protocol::id::{PromptId, RepositoryId, SessionId};
+use protocol::id::{ArtifactId, PromptId, RepositoryId, SessionId};
 use protocol::limit::VIEWER_ACK_BYTES;
 use protocol::timeline::{Delivery, PromptOrigin, Seq, User};
 use reqwest::Method;
@@ -122,6 +122,21 @@ impl Client {
     /// The repositories that this person may work on.
     pub async fn repositories(&self) -> Result<RepositoryList, StackError> {
         self.get("/api/repositories").await
+    }
+
+    /// A tool's whole output.
+    pub async fn artifact(&self, session: &SessionId, artifact: &ArtifactId) -> Result<String, StackError> {
+        let path = format!("/api/sessions/{session}/artifacts/{artifact}");
+        let response = self.http.get(format!("{}{path}", self.url)).send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        Err(StackError::Unexpected {
+            request: format!("GET {path}"),
+            answer: format!("{status} {text:.300}"),
+        })
     }
 
     /// A ticket for one WebSocket.

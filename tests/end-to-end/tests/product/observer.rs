@@ -3,22 +3,35 @@
 use anyhow::{Context, bail, ensure};
 use protocol::client::{ClientMessage, ServerMessage, SessionSnapshot};
 use protocol::id::{SessionId, TurnId};
-use protocol::timeline::{ArtifactContent, ItemContent, Seq, SessionEvent, TurnEnd};
+use protocol::timeline::{
+    ArtifactContent, EventRecord, ItemContent, PromptState, Seq, SessionEvent, Turn, TurnEnd,
+};
 use session::core::apply_event;
 use stack::{Client, SessionSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest wait for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How often somebody who comes back tries.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// A viewer with the state that its frames add up to.
 pub(crate) struct Observer {
+    client: Client,
+    session: SessionId,
     socket: SessionSocket,
+    /// Whether it comes back by itself when its socket ends.
+    is_patient: bool,
     /// What a person would see.
     pub(crate) view: SessionSnapshot,
     /// Number of the newest event in it.
     pub(crate) seq: Seq,
     /// Everything since joining.
-    pub(crate) events: Vec<SessionEvent>,
+    pub(crate) events: Vec<EventRecord>,
+    /// How often it was told that it lags.
+    pub(crate) lagged: usize,
+    /// How often it has come back.
+    pub(crate) rejoined: usize,
 }
 
 impl Observer {
@@ -34,13 +47,45 @@ impl Observer {
                 }
             })
             .await?;
-        Ok(Self { socket, view, seq, events: Vec::new() })
+        Ok(Self {
+            client: client.clone(),
+            session: session.clone(),
+            socket,
+            is_patient: false,
+            view,
+            seq,
+            events: Vec::new(),
+            lagged: 0,
+            rejoined: 0,
+        })
+    }
+
+    /// Like [`Self::join`]; comes back with what it has whenever its socket ends, as a browser does.
+    pub(crate) async fn join_patiently(client: &Client, session: &SessionId) -> anyhow::Result<Self> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Self::join(client, session).await {
+                Ok(observer) => return Ok(Self { is_patient: true, ..observer }),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => tokio::time::sleep(RETRY).await,
+            }
+        }
     }
 
     /// Comes back after an interruption, with what it has.
-    pub(crate) async fn rejoin(&mut self, client: &Client, session: &SessionId) -> anyhow::Result<()> {
-        self.socket = client.socket(session, Some(self.seq)).await?;
-        Ok(())
+    pub(crate) async fn rejoin(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.client.socket(&self.session, Some(self.seq)).await {
+                Ok(socket) => {
+                    self.socket = socket;
+                    self.rejoined += 1;
+                    return Ok(());
+                }
+                Err(error) if Instant::now() > deadline => return Err(error).context("coming back"),
+                Err(_) => tokio::time::sleep(RETRY).await,
+            }
+        }
     }
 
     pub(crate) async fn send(&mut self, message: ClientMessage) -> anyhow::Result<()> {
@@ -49,17 +94,31 @@ impl Observer {
 
     /// Takes one frame.
     async fn step(&mut self) -> anyhow::Result<()> {
-        match self.socket.next(PATIENCE).await? {
-            ServerMessage::Event { seq, event, .. } => {
+        let message = match self.socket.next(PATIENCE).await {
+            Ok(message) => message,
+            Err(stack::StackError::Socket(_)) if self.is_patient => return self.rejoin().await,
+            Err(error) => return Err(error.into()),
+        };
+        match message {
+            ServerMessage::Event { seq, at, event } => {
                 ensure!(seq == self.seq + 1, "event {seq} came after {}", self.seq);
                 self.seq = seq;
-                apply_event(&mut self.view, &event);
-                self.events.push(event);
+                let record = EventRecord { seq, at, event };
+                apply_event(&mut self.view, &record);
+                self.events.push(record);
+            }
+            ServerMessage::Lagging => {
+                self.lagged += 1;
+                self.send(ClientMessage::Subscribe { since: Some(self.seq) }).await?;
             }
             ServerMessage::Snapshot { .. } => bail!("a second snapshot although all events were known"),
             ServerMessage::Rejected { error, .. } => bail!("refused: {error}"),
-            ServerMessage::CaughtUp { .. }
+            // Parts of a frame are handed out one by one.
+            ServerMessage::Events { .. }
+            | ServerMessage::CaughtUp { .. }
             | ServerMessage::Presence { .. }
+            | ServerMessage::PresenceChanged { .. }
+            | ServerMessage::Typing { .. }
             | ServerMessage::PromptAccepted { .. }
             | ServerMessage::Unknown => {}
         }
@@ -77,44 +136,66 @@ impl Observer {
         let found = tokio::time::timeout(PATIENCE, search).await;
         found.unwrap_or_else(|_| bail!("no sign of it in {} s", PATIENCE.as_secs())).with_context(|| {
             let view = &self.view;
+            let last: Vec<_> = self.events.iter().rev().take(6).collect();
             format!(
-                "while waiting for {what}; {:?}, {:?}, last item {:?}",
-                view.sandbox,
-                view.turns,
-                view.items.last()
+                "while waiting for {what}; {:?}, {:#?}, {:?}, newest events {last:#?}",
+                view.sandbox, view.turns, view.notices
             )
         })
     }
 
-    /// Reads on until `count` turns are over and the last one is saved; answers how the last one ended.
+    /// Reads on until `count` turns are over; answers how the last one ended.
     pub(crate) async fn turns_over(&mut self, count: usize) -> anyhow::Result<TurnEnd> {
         self.until("the end of the turns", |observer| observer.ends().count() >= count).await?;
         self.ends().last().cloned().context("no turn has ended")
+    }
+
+    /// Reads on until every prompt has come to its end, this one included.
+    pub(crate) async fn prompts_over(&mut self, count: usize) -> anyhow::Result<()> {
+        self.until("the end of all prompts", |observer| {
+            observer.view.prompts.len() >= count
+                && observer.view.prompts.iter().all(|prompt| is_over(prompt.state))
+        })
+        .await
     }
 
     pub(crate) fn ends(&self) -> impl Iterator<Item = &TurnEnd> {
         self.view.turns.iter().filter_map(|turn| turn.end.as_ref())
     }
 
-    /// Reads on until the text of the first prose item is at least this long.
+    /// Reads on until all prose is at least this long.
     pub(crate) async fn text_of(&mut self, length: usize) -> anyhow::Result<()> {
         self.until("streamed text", |observer| observer.text().len() >= length).await
     }
 
     /// All prose, joined.
     pub(crate) fn text(&self) -> String {
-        let texts = self.view.items.iter().filter_map(|item| {
-            if let ItemContent::Text { text, .. } = &item.content { Some(text.as_str()) } else { None }
-        });
-        texts.collect()
+        self.joined(|_, content| if let ItemContent::Text { text, .. } = content { Some(text) } else { None })
+    }
+
+    /// The prose of one turn.
+    pub(crate) fn text_of_turn(&self, turn: &TurnId) -> String {
+        self.joined(|of, content| {
+            if let ItemContent::Text { text, .. } = content {
+                Some(text).filter(|_| of == turn)
+            } else {
+                None
+            }
+        })
     }
 
     /// Output of all tool calls, joined.
     pub(crate) fn output(&self) -> String {
-        let outputs = self.view.items.iter().filter_map(|item| {
-            if let ItemContent::Tool { output, .. } = &item.content { Some(output.as_str()) } else { None }
-        });
-        outputs.collect()
+        self.joined(
+            |_, content| {
+                if let ItemContent::Tool { output, .. } = content { Some(output) } else { None }
+            },
+        )
+    }
+
+    fn joined<'a>(&'a self, pick: impl Fn(&TurnId, &'a ItemContent) -> Option<&'a String>) -> String {
+        let parts = self.view.items.iter().filter_map(|item| pick(&item.turn_id, &item.content));
+        parts.map(String::as_str).collect()
     }
 
     pub(crate) fn pull_request(&self) -> Option<u64> {
@@ -127,11 +208,29 @@ impl Observer {
         })
     }
 
+    /// Whether an event like this has come since joining.
+    pub(crate) fn has_event(&self, is_it: impl Fn(&SessionEvent) -> bool) -> bool {
+        self.events.iter().any(|record| is_it(&record.event))
+    }
+
     pub(crate) fn snapshots(&self) -> usize {
-        self.events.iter().filter(|event| matches!(event, SessionEvent::SnapshotTaken { .. })).count()
+        self.events.iter().filter(|record| matches!(record.event, SessionEvent::SnapshotTaken { .. })).count()
     }
 
     pub(crate) fn running(&self) -> Option<TurnId> {
         self.view.turns.iter().find(|turn| turn.end.is_none()).map(|turn| turn.id.clone())
+    }
+
+    /// The attempts of all turns, in order.
+    pub(crate) fn attempts(&self) -> Vec<u32> {
+        self.view.turns.iter().map(|turn: &Turn| turn.attempt).collect()
+    }
+}
+
+/// Whether a prompt will not run any more.
+pub(crate) fn is_over(state: PromptState) -> bool {
+    match state {
+        PromptState::Queued | PromptState::Running => false,
+        PromptState::Done | PromptState::Cancelled | PromptState::Failed => true,
     }
 }

@@ -105,7 +105,7 @@ async fn prompts_of_two_people_queue_and_keep_their_authors() -> anyhow::Result<
     let joined = observer
         .events
         .iter()
-        .filter(|event| matches!(event, SessionEvent::ParticipantJoined { .. }))
+        .filter(|record| matches!(record.event, SessionEvent::ParticipantJoined { .. }))
         .count();
     assert_eq!(joined, 1, "Grace joined once");
     Ok(())
@@ -122,9 +122,7 @@ async fn a_stopped_turn_ends_and_the_next_prompt_runs() -> anyhow::Result<()> {
     let end = observer.turns_over(1).await?;
     assert_eq!(end.outcome, TurnOutcome::Stopped);
     let stopped_by = observer
-        .events
-        .iter()
-        .any(|event| matches!(event, SessionEvent::StopRequested { by, .. } if *by == ada.user().id));
+        .has_event(|event| matches!(event, SessionEvent::StopRequested { by, .. } if *by == ada.user().id));
     ensure!(stopped_by, "nobody knows who stopped it");
     ada.submit(&session, &Client::prompt("say Next.")).await?;
     assert_eq!(observer.turns_over(2).await?.outcome, TurnOutcome::Completed);
