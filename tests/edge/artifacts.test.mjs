@@ -19,7 +19,7 @@ before(async () => {
 after(() => edge?.close());
 
 const lines = (bytes, mark = "") =>
-  Array.from({ length: Math.ceil(bytes / 64) }, (_, n) => `${mark}${n} wörld 😀 `.padEnd(60, "·")).join("\n");
+  Array.from({ length: Math.ceil(bytes / 64) }, (_, n) => `${mark}${n} wörld 😀 `.padEnd(56, ".")).join("\n");
 
 /** A call whose output ends as `output`; its item as viewers see it. */
 async function call({ runner, turn, sessionId }, id, output) {

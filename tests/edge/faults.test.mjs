@@ -15,12 +15,11 @@ before(async () => {
 });
 after(() => edge?.close());
 
-/** The state as a new viewer is shown it. */
-async function snapshotOf(sessionId) {
+/** The state as a new viewer shows it. */
+async function stateOf(sessionId) {
   const viewer = await view(edge, ada, sessionId);
-  const frame = await viewer.frame(({ type }) => type === "snapshot", "the snapshot");
   await viewer.close();
-  return frame;
+  return viewer.state;
 }
 
 async function timed(work) {
@@ -93,10 +92,10 @@ test("an evicted object is the same as before, and its sockets go on", async () 
     textItem(turn.turnId, "itm_1", "Half of a "),
   );
   const viewer = await view(edge, ada, sessionId);
-  const before = await viewer.frame(({ type }) => type === "snapshot");
+  const before = structuredClone(viewer.state);
 
   await edge.sleep(sessionId);
-  assert.deepEqual(await snapshotOf(sessionId), before);
+  assert.deepEqual(await stateOf(sessionId), before);
 
   await runner.report({ type: "item_appended", itemId: "itm_1", offset: 10, text: "sentence" });
   const appended = await viewer.record(
@@ -104,7 +103,7 @@ test("an evicted object is the same as before, and its sockets go on", async () 
     "an event on a socket from before",
   );
   assert.equal(appended.seq, before.seq + 1);
-  const item = (await snapshotOf(sessionId)).snapshot.items.find(({ id }) => id === "itm_1");
+  const item = (await stateOf(sessionId)).snapshot.items.find(({ id }) => id === "itm_1");
   assert.equal(item.content.text, "Half of a sentence");
   await viewer.close();
 });

@@ -64,7 +64,7 @@ test("snapshot and pages together are everything, in order, each once", async ()
   const { sessionId, expected } = await longSession();
   const viewer = await view(edge, ada, sessionId);
   const { snapshot } = viewer.frames.find(({ type }) => type === "snapshot");
-  assert.ok(JSON.stringify(snapshot).length < 1024 * 1024, "a snapshot is no whole session");
+  assert.ok(JSON.stringify(snapshot).length < 2.5 * 1024 * 1024, "a snapshot is no whole session");
   assert.ok(snapshot.earlier !== undefined, "something is left out");
   let { prompts, turns, items } = snapshot;
   let before = snapshot.earlier;

@@ -214,7 +214,7 @@ test("text that is no text is refused or ends its socket", async () => {
   const surrogate = [0xed, 0xa0, 0x80];
   for (const bytes of [[0xff], surrogate, [0xc0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82]]) {
     const frame = Buffer.concat([
-      Buffer.from('{"type":"rename","title":"'),
+      Buffer.from('{"type":"stop","turnId":"trn_'),
       Buffer.from(bytes),
       Buffer.from('"}'),
     ]);

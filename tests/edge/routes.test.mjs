@@ -134,13 +134,13 @@ test("nothing that a form can send changes something", async () => {
     for (const type of types) {
       const headers = { cookie: ada.cookie, origin: edge.origin, "content-type": type };
       const { status, body } = await read(
-        await edge.server.fetch(path(route), { method: "POST", headers, body: "{}" }),
+        await edge.server.fetch(path(route), { method: route.method, headers, body: "{}" }),
       );
       assert.deepEqual([status, body.code], [415, "media_type_unsupported"], `${route.path} as ${type}`);
     }
     const overridden = await read(
       await edge.server.fetch(path(route), {
-        headers: { cookie: ada.cookie, "x-http-method-override": "POST" },
+        headers: { cookie: ada.cookie, "x-http-method-override": route.method },
       }),
     );
     assert.notEqual(overridden.status, 201);
@@ -185,7 +185,8 @@ test("every body has a limit that is stated", async () => {
       const answer = await read(
         await edge.server.fetch(path(route), { method: route.method, headers, body, ...more }),
       );
-      assert.deepEqual([answer.status, answer.body.code], [413, "too_large"], route.path);
+      const what = `${route.path}: ${JSON.stringify(answer.body)}`;
+      assert.deepEqual([answer.status, answer.body.code], [413, "too_large"], what);
       assert.match(answer.body.message, /262144/);
     }
   }

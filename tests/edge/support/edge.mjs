@@ -8,6 +8,7 @@ import { createTestHarness } from "wrangler";
 import { startBridge } from "./bridge.mjs";
 import { startCodeHost } from "./code-host.mjs";
 import { signRequest } from "./sign.mjs";
+import { until } from "./wait.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 
@@ -82,6 +83,9 @@ export async function startEdge({ vars = {}, secrets = {} } = {}) {
   const worker = server.getWorker();
   await worker.applyD1Migrations("DB");
   const origin = url.origin;
+  /** Rows of an SQL query on a session's own tables. */
+  const sessionRows = async (sessionId, sql) =>
+    (await worker.getDurableObjectStorage("SESSION", { name: sessionId })).exec(sql);
   return {
     server,
     worker,
@@ -98,8 +102,19 @@ export async function startEdge({ vars = {}, secrets = {} } = {}) {
       ).results;
     },
     client: (user) => signIn(server, origin, user),
-    /** Takes a session's object out of memory; its sockets go on. */
-    sleep: (sessionId) => worker.evictDurableObject("SESSION", { name: sessionId, webSockets: "hibernate" }),
+    /**
+     * Takes a session's object out of memory; its sockets go on. The harness holds this process up meanwhile, and with it the
+     * stand-ins, so whatever the object asks of them must be answered before.
+     */
+    async sleep(sessionId) {
+      const due = `SELECT key FROM outbox WHERE next_at <= ${Date.now()}`;
+      await until(
+        () => sessionRows(sessionId, due),
+        ({ length }) => length === 0,
+        "a session at rest",
+      );
+      await worker.evictDurableObject("SESSION", { name: sessionId, webSockets: "hibernate" });
+    },
     /** Ends workerd and starts it again on what is stored; every socket breaks. */
     restart: () => server.update((options) => ({ ...options })),
     /** Keys in the bucket of artifacts. */
@@ -107,11 +122,7 @@ export async function startEdge({ vars = {}, secrets = {} } = {}) {
       const { ARTIFACTS } = await worker.getEnv();
       return (await ARTIFACTS.list({ prefix })).objects.map(({ key }) => key);
     },
-    /** Rows of an SQL query on a session's own tables. */
-    async sessionRows(sessionId, sql) {
-      const storage = await worker.getDurableObjectStorage("SESSION", { name: sessionId });
-      return storage.exec(sql);
-    },
+    sessionRows,
     /** A bridge's signed report. */
     async report(sessionId, what, value, changed = {}) {
       const path = `/api/bridge/sessions/${sessionId}/${what}`;
