@@ -63,12 +63,12 @@ export function startOfDay(at: number): number {
   return new Date(at).setHours(0, 0, 0, 0);
 }
 
-/** `Jo Reyes` → `JR`. */
+/** `Jo Reyes` → `JR`. What is no letter or digit, such as an emoji, does not count. */
 export function initials(name: string): string {
-  const words = name.trim().split(/\s+/).filter(Boolean);
-  const first = words[0]?.[0] ?? "?";
-  const last = words.length > 1 ? (words.at(-1)?.[0] ?? "") : (words[0]?.[1] ?? "");
-  return (first + last).toUpperCase();
+  const words = name.match(/[\p{L}\p{N}]+/gu) ?? [];
+  const first = [...(words[0] ?? "?")];
+  const last = words.length > 1 ? [...(words.at(-1) ?? "")][0] : first[1];
+  return ((first[0] ?? "") + (last ?? "")).toUpperCase();
 }
 
 /** A steady hue for an id, 0 to 359. */

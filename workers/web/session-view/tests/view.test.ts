@@ -54,7 +54,15 @@ it("tells numbers briefly", () => {
     "3h",
     "2d",
   ]);
-  expect([initials("Jo Reyes"), initials("ada"), initials("")]).toEqual(["JR", "AD", "?"]);
+  expect(["Jo Reyes", "ada", "", "Grace Hopper 😀", "😀", "Élan", "𝒜da"].map(initials)).toEqual([
+    "JR",
+    "AD",
+    "?",
+    "GH",
+    "?",
+    "ÉL",
+    "𝒜D",
+  ]);
   expect(hueOf("usr_1")).toBe(hueOf("usr_1"));
 });
 
