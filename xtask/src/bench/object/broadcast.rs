@@ -1,7 +1,7 @@
 //! B4: a thousand people join, and then each line that the agent writes reaches all of them.
 
 use super::server::Server;
-use super::session::Session;
+use super::session::{Session, Way};
 use super::viewer::{Head, Viewer};
 use super::{Pair, Side};
 use crate::bench::report::{Figure, Row};
@@ -124,9 +124,9 @@ async fn line(
     seen: &mut UnboundedReceiver<Seen>,
 ) -> anyhow::Result<Vec<f64>> {
     let batch = session.runner.notice(format!("{MARK}{number}."));
-    let post = session.prepare(&batch)?;
+    let post = Session::prepare(&batch)?;
     let sent = Instant::now();
-    session.post(post).await?;
+    session.post(&post, Way::Direct).await?;
     let mut times = Vec::with_capacity(PEOPLE);
     while times.len() < PEOPLE {
         let next = tokio::time::timeout(Duration::from_secs(10), seen.recv()).await;

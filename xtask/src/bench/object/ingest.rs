@@ -1,7 +1,10 @@
-//! B1 and B2: batches of 50 events of an agent at work, one in flight, each acknowledged when it is stored.
+//! B1 and B2: batches of 50 events of an agent at work, each acknowledged when it is stored.
+//!
+//! One batch is on its way at a time, as bridges send them, so each waits once for the disk. The processor time of workerd says what a
+//! faster disk would allow.
 
 use super::server::Server;
-use super::session::Session;
+use super::session::{Session, Way};
 use super::{Pair, Side};
 use crate::bench::report::{Figure, Row};
 use crate::bench::statistics::{Spread, rounded};
@@ -14,15 +17,6 @@ const BATCHES: usize = 300;
 const WARM_UP: usize = 60;
 const ROUNDS: usize = 7;
 
-/// How a batch reaches the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// Past the Worker, the same on both sides.
-    Direct,
-    /// Signed, through the Worker.
-    Signed,
-}
-
 /// What a fresh session does.
 struct Round {
     events_per_second: f64,
@@ -34,20 +28,16 @@ async fn round(server: &Server, side: Side, way: Way) -> anyhow::Result<Round> {
     let mut session = Session::start(server, side).await?;
     let mut posts = Vec::with_capacity(WARM_UP + BATCHES);
     for _ in 0..WARM_UP + BATCHES {
-        let batch = session.runner.work();
-        posts.push(match way {
-            Way::Direct => session.prepare(&batch)?,
-            Way::Signed => session.prepare_signed(&batch)?,
-        });
+        posts.push(Session::prepare(&session.runner.work())?);
     }
-    let mut posts = posts.into_iter();
-    for post in posts.by_ref().take(WARM_UP) {
-        session.post(post).await?;
+    let (warm_up, measured) = posts.split_at(WARM_UP);
+    for post in warm_up {
+        session.post(post, way).await?;
     }
     let before = server.processor_ms();
     let started = Instant::now();
-    for post in posts {
-        session.post(post).await?;
+    for post in measured {
+        session.post(post, way).await?;
     }
     let seconds = started.elapsed().as_secs_f64();
     let used_ms = server.processor_ms().zip(before).map(|(after, before)| after - before);
@@ -70,31 +60,33 @@ pub(super) async fn compare(server: &Server) -> anyhow::Result<Figure> {
             used.of(side).extend(round.processor_us);
         }
     }
-    let ratio = Spread::of_ratios(&rates.rust, &rates.plain)?;
-    let text = |rates: &[f64]| anyhow::Ok(Spread::of(rates)?.text(0, "ev/s"));
-    let row = Row::new("durable ingest, batches of 50", text(&rates.rust)?)
-        .plain(text(&rates.plain)?)
-        .ratio(&ratio)
-        .target("≥ 1.0", ratio.median >= 1.0);
-    let mut rows = vec![row];
-    if let (Ok(rust), Ok(plain)) = (Spread::of(&used.rust), Spread::of(&used.plain)) {
-        rows.push(
-            Row::new("processor time of workerd for it", rust.text(0, "µs/ev"))
-                .plain(plain.text(0, "µs/ev"))
-                .ratio(&Spread::of_ratios(&used.rust, &used.plain)?),
-        );
-    }
-    Ok(Figure { value: json!(rounded(ratio.median)), rows })
+    let row = |what: &str, pair: &Pair<Vec<f64>>, unit: &str| {
+        let row = Row::new(what, Spread::of(&pair.rust)?.text(0, unit));
+        anyhow::Ok(
+            row.plain(Spread::of(&pair.plain)?.text(0, unit))
+                .ratio(&Spread::of_ratios(&pair.rust, &pair.plain)?),
+        )
+    };
+    let ratio = Spread::of_ratios(&rates.rust, &rates.plain)?.median;
+    let mut rows = vec![row("durable ingest, batches of 50", &rates, "ev/s")?.target("≥ 1.0", ratio >= 1.0)];
+    rows.extend(row("processor time of workerd for it", &used, "µs/ev"));
+    Ok(Figure { value: json!(rounded(ratio)), rows })
 }
 
 /// B2.
 pub(super) async fn measure(server: &Server) -> anyhow::Result<Figure> {
     let mut rates = Vec::new();
+    let mut used = Vec::new();
     for _ in 0..ROUNDS {
-        rates.push(round(server, Side::Rust, Way::Signed).await?.events_per_second);
+        let round = round(server, Side::Rust, Way::Signed).await?;
+        rates.push(round.events_per_second);
+        used.extend(round.processor_us);
     }
     let rate = Spread::of(&rates)?;
-    let row = Row::new("the same through the Worker, signed", rate.text(0, "ev/s"))
-        .target("≥ 30,000", rate.median >= 30_000.0);
-    Ok(Figure { value: json!(rate.median.round()), rows: vec![row] })
+    let row = Row::new("ingest through the Worker, signed", rate.text(0, "ev/s"));
+    let mut rows = vec![row.target("≥ 30,000", rate.median >= 30_000.0)];
+    rows.extend(
+        Spread::of(&used).map(|used| Row::new("processor time of workerd for it", used.text(0, "µs/ev"))),
+    );
+    Ok(Figure { value: json!(rate.median.round()), rows })
 }

@@ -27,10 +27,18 @@ fn unique() -> [u8; 16] {
     bytes
 }
 
+/// How a batch reaches the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Past the Worker, the same on both sides.
+    Direct,
+    /// Signed, through the Worker, as a bridge sends it.
+    Signed,
+}
+
 /// A batch that is ready to be posted.
 pub(super) struct Post {
     body: Vec<u8>,
-    authorization: Option<String>,
     last: u64,
 }
 
@@ -103,36 +111,35 @@ impl Session {
 
     /// Posts a batch to the object and checks the acknowledgement.
     pub(super) async fn send(&self, batch: &EventBatch) -> anyhow::Result<()> {
-        self.post(self.prepare(batch)?).await
+        self.post(&Self::prepare(batch)?, Way::Direct).await
     }
 
-    /// A batch for the object itself.
-    pub(super) fn prepare(&self, batch: &EventBatch) -> anyhow::Result<Post> {
+    pub(super) fn prepare(batch: &EventBatch) -> anyhow::Result<Post> {
         let last = batch.events.last().map_or(0, |record| record.seq);
-        Ok(Post { body: serde_json::to_vec(batch)?, authorization: None, last })
+        Ok(Post { body: serde_json::to_vec(batch)?, last })
     }
 
-    /// A batch as a bridge sends it: signed, to the Worker's own route.
-    pub(super) fn prepare_signed(&self, batch: &EventBatch) -> anyhow::Result<Post> {
-        let mut post = self.prepare(batch)?;
-        let key = Key::new(BRIDGE_KEY.as_bytes()).context("the key is too short")?;
-        let token = sign_request(&key, Audience::Edge, "POST", &self.path, &post.body, unique(), now());
-        post.authorization = Some(token);
-        Ok(post)
+    fn request(&self, post: &Post, way: Way) -> anyhow::Result<reqwest::RequestBuilder> {
+        let request = match way {
+            Way::Direct => self.http.post(format!("{}/events", self.object)),
+            Way::Signed => {
+                let key = Key::new(BRIDGE_KEY.as_bytes()).context("the key is too short")?;
+                let token =
+                    sign_request(&key, Audience::Edge, "POST", &self.path, &post.body, unique(), now());
+                self.http.post(&self.signed).header("authorization", token)
+            }
+        };
+        Ok(request.header("content-type", "application/json").body(post.body.clone()))
     }
 
     /// Posts it; done when the session has acknowledged every event of it.
-    pub(super) async fn post(&self, post: Post) -> anyhow::Result<()> {
-        let request = match post.authorization {
-            Some(token) => self.http.post(&self.signed).header("authorization", token),
-            None => self.http.post(format!("{}/events", self.object)),
-        };
-        let response = request.header("content-type", "application/json").body(post.body).send().await?;
+    pub(super) async fn post(&self, post: &Post, way: Way) -> anyhow::Result<()> {
+        let response = self.request(post, way)?.send().await?;
         let (status, text) = (response.status(), response.text().await?);
         ensure!(status.is_success(), "a batch was refused: {status} {text:.300}");
         let ack: Value = serde_json::from_str(&text)?;
         let acked = ack.get("acked").and_then(Value::as_u64);
-        ensure!(acked == Some(post.last), "acknowledged {acked:?} instead of {}", post.last);
+        ensure!(acked == Some(post.last), "acknowledged {acked:?} and not {}", post.last);
         Ok(())
     }
 }
