@@ -1,4 +1,4 @@
-//! Request bodies: never more than the limit is read, and what does not fit the expected type is refused with the place of the fault.
+//! Request bodies: never more than the limit is kept, and what does not fit the expected type is refused with the place of the fault.
 
 use futures::StreamExt as _;
 use protocol::error::{ErrorBody, ErrorCode};
@@ -7,34 +7,37 @@ use worker::Request;
 
 /// A fault's description quotes what the caller sent; not at length.
 const FAULT_CHARS_MAX: usize = 200;
+/// Read beyond a limit and thrown away: who still sends when the answer comes may never see it.
+const SURPLUS_BYTES_MAX: usize = 1024 * 1024;
 
 /// Reads a body of at most `bytes_max` bytes.
 pub(crate) async fn read(request: &mut Request, bytes_max: usize) -> Result<Vec<u8>, ErrorBody> {
-    let too_large = || {
-        ErrorBody::new(
-            ErrorCode::TooLarge,
-            format!("the request's body is too long; at most {bytes_max} bytes are accepted"),
-        )
-    };
-    let announced = request.headers().get("content-length").ok().flatten();
-    if announced.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > bytes_max as u64)
-    {
-        return Err(too_large());
-    }
     if request.inner().body().is_none() {
         return Ok(Vec::new());
     }
     let broken = |_| ErrorBody::new(ErrorCode::BadRequest, "the request's body broke off");
-    let mut stream = request.stream().map_err(broken)?;
+    let announced = request.headers().get("content-length").ok().flatten();
+    let announced = announced.and_then(|length| length.parse::<u64>().ok()).unwrap_or_default();
+    let fits = |length: usize| length <= bytes_max && announced <= bytes_max as u64;
+    let mut length = 0;
     let mut body = Vec::new();
-    while let Some(piece) = stream.next().await {
+    let mut stream = request.stream().map_err(broken)?;
+    while length <= bytes_max + SURPLUS_BYTES_MAX
+        && let Some(piece) = stream.next().await
+    {
         let piece = piece.map_err(broken)?;
-        if body.len() + piece.len() > bytes_max {
-            return Err(too_large());
+        length += piece.len();
+        if fits(length) {
+            body.extend_from_slice(&piece);
         }
-        body.extend_from_slice(&piece);
     }
-    Ok(body)
+    if fits(length) {
+        return Ok(body);
+    }
+    Err(ErrorBody::new(
+        ErrorCode::TooLarge,
+        format!("the request's body is too long; at most {bytes_max} bytes are accepted"),
+    ))
 }
 
 /// Reads a body as JSON.

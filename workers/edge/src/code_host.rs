@@ -9,7 +9,7 @@ use protocol::id::RepositoryId;
 use std::pin::pin;
 use std::time::Duration;
 use worker::{
-    AbortController, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response, Url,
+    AbortController, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
 };
 
 /// How long the code host may take for one answer.
@@ -153,10 +153,11 @@ async fn read_start(response: &mut Response, bytes: usize) -> worker::Result<Vec
 
 /// A token travels encrypted, or stays on this machine.
 fn check_transport(clone_url: &str) -> Result<(), String> {
-    let url = clone_url.parse::<Url>().map_err(|_| "its clone URL is not one".to_owned())?;
-    match url.scheme() {
-        "https" => Ok(()),
-        "http" if identity::local::is_loopback(url.host_str().unwrap_or_default()) => Ok(()),
+    let url =
+        session::object::url::JsUrl::new(clone_url).map_err(|_| "its clone URL is not one".to_owned())?;
+    match url.protocol().as_str() {
+        "https:" => Ok(()),
+        "http:" if identity::local::is_loopback(&url.hostname()) => Ok(()),
         _ => Err("its clone URL is not https".to_owned()),
     }
 }

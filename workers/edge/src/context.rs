@@ -8,7 +8,8 @@ use identity::origin::Provenance;
 use identity::signed_in::{Transport, read_cookie};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::time::Timestamp;
-use worker::{Date, Env, Request, Url};
+use session::object::url::JsUrl;
+use worker::{Date, Env, Request};
 
 /// A request as the handlers see it.
 pub(crate) struct Context {
@@ -19,7 +20,7 @@ pub(crate) struct Context {
     /// When it came.
     pub(crate) now: Timestamp,
     /// What was asked for, as sent.
-    pub(crate) url: Url,
+    pub(crate) url: JsUrl,
     /// Origins under which this deployment is reached.
     own_origins: Vec<String>,
     /// Header `origin`.
@@ -32,10 +33,9 @@ impl Context {
     /// Takes what matters out of a request.
     pub(crate) fn new(request: &Request, env: Env) -> Result<Self, ErrorBody> {
         let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()))?;
-        let url = request.url().or_internal("reading the URL")?;
-        let own_origins = std::iter::once(url.origin().ascii_serialization())
-            .chain(settings.public_origin.clone())
-            .collect();
+        let url =
+            JsUrl::new(&request.inner().url()).map_err(worker::Error::from).or_internal("reading the URL")?;
+        let own_origins = std::iter::once(url.origin()).chain(settings.public_origin.clone()).collect();
         let header = |name| request.headers().get(name).ok().flatten();
         Ok(Self {
             now: now(),
@@ -50,21 +50,18 @@ impl Context {
     }
 
     /// Host of the URL, without port.
-    pub(crate) fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default()
+    pub(crate) fn host(&self) -> String {
+        self.url.hostname()
     }
 
     /// Path and query, as signed.
     pub(crate) fn path_and_query(&self) -> String {
-        match self.url.query() {
-            Some(query) => format!("{}?{query}", self.url.path()),
-            None => self.url.path().to_owned(),
-        }
+        format!("{}{}", self.url.pathname(), self.url.search())
     }
 
     /// A parameter of the query.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
-        self.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        self.url.parameter(name)
     }
 
     /// Where the request says it comes from, and what counts as our own.
@@ -93,7 +90,7 @@ impl Context {
         match &self.settings.sign_in {
             // Somebody taken off the list is signed out by it, and a new name or address counts at once.
             SignIn::Local(_) => {
-                let users = self.settings.local_users(self.host())?;
+                let users = self.settings.local_users(&self.host())?;
                 let principal = self.cookie.as_deref().and_then(read).ok_or_else(nobody)?;
                 users.principal(&principal.user.id).ok_or_else(nobody)
             }

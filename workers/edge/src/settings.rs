@@ -129,7 +129,7 @@ fn key(name: &str, secret: &str) -> Result<Key, ErrorBody> {
 }
 
 fn models(json: &str) -> Result<Vec<String>, ErrorBody> {
-    let models: Vec<String> = serde_json::from_str(json)
+    let models: Vec<String> = serde_json::from_slice(json.as_bytes())
         .map_err(|_| misconfigured("MODELS is not a JSON array of provider/name"))?;
     let well_formed = |model: &String| {
         model.split_once('/').is_some_and(|(provider, name)| !provider.is_empty() && !name.is_empty())
@@ -142,8 +142,13 @@ fn models(json: &str) -> Result<Vec<String>, ErrorBody> {
 
 /// Scheme, host and port of a URL, as browsers write them in `origin`.
 fn origin_of(url: &str) -> Option<String> {
-    let url = url.parse::<worker::Url>().ok()?;
-    (matches!(url.scheme(), "http" | "https") && url.has_host()).then(|| url.origin().ascii_serialization())
+    let url = url.to_ascii_lowercase();
+    let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    let authority = authority.strip_suffix(usual).unwrap_or(authority);
+    let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    (!authority.is_empty() && authority.chars().all(is_host)).then(|| format!("{scheme}://{authority}"))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(crate) async fn handle(mut request: Request, env: Env) -> Answer {
     let admitted = guard::admit(&context, access, &mut request).await?;
     match route {
         Route::Health => health(),
-        Route::Configuration => json(200, &context.settings.public(context.host())?),
+        Route::Configuration => json(200, &context.settings.public(&context.host())?),
         Route::SignIn => people::sign_in(&context, &admitted).await,
         Route::SignOut => people::sign_out(&context),
         Route::Me => json(200, &admitted.principal()?.user),

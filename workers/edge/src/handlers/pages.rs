@@ -6,9 +6,7 @@ use worker::{Env, Request};
 /// The client's document; which page it shows is up to it.
 pub(super) async fn page(request: &Request, env: &Env) -> Answer {
     let assets = env.assets("ASSETS").map_err(|_| not_found())?;
-    let mut url = request.url().or_internal("reading the URL")?;
+    let url = session::object::url::JsUrl::new(&request.inner().url()).map_err(|_| not_found())?;
     // The document's own address is the root; `/index.html` would be redirected there.
-    url.set_path("/");
-    url.set_query(None);
-    assets.fetch(url.as_str(), None).await.or_unavailable("the store of static assets")
+    assets.fetch(format!("{}/", url.origin()), None).await.or_unavailable("the store of static assets")
 }

@@ -12,7 +12,7 @@ use worker::Response;
 
 /// Signs a local user in.
 pub(super) async fn sign_in(context: &Context, admitted: &Admitted) -> Answer {
-    let users = context.settings.local_users(context.host())?;
+    let users = context.settings.local_users(&context.host())?;
     let request: SignInRequest = parse(&admitted.body)?;
     let principal = users.sign_in(&request.login).ok_or_else(|| {
         ErrorBody::new(

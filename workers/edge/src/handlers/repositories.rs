@@ -24,7 +24,7 @@ pub(super) async fn list(context: &Context, admitted: &Admitted) -> Answer {
 
 /// The code host in the name of a user.
 pub(super) fn code_host<'a>(context: &'a Context, principal: &Principal) -> Result<CodeHost<'a>, ErrorBody> {
-    let users = context.settings.local_users(context.host())?;
+    let users = context.settings.local_users(&context.host())?;
     let token = users.token(&principal.user.id).ok_or_else(|| {
         ErrorBody::new(
             ErrorCode::SignInRequired,

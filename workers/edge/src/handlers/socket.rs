@@ -45,7 +45,7 @@ pub(super) async fn connect(context: &Context, request: &Request, id: &SessionId
     let text = offered.find_map(|protocol| protocol.strip_prefix(TICKET_PROTOCOL_PREFIX)).unwrap_or_default();
     // A local user's ticket is worth no more than the local user's cookie.
     if matches!(context.settings.sign_in, crate::settings::SignIn::Local(_)) {
-        context.settings.local_users(context.host())?;
+        context.settings.local_users(&context.host())?;
     }
     let key = &context.settings.session_key;
     let ticket = match ticket::read(key, text, id, context.origin.as_deref(), context.now) {
