@@ -1,0 +1,533 @@
+//! The sandbox bridge: which sandboxes it has, their runners' connections, batches up and commands down. It forgets everything when it
+//! is restarted, except what the provider can tell it. Modelled after the hub, the uplink and the API of the real one.
+
+use crate::happening::{Answer, Ask, AskBody, Happening, Provision, Tell, TellBody, ToRunner, Token};
+use crate::provider::{Provider, Refusal};
+use crate::scene::Scene;
+use crate::wire::{Road, Sockets};
+use protocol::bridge::{EventBatch, EventsAck, RunnerAttached, SandboxEnded};
+use protocol::error::{ErrorBody, ErrorCode};
+use protocol::id::{CommandId, SandboxId};
+use protocol::limit::BATCH_EVENTS_MAX;
+use protocol::runner::{RunnerCommand, RunnerEventRecord};
+use protocol::timeline::{Isolation, Seq};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+/// Longest wait for an answer of the edge.
+const ANSWER_MS_MAX: u64 = 15_000;
+
+/// One bridge and its restarts.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    pub(crate) is_up: bool,
+    /// Rises with each restart.
+    pub(crate) incarnation: u64,
+    /// Sandboxes that it has: generation, and the newest connection of the runner.
+    known: BTreeMap<SandboxId, (u64, Option<Token>)>,
+    ended: BTreeSet<SandboxId>,
+    connections: BTreeMap<Token, Connection>,
+    /// Requests to the edge that are not answered.
+    tells: BTreeMap<Token, Purpose>,
+    /// What is tried again later.
+    retries: BTreeMap<Token, Purpose>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    sandbox_id: SandboxId,
+    generation: u64,
+    is_open: bool,
+    /// Its socket has ended; what it brought is still delivered.
+    is_closed: bool,
+    /// Commands that came before the welcome.
+    pending: Vec<(CommandId, RunnerCommand)>,
+    queue: VecDeque<Rc<RunnerEventRecord>>,
+    next_seq: Seq,
+    is_sending: bool,
+    failures: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Purpose {
+    Announce(Token),
+    Uplink(Token),
+    /// The sandbox's end, to be told behind the last events of this connection.
+    Ended(SandboxEnded, Option<Token>, u32),
+}
+
+/// What the bridge works with.
+pub(crate) struct Around<'a> {
+    pub(crate) scene: &'a mut Scene,
+    pub(crate) road: &'a Road,
+    pub(crate) sockets: &'a mut Sockets,
+    pub(crate) provider: &'a mut Provider,
+}
+
+impl Bridge {
+    pub(crate) fn new() -> Self {
+        Self {
+            is_up: true,
+            incarnation: 1,
+            known: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            connections: BTreeMap::new(),
+            tells: BTreeMap::new(),
+            retries: BTreeMap::new(),
+        }
+    }
+
+    /// The process ends, and with it all that it knew.
+    pub(crate) fn go_down(&mut self, around: &mut Around<'_>) {
+        for connection in around.sockets.all() {
+            around.sockets.cut(around.scene, connection, (1, 30));
+        }
+        let incarnation = self.incarnation;
+        *self = Self { is_up: false, incarnation, ..Self::new() };
+    }
+
+    /// The next process finds the sandboxes that run.
+    pub(crate) fn come_up(&mut self, provider: &Provider) {
+        self.is_up = true;
+        self.incarnation += 1;
+        self.known =
+            provider.live.iter().map(|(id, sandbox)| (id.clone(), (sandbox.generation, None))).collect();
+    }
+
+    /// Whether nothing is left to be told or tried.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_up && self.tells.is_empty() && self.retries.is_empty()
+    }
+
+    /// A request of the session.
+    pub(crate) fn take_ask(&mut self, around: &mut Around<'_>, ask: Ask) {
+        if !self.is_up {
+            // The connection is refused, which the caller learns soon.
+            around.road.carry_answer(around.scene, Happening::Answered(ask.call, Answer::Nothing));
+            return;
+        }
+        let call = ask.call;
+        let at_work = (call, self.incarnation);
+        let begun = match ask.body {
+            AskBody::Create { sandbox_id, generation, source } => {
+                self.admit(around, &sandbox_id, generation).and_then(|()| {
+                    let made =
+                        around.provider.create(around.scene, &sandbox_id, generation, &source, at_work);
+                    made.map_err(|refusal| {
+                        self.withdraw(around, &sandbox_id);
+                        refused(refusal)
+                    })
+                })
+            }
+            AskBody::Command { sandbox_id, generation, command_id, command } => {
+                let answer = self.command(around, &sandbox_id, generation, command_id, command);
+                return answer_with(around, call, answer);
+            }
+            AskBody::Snapshot { sandbox_id, generation, snapshot_id } => {
+                self.find(&sandbox_id, generation).and_then(|()| {
+                    around.provider.save(around.scene, &sandbox_id, &snapshot_id, at_work).map_err(refused)
+                })
+            }
+            AskBody::Terminate { sandbox_id, generation } => {
+                self.terminate(around, sandbox_id, generation, call)
+            }
+            AskBody::DeleteSnapshot { snapshot_id } => {
+                let deleted = around.provider.delete_snapshot(around.scene, &snapshot_id);
+                return answer_with(around, call, deleted.map_err(refused));
+            }
+            AskBody::PullRequest(_)
+            | AskBody::UpdateIndex(_)
+            | AskBody::RemoveIndex
+            | AskBody::Store { .. }
+            | AskBody::DeleteArtifacts => return,
+        };
+        if let Err(error) = begun {
+            answer_with(around, call, Err(error));
+        }
+    }
+
+    fn terminate(
+        &mut self,
+        around: &mut Around<'_>,
+        sandbox_id: SandboxId,
+        generation: u64,
+        call: Token,
+    ) -> Result<(), ErrorBody> {
+        match self.find(&sandbox_id, generation) {
+            Ok(()) => {}
+            // The provider may still have what the hub does not know.
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let at = around.provider.begin_end(around.scene, &sandbox_id).map_err(refused)?;
+        around.scene.at(at, Happening::Provided(Provision::Ended { sandbox_id, call: Some(call) }));
+        Ok(())
+    }
+
+    /// What the provider was asked to do is done, or came to nothing.
+    pub(crate) fn take_provision(&mut self, around: &mut Around<'_>, provision: Provision) {
+        match provision {
+            Provision::Created { sandbox_id, call, incarnation } => {
+                if incarnation != self.incarnation || !self.is_up {
+                    return;
+                }
+                match around.provider.finish_creation(around.scene, &sandbox_id) {
+                    Ok(()) => {
+                        let answer = Answer::Created { isolation: Isolation::Namespaces };
+                        around.road.carry_answer(around.scene, Happening::Answered(call, answer));
+                    }
+                    Err(refusal) => {
+                        self.withdraw(around, &sandbox_id);
+                        answer_with(around, call, Err(refused(refusal)));
+                    }
+                }
+            }
+            Provision::Saved { sandbox_id, snapshot_id, call, incarnation } => {
+                if incarnation == self.incarnation && self.is_up {
+                    let saved = around.provider.finish_saving(&sandbox_id, &snapshot_id);
+                    answer_with(around, call, saved.map_err(refused));
+                }
+            }
+            Provision::Ended { sandbox_id, call } => {
+                around.provider.end(&sandbox_id);
+                self.forget(around, &sandbox_id);
+                if let Some(call) = call {
+                    answer_with(around, call, Ok(()));
+                }
+            }
+        }
+    }
+
+    /// A sandbox has ended by itself: the session is told, behind the runner's last events.
+    pub(crate) fn report_exit(
+        &mut self,
+        around: &mut Around<'_>,
+        sandbox_id: &SandboxId,
+        generation: u64,
+        reason: &str,
+    ) {
+        if !self.is_up {
+            return;
+        }
+        let connection = self.known.get(sandbox_id).and_then(|(_, connection)| *connection);
+        let ended = SandboxEnded { sandbox_id: sandbox_id.clone(), generation, reason: reason.to_owned() };
+        self.retry(around.scene, Purpose::Ended(ended, connection, 0), 0);
+    }
+
+    fn admit(
+        &mut self,
+        around: &mut Around<'_>,
+        sandbox_id: &SandboxId,
+        generation: u64,
+    ) -> Result<(), ErrorBody> {
+        if self.ended.contains(sandbox_id) {
+            return Err(ErrorBody::new(ErrorCode::GenerationStale, "this sandbox was ended"));
+        }
+        if self.known.contains_key(sandbox_id) {
+            return Ok(());
+        }
+        if self.known.values().any(|(other, _)| *other >= generation) {
+            return Err(ErrorBody::new(ErrorCode::GenerationStale, "the session has a newer sandbox"));
+        }
+        let superseded: Vec<_> = self.known.keys().cloned().collect();
+        self.known.insert(sandbox_id.clone(), (generation, None));
+        for older in superseded {
+            end_by_itself(around, &older);
+        }
+        Ok(())
+    }
+
+    fn find(&self, sandbox_id: &SandboxId, generation: u64) -> Result<(), ErrorBody> {
+        match self.known.get(sandbox_id) {
+            Some((known, _)) if *known == generation => Ok(()),
+            Some(_) => Err(ErrorBody::new(ErrorCode::GenerationStale, "it has another generation")),
+            None => Err(ErrorBody::new(ErrorCode::NotFound, "it is not a sandbox of this bridge")),
+        }
+    }
+
+    fn command(
+        &mut self,
+        around: &mut Around<'_>,
+        sandbox_id: &SandboxId,
+        generation: u64,
+        command_id: CommandId,
+        command: RunnerCommand,
+    ) -> Result<(), ErrorBody> {
+        self.find(sandbox_id, generation)?;
+        let unavailable = || ErrorBody::new(ErrorCode::Unavailable, "no runner is attached here");
+        let token = self.known.get(sandbox_id).and_then(|(_, token)| *token).ok_or_else(unavailable)?;
+        let connection = self.connections.get_mut(&token).filter(|connection| !connection.is_closed);
+        let connection = connection.ok_or_else(unavailable)?;
+        if connection.is_open {
+            around.sockets.send_down(around.scene, token, ToRunner::Command(command_id, command));
+            Ok(())
+        } else {
+            // It waits for the welcome longer than its caller does, and goes down all the same.
+            connection.pending.push((command_id, command));
+            Err(unavailable())
+        }
+    }
+
+    /// A runner dials in.
+    pub(crate) fn take_dial(&mut self, around: &mut Around<'_>, sandbox_id: &SandboxId, token: Token) {
+        let known = if self.is_up { self.known.get_mut(sandbox_id) } else { None };
+        let Some((generation, newest)) = known else {
+            let hop = around.scene.hop();
+            return around.scene.after(hop, Happening::RunnerLost(sandbox_id.clone(), token));
+        };
+        let generation = *generation;
+        if let Some(older) = newest.replace(token) {
+            self.connections.remove(&older);
+            around.sockets.cut(around.scene, older, (1, 20));
+        }
+        around.sockets.open(token, sandbox_id.clone());
+        let connection = Connection {
+            sandbox_id: sandbox_id.clone(),
+            generation,
+            is_open: false,
+            is_closed: false,
+            pending: Vec::new(),
+            queue: VecDeque::new(),
+            next_seq: 0,
+            is_sending: false,
+            failures: 0,
+        };
+        self.connections.insert(token, connection);
+        self.tell(around, Purpose::Announce(token));
+    }
+
+    /// Events of a runner.
+    pub(crate) fn take_frame(
+        &mut self,
+        around: &mut Around<'_>,
+        token: Token,
+        frame: Vec<Rc<RunnerEventRecord>>,
+    ) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let mut is_broken = !connection.is_open;
+        for record in frame {
+            if is_broken || record.seq > connection.next_seq {
+                is_broken = true;
+                break;
+            }
+            if record.seq == connection.next_seq {
+                connection.next_seq += 1;
+                connection.queue.push_back(record);
+            }
+        }
+        if is_broken {
+            return self.close(around, token);
+        }
+        self.send_batch(around, token);
+    }
+
+    fn send_batch(&mut self, around: &mut Around<'_>, token: Token) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        if connection.is_sending {
+            return;
+        }
+        if connection.queue.is_empty() {
+            if connection.is_closed {
+                self.connections.remove(&token);
+            }
+            return;
+        }
+        connection.is_sending = true;
+        self.tell(around, Purpose::Uplink(token));
+    }
+
+    /// Says something to the session, or says it again.
+    fn tell(&mut self, around: &mut Around<'_>, purpose: Purpose) {
+        let body = match &purpose {
+            Purpose::Announce(token) => {
+                let Some(connection) = self.connections.get(token) else { return };
+                TellBody::Attached(RunnerAttached {
+                    sandbox_id: connection.sandbox_id.clone(),
+                    generation: connection.generation,
+                    bridge_url: format!("http://127.0.0.1:{}", 8000 + self.incarnation),
+                    runner_version: "1".to_owned(),
+                })
+            }
+            Purpose::Uplink(token) => {
+                let Some(connection) = self.connections.get(token) else { return };
+                let batch = connection.queue.iter().take(BATCH_EVENTS_MAX);
+                TellBody::Events(EventBatch {
+                    sandbox_id: connection.sandbox_id.clone(),
+                    generation: connection.generation,
+                    events: batch.map(|record| record.as_ref().clone()).collect(),
+                })
+            }
+            Purpose::Ended(ended, ..) => TellBody::Ended(ended.clone()),
+        };
+        let call = around.scene.token();
+        self.tells.insert(call, purpose);
+        around.road.carry_request(around.scene, Happening::Told(Tell { call, body }));
+        around.scene.after(ANSWER_MS_MAX, Happening::TellMissed(call));
+    }
+
+    fn retry(&mut self, scene: &mut Scene, purpose: Purpose, failures: u32) {
+        let token = scene.token();
+        self.retries.insert(token, purpose);
+        let longest = (250 << failures.min(5)).min(5_000);
+        let wait = scene.random.between(longest / 2, longest);
+        scene.after(wait, Happening::BridgeRetry(token));
+    }
+
+    pub(crate) fn take_retry(&mut self, around: &mut Around<'_>, token: Token) {
+        let Some(purpose) = self.retries.remove(&token) else { return };
+        if let Purpose::Ended(ended, Some(connection), failures) = &purpose
+            && self.connections.contains_key(connection)
+        {
+            let again = Purpose::Ended(ended.clone(), Some(*connection), *failures);
+            return self.retry(around.scene, again, 0);
+        }
+        if let Purpose::Ended(ended, ..) = &purpose {
+            self.forget(around, &ended.sandbox_id.clone());
+        }
+        self.tell(around, purpose);
+    }
+
+    /// The session's answer, or that there is none.
+    pub(crate) fn take_answer(
+        &mut self,
+        around: &mut Around<'_>,
+        call: Token,
+        answer: Option<Result<EventsAck, ErrorBody>>,
+    ) {
+        let Some(purpose) = self.tells.remove(&call) else { return };
+        match purpose {
+            Purpose::Announce(token) => self.take_announced(around, token, answer),
+            Purpose::Uplink(token) => self.take_delivered(around, token, answer),
+            Purpose::Ended(ended, connection, failures) => {
+                let may_pass = match answer {
+                    None => true,
+                    Some(Ok(_)) => false,
+                    Some(Err(error)) => error.code.http_status() >= 500,
+                };
+                if may_pass {
+                    let again = Purpose::Ended(ended, connection, failures + 1);
+                    self.retry(around.scene, again, failures + 1);
+                }
+            }
+        }
+    }
+
+    fn take_announced(
+        &mut self,
+        around: &mut Around<'_>,
+        token: Token,
+        answer: Option<Result<EventsAck, ErrorBody>>,
+    ) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        match answer {
+            Some(Ok(ack)) => {
+                connection.is_open = true;
+                connection.failures = 0;
+                connection.next_seq = ack.acked + 1;
+                let welcome = ToRunner::Welcome { resume_from: ack.acked + 1 };
+                around.sockets.send_down(around.scene, token, welcome);
+                for (id, command) in std::mem::take(&mut connection.pending) {
+                    around.sockets.send_down(around.scene, token, ToRunner::Command(id, command));
+                }
+            }
+            Some(Err(error)) if is_final(&error) => self.retire(around, token),
+            Some(Err(_)) | None => {
+                connection.failures += 1;
+                let failures = connection.failures;
+                self.retry(around.scene, Purpose::Announce(token), failures);
+            }
+        }
+    }
+
+    fn take_delivered(
+        &mut self,
+        around: &mut Around<'_>,
+        token: Token,
+        answer: Option<Result<EventsAck, ErrorBody>>,
+    ) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let first = connection.queue.front().map_or(connection.next_seq, |record| record.seq);
+        match answer {
+            Some(Ok(ack)) if ack.acked >= first => {
+                while connection.queue.front().is_some_and(|record| record.seq <= ack.acked) {
+                    connection.queue.pop_front();
+                }
+                connection.failures = 0;
+                connection.is_sending = false;
+                around.sockets.send_down(around.scene, token, ToRunner::Ack(ack.acked));
+                self.send_batch(around, token);
+            }
+            Some(Ok(ack)) if ack.acked + 1 < first => self.close(around, token),
+            Some(Err(error)) if error.code == ErrorCode::EventGap => self.close(around, token),
+            Some(Err(error)) if is_final(&error) => self.retire(around, token),
+            Some(Ok(_) | Err(_)) | None => {
+                connection.failures += 1;
+                let failures = connection.failures;
+                self.retry(around.scene, Purpose::Uplink(token), failures);
+            }
+        }
+    }
+
+    /// The session has nothing to do with this sandbox any more.
+    fn retire(&mut self, around: &mut Around<'_>, token: Token) {
+        if let Some(connection) = self.connections.remove(&token) {
+            around.sockets.send_down(around.scene, token, ToRunner::Retired);
+            end_by_itself(around, &connection.sandbox_id);
+        }
+    }
+
+    /// Ends a connection together with what it brought: the runner dials again and resumes where the session is.
+    fn close(&mut self, around: &mut Around<'_>, token: Token) {
+        self.connections.remove(&token);
+        around.sockets.cut(around.scene, token, (1, 20));
+    }
+
+    /// The socket has ended; what it brought is delivered all the same.
+    pub(crate) fn lose(&mut self, around: &mut Around<'_>, token: Token) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        connection.is_closed = true;
+        if connection.is_open {
+            self.send_batch(around, token);
+        } else {
+            self.connections.remove(&token);
+        }
+    }
+
+    fn withdraw(&mut self, around: &mut Around<'_>, sandbox_id: &SandboxId) {
+        if let Some((_, Some(token))) = self.known.remove(sandbox_id) {
+            self.close(around, token);
+        }
+    }
+
+    fn forget(&mut self, around: &mut Around<'_>, sandbox_id: &SandboxId) {
+        self.withdraw(around, sandbox_id);
+        self.ended.insert(sandbox_id.clone());
+    }
+}
+
+fn is_final(error: &ErrorBody) -> bool {
+    matches!(error.code, ErrorCode::GenerationStale | ErrorCode::NotFound)
+}
+
+/// The bridge ends a sandbox that has nobody to work for.
+fn end_by_itself(around: &mut Around<'_>, sandbox_id: &SandboxId) {
+    let at = around.scene.now + around.scene.random.between(5, 500);
+    let ended = Provision::Ended { sandbox_id: sandbox_id.clone(), call: None };
+    around.scene.at(at, Happening::Provided(ended));
+}
+
+fn refused(refusal: Refusal) -> ErrorBody {
+    match refusal {
+        Refusal::Rejected => ErrorBody::new(ErrorCode::SandboxUnavailable, "the provider refused"),
+        Refusal::NotFound => ErrorBody::new(ErrorCode::NotFound, "the provider does not know it"),
+        Refusal::Unavailable => ErrorBody::new(ErrorCode::Unavailable, "the provider does not answer"),
+    }
+}
+
+fn answer_with(around: &mut Around<'_>, call: Token, answer: Result<(), ErrorBody>) {
+    let answer = match answer {
+        Ok(()) => Answer::Done,
+        Err(error) => Answer::Refused(error.code.http_status(), error),
+    };
+    around.road.carry_answer(around.scene, Happening::Answered(call, answer));
+}

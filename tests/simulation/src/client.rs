@@ -1,0 +1,355 @@
+//! A client and the person at it: shows what it was sent, comes back after every interruption, and repeats what was not answered.
+
+use crate::happening::{FromClient, Happening, ROLES, ToClient, Token, user_id};
+use crate::observer::Observer;
+use crate::plan::Fault;
+use crate::runner::POISON;
+use crate::scene::Scene;
+use protocol::client::{PromptRequest, SessionSnapshot};
+use protocol::error::ErrorCode;
+use protocol::id::PromptId;
+use protocol::timeline::{Delivery, EventRecord, PromptOrigin, Seq, User};
+use session::core::{Input, apply_event};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// How often a client pings; it looks after its submissions, too.
+const TICK_MS: u64 = 25_000;
+/// What is not answered after this is sent again.
+const ANSWER_MS_MAX: u64 = 10_000;
+/// A turn that runs longer is stopped when nothing goes wrong any more: an agent may hang for ever.
+const PATIENCE_MS: u64 = 300_000;
+
+/// One client of one user.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) index: usize,
+    pub(crate) user: User,
+    state: State,
+    /// What it shows, as of which event.
+    pub(crate) snapshot: Option<SessionSnapshot>,
+    pub(crate) applied: Seq,
+    /// Prompts that are not answered, with the time of their last submission.
+    unanswered: BTreeMap<PromptId, (PromptRequest, u64)>,
+    /// Of its present socket.
+    subscriptions: u32,
+    pinged_at: Option<u64>,
+    acts_left: u64,
+    /// Since when it has seen the turn that runs.
+    turn_seen: Option<(protocol::id::TurnId, u64)>,
+    is_dismissed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Away,
+    Dialling(Token),
+    /// The answer to its subscription is under way.
+    Subscribing(Token),
+    Live(Token),
+}
+
+impl Client {
+    pub(crate) fn new(scene: &mut Scene, index: usize, user: User) -> Self {
+        let acts_left = scene.plan.acts;
+        let mut client = Self {
+            index,
+            user,
+            state: State::Away,
+            snapshot: None,
+            applied: 0,
+            unanswered: BTreeMap::new(),
+            subscriptions: 0,
+            pinged_at: None,
+            acts_left,
+            turn_seen: None,
+            is_dismissed: false,
+        };
+        client.dial(scene, 2_000);
+        scene.after(TICK_MS, Happening::ClientTick(index));
+        for _ in 0..acts_left {
+            let at = scene.random.below(scene.plan.span_ms);
+            scene.at(at, Happening::Act(index));
+        }
+        client
+    }
+
+    /// Whether it shows everything and waits for nothing.
+    pub(crate) fn is_settled(&self, newest: Seq) -> bool {
+        self.is_dismissed
+            || (matches!(self.state, State::Live(_)) && self.applied == newest && self.unanswered.is_empty())
+    }
+
+    fn dial(&mut self, scene: &mut Scene, longest_ms: u64) {
+        if self.is_dismissed {
+            return;
+        }
+        let socket = scene.token();
+        self.state = State::Dialling(socket);
+        self.subscriptions = 0;
+        let wait = scene.random.between(1, longest_ms);
+        scene.after(wait, Happening::SocketOpened(self.index, socket));
+    }
+
+    /// Whether the socket that opens is the one it waits for.
+    pub(crate) fn expects(&self, socket: Token) -> bool {
+        self.state == State::Dialling(socket)
+    }
+
+    /// Its socket is open: it subscribes, mostly to what it has missed.
+    pub(crate) fn subscribe(&mut self, scene: &mut Scene, socket: Token) {
+        let knows = self.snapshot.is_some() && !scene.random.chance(100);
+        let since = knows.then_some(self.applied);
+        self.state = State::Subscribing(socket);
+        self.subscriptions += 1;
+        self.pinged_at = None;
+        scene.after(5, Happening::FromClient(socket, FromClient::Subscribe { since }));
+    }
+
+    /// Its socket is gone: it comes back.
+    pub(crate) fn lose(&mut self, scene: &mut Scene, socket: Token) {
+        if self.socket() == Some(socket) {
+            self.dial(scene, 3_000);
+        }
+    }
+
+    pub(crate) fn socket(&self) -> Option<Token> {
+        match self.state {
+            State::Away => None,
+            State::Dialling(socket) | State::Subscribing(socket) | State::Live(socket) => Some(socket),
+        }
+    }
+
+    /// A frame of its socket.
+    pub(crate) fn take(&mut self, scene: &mut Scene, observer: &Observer, socket: Token, frame: ToClient) {
+        let is_live = match self.state {
+            State::Live(live) if live == socket => true,
+            State::Subscribing(live) if live == socket => false,
+            State::Away | State::Dialling(_) | State::Subscribing(_) | State::Live(_) => return,
+        };
+        match frame {
+            ToClient::Snapshot(seq, snapshot) => {
+                observer.compare(scene, seq, &snapshot, "a snapshot");
+                self.snapshot = Some(*snapshot);
+                self.applied = seq;
+                self.state = State::Live(socket);
+            }
+            ToClient::Events(records) => self.apply(scene, observer, (socket, is_live), &records),
+            ToClient::CaughtUp(seq) => {
+                scene.hold("I2", self.applied == seq, || {
+                    format!("a client was sent what it missed and shows {}, not {seq}", self.applied)
+                });
+                self.state = State::Live(socket);
+            }
+            ToClient::Lagging => self.subscribe(scene, socket),
+            ToClient::Pong(newest) => {
+                self.pinged_at = None;
+                if is_live && newest.is_some_and(|newest| newest > self.applied) {
+                    self.subscribe(scene, socket);
+                }
+            }
+            ToClient::Closed => {
+                self.is_dismissed = true;
+                self.state = State::Away;
+                self.unanswered.clear();
+            }
+            ToClient::Accepted(..) | ToClient::Rejected(..) | ToClient::Done => {
+                self.take_answer(scene, observer, frame);
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        scene: &mut Scene,
+        observer: &Observer,
+        (socket, is_live): (Token, bool),
+        records: &[Rc<EventRecord>],
+    ) {
+        let Some(snapshot) = &mut self.snapshot else { return };
+        for record in records {
+            if record.seq <= self.applied {
+                // Only what was under way when it subscribed again may cross with the answer to that.
+                scene.hold("I2", self.subscriptions > 1, || {
+                    format!("a client was sent event {} twice on one socket", record.seq)
+                });
+                continue;
+            }
+            if record.seq > self.applied + 1 {
+                // What is missing was lost with the object's memory.
+                if is_live {
+                    self.subscribe(scene, socket);
+                }
+                return;
+            }
+            observer.compare_event(scene, record);
+            apply_event(snapshot, record);
+            self.applied = record.seq;
+        }
+        observer.compare(scene, self.applied, snapshot, "a client");
+    }
+
+    /// The answer to something that it wanted, by socket or by HTTP.
+    pub(crate) fn take_answer(&mut self, scene: &mut Scene, observer: &Observer, answer: ToClient) {
+        match answer {
+            ToClient::Accepted(prompt_id, seq) => {
+                observer.promised(scene, &prompt_id, seq);
+                self.unanswered.remove(&prompt_id);
+            }
+            ToClient::Rejected(Some(prompt_id), error) => {
+                scene.hold("F19", error.code != ErrorCode::IdConflict, || {
+                    format!("{prompt_id} was repeated as it was and is refused: {error}")
+                });
+                self.unanswered.remove(&prompt_id);
+            }
+            ToClient::Rejected(None, error) if error.code == ErrorCode::NotFound => self.is_dismissed = true,
+            ToClient::Snapshot(..)
+            | ToClient::Events(_)
+            | ToClient::CaughtUp(_)
+            | ToClient::Rejected(None, _)
+            | ToClient::Done
+            | ToClient::Lagging
+            | ToClient::Pong(_)
+            | ToClient::Closed => {}
+        }
+    }
+
+    /// Pings, and sends again what was not answered.
+    pub(crate) fn tick(&mut self, scene: &mut Scene) {
+        if self.is_dismissed {
+            return;
+        }
+        scene.after(TICK_MS, Happening::ClientTick(self.index));
+        match self.state {
+            State::Away => self.dial(scene, 500),
+            State::Dialling(_) => {}
+            State::Subscribing(socket) | State::Live(socket) => {
+                if self.pinged_at.is_some() {
+                    // The last ping was not answered: nobody is at the other end.
+                    self.dial(scene, 500);
+                } else {
+                    self.pinged_at = Some(scene.now);
+                    scene.after(5, Happening::FromClient(socket, FromClient::Ping));
+                }
+            }
+        }
+        let late = scene.now.saturating_sub(ANSWER_MS_MAX);
+        let again: Vec<_> = self.unanswered.values().filter(|(_, at)| *at <= late).cloned().collect();
+        for (request, _) in again {
+            self.submit(scene, request);
+        }
+        self.stop_what_hangs(scene);
+    }
+
+    fn stop_what_hangs(&mut self, scene: &mut Scene) {
+        let running = self
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.turns.iter().find(|turn| turn.end.is_none()))
+            .map(|turn| turn.id.clone());
+        match (running, &self.turn_seen) {
+            (None, _) => self.turn_seen = None,
+            (Some(turn_id), Some((seen, since))) if turn_id == *seen => {
+                if scene.calm && scene.now > since + PATIENCE_MS {
+                    let by = self.user.id.clone();
+                    self.want(scene, Input::StopRequested { turn_id, by });
+                }
+            }
+            (Some(turn_id), _) => self.turn_seen = Some((turn_id, scene.now)),
+        }
+    }
+
+    fn submit(&mut self, scene: &mut Scene, request: PromptRequest) {
+        self.unanswered.insert(request.id.clone(), (request.clone(), scene.now));
+        let twice = scene.random.chance(150);
+        let input = Input::PromptSubmitted { author: self.user.clone(), prompt: request };
+        self.want(scene, input.clone());
+        if twice {
+            self.want(scene, input);
+        }
+    }
+
+    /// Sends something to be decided, by socket where there is one, or by HTTP.
+    fn want(&mut self, scene: &mut Scene, input: Input) {
+        let live = if let State::Live(socket) = self.state { Some(socket) } else { None };
+        let hop = scene.hop();
+        match live.filter(|_| scene.random.chance(700)) {
+            Some(socket) => {
+                scene.after(hop, Happening::FromClient(socket, FromClient::Want(Box::new(input))));
+            }
+            None => {
+                let request = FromClient::Request(self.index, Box::new(input));
+                if !scene.strikes(Fault::RequestLost) {
+                    scene.after(hop, Happening::FromClient(0, request));
+                }
+            }
+        }
+    }
+
+    /// The person does something.
+    pub(crate) fn act(&mut self, scene: &mut Scene) {
+        if self.is_dismissed || scene.calm || self.acts_left == 0 {
+            return;
+        }
+        self.acts_left -= 1;
+        let by = self.user.id.clone();
+        let chosen = scene.random.below(100);
+        let queue = self.snapshot.as_ref().map(|snapshot| snapshot.queue.clone()).unwrap_or_default();
+        let input = match chosen {
+            0..=54 => return self.prompt(scene),
+            55..=61 => {
+                let Some(prompt_id) = scene.random.pick(&queue).cloned() else { return self.prompt(scene) };
+                let text = format!("edited {}", scene.random.below(1000));
+                Input::PromptEdited { prompt_id, text, by }
+            }
+            62..=68 => {
+                let Some(prompt_id) = scene.random.pick(&queue).cloned() else { return self.prompt(scene) };
+                let before = scene.random.pick(&queue).cloned();
+                Input::PromptMoved { prompt_id, before, by }
+            }
+            69..=74 => {
+                let Some(prompt_id) = scene.random.pick(&queue).cloned() else { return self.prompt(scene) };
+                Input::PromptCancelled { prompt_id, by }
+            }
+            75..=84 => match self.turn_seen(scene) {
+                Some(turn_id) => Input::StopRequested { turn_id, by },
+                None => return self.prompt(scene),
+            },
+            85..=90 => {
+                let people = scene.plan.people as u64;
+                let whom = usize::try_from(scene.random.below(people)).unwrap_or(0);
+                let (Some(user_id), Some(role)) = (user_id(whom), scene.random.pick(&ROLES).copied()) else {
+                    return;
+                };
+                Input::RoleChanged { user_id, role, by }
+            }
+            91..=94 => Input::TitleChanged { title: format!("title {}", scene.random.below(100)), by },
+            _ => Input::ArchiveChanged { archived: scene.random.chance(500), by },
+        };
+        self.want(scene, input);
+    }
+
+    fn turn_seen(&self, scene: &mut Scene) -> Option<protocol::id::TurnId> {
+        let turns = &self.snapshot.as_ref()?.turns;
+        // Mostly the one that runs; sometimes one that is over.
+        let running = turns.iter().rev().find(|turn| turn.end.is_none());
+        let chosen = if scene.random.chance(100) { turns.first() } else { running };
+        chosen.map(|turn| turn.id.clone())
+    }
+
+    fn prompt(&mut self, scene: &mut Scene) {
+        let mut text = format!("prompt of {} at {}", self.user.login, scene.now);
+        if scene.strikes(Fault::AgentPoisoned) {
+            text.push_str(POISON);
+        }
+        let steers = scene.random.chance(300);
+        let request = PromptRequest {
+            id: PromptId::from_random(scene.random.bytes()),
+            text,
+            model: None,
+            origin: PromptOrigin::Web,
+            delivery: if steers { Delivery::Steer } else { Delivery::Queue },
+        };
+        self.submit(scene, request);
+    }
+}
