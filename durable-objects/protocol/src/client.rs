@@ -403,6 +403,7 @@ pub enum ClientMessage {
 }
 
 /// Session → client, one JSON text frame each.
+#[expect(clippy::large_enum_variant, reason = "a frame is read once and taken apart at once")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]

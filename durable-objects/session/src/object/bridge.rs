@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::platform::{now, random};
 use super::shell::Shell;
+use super::url::JsUrl;
 use crate::core::{Work, WorkOutcome, evaluate_refusal};
 use futures::future::{Either, select};
 use protocol::bridge::{
@@ -14,7 +15,7 @@ use protocol::sign::{Audience, sign_request};
 use serde::Serialize;
 use std::time::Duration;
 use worker::wasm_bindgen::JsValue;
-use worker::{AbortController, Delay, Fetch, Headers, Method, Request, RequestInit, Url};
+use worker::{AbortController, Delay, Fetch, Headers, Method, Request, RequestInit};
 
 /// A command is an answer of one hop.
 const COMMAND_MS_MAX: u64 = 10_000;
@@ -177,12 +178,12 @@ impl Shell {
                 "BRIDGE_KEY is not set, or is shorter than 32 bytes; set the secret that the bridge has",
             ));
         };
-        let Ok(url) = Url::parse(&format!("{}{}", base.trim_end_matches('/'), ask.path)) else {
+        let Ok(url) = JsUrl::new(&format!("{}{}", base.trim_end_matches('/'), ask.path)) else {
             return Err(failed("BRIDGE_URL is not a URL; set it to the address of the sandbox bridge"));
         };
         let signature =
-            sign_request(key, Audience::Bridge, "PUT", url.path(), ask.body.as_bytes(), random(), now());
-        exchange(Method::Put, url.as_str(), &[("authorization", signature)], Some(&ask.body), ask.timeout_ms)
+            sign_request(key, Audience::Bridge, "PUT", &url.pathname(), ask.body.as_bytes(), random(), now());
+        exchange(Method::Put, &url.href(), &[("authorization", signature)], Some(&ask.body), ask.timeout_ms)
             .await
             .map_err(|error| WorkOutcome::Delayed { reason: format!("it does not answer: {error}") })
     }

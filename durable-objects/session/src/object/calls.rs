@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::shell::Shell;
+use super::url::JsUrl;
 use crate::call::{ArchiveCall, Call, CreateCall, DeleteCall, KEY_HEADER, MessageCall, branch_name};
 use crate::core::{Input, NewSession, Reply};
 use protocol::bridge::{EventsAck, RunnerAttached, SandboxEnded};
@@ -138,8 +139,7 @@ fn answer_output(shell: &Rc<Shell>, id: Option<String>) -> Result<Response, Fail
 }
 
 fn query(request: &Request, name: &str) -> Option<String> {
-    let url = request.url().ok()?;
-    url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    JsUrl::new(&request.inner().url()).ok()?.parameter(name)
 }
 
 /// JSON that is written already.

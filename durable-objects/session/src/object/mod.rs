@@ -17,6 +17,7 @@ mod shell;
 mod socket;
 mod sql;
 mod token;
+pub mod url;
 mod viewers;
 
 use shell::Shell;
