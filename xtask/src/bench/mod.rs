@@ -6,6 +6,7 @@
 mod object;
 mod overhead;
 mod report;
+mod simulator;
 mod sizes;
 mod statistics;
 
@@ -87,6 +88,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 setup.native(NativeProfile::Native)?;
                 setup.web()?;
                 figures.insert("B6", progress.wait("B6", overhead::measure(&progress)).await?);
+            }
+            "B11" => {
+                figures.insert("B11", simulator::measure(&progress)?);
             }
             "B13" => {
                 setup.web()?;
