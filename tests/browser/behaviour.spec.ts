@@ -195,13 +195,13 @@ test("waiting prompts can be taken back, one's own words come back", async ({ pa
   await page.keyboard.press("Control+Enter");
   await expect(queue(page)).toContainText("Mine");
   await queue(page).getByRole("button", { name: "Take back the prompt of Jo Reyes" }).click();
-  await expect(field(page)).toHaveValue("Mine");
-  const cancel = deployment.received.at(-1);
-  expect(cancel?.type).toBe("cancel_prompt");
-  if (cancel?.type === "cancel_prompt") {
-    deployment.emit({ type: "prompt_cancelled", promptId: cancel.promptId, by: "usr_jo" });
-  }
+  await expect.poll(() => deployment.received.at(-1)?.type).toBe("cancel_prompt");
+  await expect(field(page)).toHaveValue("");
+  const [cancel] = deployment.frames("cancel_prompt");
+  deployment.emit({ type: "prompt_cancelled", promptId: cancel?.promptId ?? "", by: "usr_jo" });
   await expect(queue(page)).not.toContainText("Mine");
+  await expect(field(page)).toHaveValue("Mine");
+  await expect(field(page)).toBeFocused();
 });
 
 test("Stop names the turn and shows that it is under way", async ({ page }) => {

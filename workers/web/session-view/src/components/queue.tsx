@@ -39,14 +39,13 @@ export function Queue(props: QueueProps): JSX.Element {
     return now !== null && evaluatePermission(roleOf(now, props.me.id), "order_queue");
   };
   const live = (): boolean => props.session.status().state === "live";
-  const cancel = (prompt: Prompt): void => {
-    if (props.session.cancel(prompt.id) && prompt.author === props.me.id) props.onRestore(prompt.text);
-  };
+  const takeBack = createTakeBack(props);
   const [list, setList] = createSignal<HTMLElement>();
   const drag = createRowDrag(list, order.place);
   /** The row with the focus is gone: the next thing to do is in the list, or in the composer. */
   const refocus = (): void =>
     queueMicrotask(() => {
+      if (document.activeElement !== null && document.activeElement !== document.body) return;
       const next = list()?.isConnected === true ? list()?.querySelector<HTMLElement>("button") : null;
       if (next) next.focus();
       else props.onFocusLost();
@@ -76,7 +75,7 @@ export function Queue(props: QueueProps): JSX.Element {
                 dragged={drag.shift(prompt.id)}
                 onGrab={(event) => drag.grab(prompt.id, event)}
                 onStep={(step) => order.step(prompt.id, step)}
-                onCancel={() => cancel(prompt)}
+                onCancel={() => takeBack(prompt)}
                 onLost={props.onRestore}
                 onFocusLost={refocus}
               />
@@ -101,6 +100,21 @@ export function Queue(props: QueueProps): JSX.Element {
       </div>
     </Show>
   );
+}
+
+/** Takes prompts back. One's own words come back with the session's word that they will not run, not before. */
+function createTakeBack(props: QueueProps): (prompt: Prompt) => void {
+  const asked = new Set<PromptId>();
+  createEffect(() => {
+    const prompts = props.session.state.snapshot?.prompts ?? [];
+    for (const prompt of prompts) {
+      if (prompt.state === "queued" || !asked.delete(prompt.id)) continue;
+      if (prompt.cancelledBy === props.me.id && prompt.author === props.me.id) props.onRestore(prompt.text);
+    }
+  });
+  return (prompt) => {
+    if (props.session.cancel(prompt.id)) asked.add(prompt.id);
+  };
 }
 
 /** How long an answer may take before the list shows again what the session has. */

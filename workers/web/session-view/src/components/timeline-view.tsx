@@ -88,7 +88,13 @@ function createShown(session: Session) {
     const taken = all().prompts.filter((prompt) => prompt.steeredInto !== undefined);
     return groupBy(taken, (prompt) => prompt.steeredInto ?? "", before);
   }, new Map());
-  return { entries, items, prompts, steered };
+  /** The turn in front of which a prompt stands: the first that is shown of its attempts. */
+  const firstTurns = createMemo(() => {
+    const first = new Map<string, string>();
+    for (const turn of all().turns) if (!first.has(turn.promptId)) first.set(turn.promptId, turn.id);
+    return first;
+  });
+  return { entries, items, prompts, steered, firstTurns };
 }
 
 type Shown = ReturnType<typeof createShown>;
@@ -113,6 +119,7 @@ function EntryView(props: EntryViewProps): JSX.Element {
               <TurnView
                 turn={turn()}
                 prompt={props.shown.prompts().get(turn().promptId)}
+                first={props.shown.firstTurns().get(turn().promptId) === turn().id}
                 items={props.shown.items().get(turn().id) ?? NONE}
                 steered={props.shown.steered().get(turn().id) ?? NONE}
                 snapshot={now()}

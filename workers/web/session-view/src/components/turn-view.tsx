@@ -20,6 +20,8 @@ import { PullRequestCard } from "./pull-request-card.jsx";
 export interface TurnViewProps {
   turn: Turn;
   prompt: Prompt | undefined;
+  /** Whether no other attempt at its prompt is shown above. */
+  first: boolean;
   items: readonly Item[];
   /** Prompts that it took up while it ran, in the order of submission. */
   steered: readonly Prompt[];
@@ -44,15 +46,11 @@ export function TurnView(props: TurnViewProps): JSX.Element {
   return (
     // biome-ignore lint/a11y/useSemanticElements: a fieldset is for controls
     <section class="turn" role="group" aria-label={live() ? "Running turn" : "Turn"}>
-      <Show
-        when={props.turn.attempt === 1}
-        fallback={
-          <NoticeLine level="warning" text={`Attempt ${props.turn.attempt}: the one before was lost.`} />
-        }
-      >
-        <Show when={props.prompt}>
-          {(prompt) => <PromptCard prompt={prompt()} people={props.snapshot.participants} />}
-        </Show>
+      <Show when={props.first && props.prompt}>
+        {(prompt) => <PromptCard prompt={prompt()} people={props.snapshot.participants} />}
+      </Show>
+      <Show when={props.turn.attempt > 1}>
+        <NoticeLine level="warning" text={`Attempt ${props.turn.attempt}: the one before was lost.`} />
       </Show>
       <div class="turn-rows">
         <For each={rows()}>
