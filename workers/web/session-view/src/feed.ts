@@ -2,29 +2,26 @@
  * Turns frames of a session into the state that its views read: a Solid store and a few signals. Also settles the outbox, because the
  * same frames say which prompts have arrived. Decides when something is missing; asking for it is the connection's business.
  */
-import type { EventRecord, PromptRequest, ServerMessage, UserId } from "@farhand/protocol";
+import type { EventRecord, PromptRequest, ServerMessage } from "@farhand/protocol";
 import { batch, createSignal } from "solid-js";
 import { createStore, produce, reconcile } from "solid-js/store";
+import { createAudience } from "./audience.js";
 import type { History } from "./history.js";
 import type { Outbox } from "./outbox.js";
 import { type Applied, applyEvent, emptyState, knownSnapshot, type SessionState } from "./reducer.js";
 import { createRefusals } from "./refusals.js";
-import { createTypists } from "./typing.js";
 
 /** What to ask for: the events after the newest one known, or everything. */
 export type Missing = "since" | "all";
 
 type EventMessage = Extract<ServerMessage, { type: "event" | "events" }>;
 
-/** Who else hears of what was applied: the pages before the snapshot. */
-export type Listener = Pick<History, "align" | "apply">;
-
-export function createFeed(outbox: Outbox, pages?: Listener) {
+/** `pages` hear of what was applied, because they stand before the snapshot. */
+export function createFeed(outbox: Outbox, pages?: Pick<History, "align" | "apply">) {
   const [state, setState] = createStore<SessionState>(emptyState());
-  const [present, setPresent] = createSignal<readonly UserId[]>([]);
   const [unsent, setUnsent] = createSignal(outbox.list());
   const refusals = createRefusals();
-  const typists = createTypists();
+  const audience = createAudience();
   const resume = new Resume();
 
   const settle = (promptId: string): PromptRequest | undefined => {
@@ -51,7 +48,7 @@ export function createFeed(outbox: Outbox, pages?: Listener) {
       refusals.noted(event);
       if (event.type !== "prompt_queued") continue;
       settle(event.prompt.id);
-      typists.forget(event.prompt.author);
+      audience.sent(event.prompt.author);
     }
     return missing;
   };
@@ -71,14 +68,9 @@ export function createFeed(outbox: Outbox, pages?: Listener) {
         // Everything missed is said to be here and is not: the events between were lost as well.
         return message.seq > state.seq ? resume.note("hole") : null;
       case "presence":
-        setPresent(message.users);
-        return null;
       case "presence_changed":
-        setPresent((users) => changed(users, message.joined, message.left));
-        for (const userId of message.left) typists.forget(userId);
-        return null;
       case "typing":
-        typists.note(message.userId);
+        audience.apply(message);
         return null;
       case "prompt_accepted":
         settle(message.promptId);
@@ -99,8 +91,8 @@ export function createFeed(outbox: Outbox, pages?: Listener) {
 
   return {
     state,
-    present,
-    typing: typists.list,
+    present: audience.present,
+    typing: audience.typing,
     unsent,
     refusals,
     /** Applies frames in order; says what is missing. */
@@ -131,22 +123,12 @@ export function createFeed(outbox: Outbox, pages?: Listener) {
     },
     /** Without a connection nobody knows who is there, and nobody answers what was asked. */
     disconnected(): void {
-      setPresent([]);
-      typists.clear();
+      audience.clear();
       refusals.forgetAsked();
       resume.answered();
     },
-    close: () => typists.clear(),
+    close: audience.clear,
   };
-}
-
-function changed(
-  users: readonly UserId[],
-  joined: readonly UserId[],
-  left: readonly UserId[],
-): readonly UserId[] {
-  const stay = users.filter((one) => !left.includes(one));
-  return [...stay, ...joined.filter((one) => !stay.includes(one))];
 }
 
 /** Asks first only for what is missing, and when that cannot help, for everything. Asks once until an answer is there. */
