@@ -1,7 +1,10 @@
 //! The sandbox bridge: which sandboxes it has, their runners' connections, batches up and commands down. It forgets everything when it
 //! is restarted, except what the provider can tell it. Modelled after the hub, the uplink and the API of the real one.
 
-use crate::happening::{Answer, Ask, AskBody, Happening, Provision, Tell, TellBody, ToRunner, Token};
+use crate::happening::{
+    Answer, Ask, AskBody, Happening, Provision, RunnerStep, Tell, TellBody, ToRunner, Token,
+};
+use crate::plan::Fault;
 use crate::provider::{Provider, Refusal};
 use crate::scene::Scene;
 use crate::wire::{Road, Sockets};
@@ -273,7 +276,7 @@ impl Bridge {
         let known = if self.is_up { self.known.get_mut(sandbox_id) } else { None };
         let Some((generation, newest)) = known else {
             let hop = around.scene.hop();
-            return around.scene.after(hop, Happening::RunnerLost(sandbox_id.clone(), token));
+            return around.scene.after(hop, RunnerStep::Lost(sandbox_id.clone(), token));
         };
         let generation = *generation;
         if let Some(older) = newest.replace(token) {
@@ -350,7 +353,8 @@ impl Bridge {
             }
             Purpose::Uplink(token) => {
                 let Some(connection) = self.connections.get(token) else { return };
-                let batch = connection.queue.iter().take(BATCH_EVENTS_MAX);
+                let torn = connection.queue.len() > 1 && around.scene.strikes(Fault::BatchTorn);
+                let batch = connection.queue.iter().take(BATCH_EVENTS_MAX).skip(usize::from(torn));
                 TellBody::Events(EventBatch {
                     sandbox_id: connection.sandbox_id.clone(),
                     generation: connection.generation,

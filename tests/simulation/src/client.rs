@@ -1,6 +1,6 @@
 //! A client and the person at it: shows what it was sent, comes back after every interruption, and repeats what was not answered.
 
-use crate::happening::{FromClient, Happening, ROLES, ToClient, Token, user_id};
+use crate::happening::{ClientStep, FromClient, ROLES, ToClient, Token, user_id};
 use crate::observer::Observer;
 use crate::plan::Fault;
 use crate::runner::POISON;
@@ -66,10 +66,10 @@ impl Client {
             is_dismissed: false,
         };
         client.dial(scene, 2_000);
-        scene.after(TICK_MS, Happening::ClientTick(index));
+        scene.after(TICK_MS, ClientStep::Tick(index));
         for _ in 0..acts_left {
             let at = scene.random.below(scene.plan.span_ms);
-            scene.at(at, Happening::Act(index));
+            scene.at(at, ClientStep::Act(index));
         }
         client
     }
@@ -88,7 +88,7 @@ impl Client {
         self.state = State::Dialling(socket);
         self.subscriptions = 0;
         let wait = scene.random.between(1, longest_ms);
-        scene.after(wait, Happening::SocketOpened(self.index, socket));
+        scene.after(wait, ClientStep::SocketOpened(self.index, socket));
     }
 
     /// Whether the socket that opens is the one it waits for.
@@ -103,7 +103,7 @@ impl Client {
         self.state = State::Subscribing(socket);
         self.subscriptions += 1;
         self.pinged_at = None;
-        scene.after(5, Happening::FromClient(socket, FromClient::Subscribe { since }));
+        scene.after(5, ClientStep::Sent(socket, FromClient::Subscribe { since }));
     }
 
     /// Its socket is gone: it comes back.
@@ -219,7 +219,7 @@ impl Client {
         if self.is_dismissed {
             return;
         }
-        scene.after(TICK_MS, Happening::ClientTick(self.index));
+        scene.after(TICK_MS, ClientStep::Tick(self.index));
         match self.state {
             State::Away => self.dial(scene, 500),
             State::Dialling(_) => {}
@@ -229,7 +229,7 @@ impl Client {
                     self.dial(scene, 500);
                 } else {
                     self.pinged_at = Some(scene.now);
-                    scene.after(5, Happening::FromClient(socket, FromClient::Ping));
+                    scene.after(5, ClientStep::Sent(socket, FromClient::Ping));
                 }
             }
         }
@@ -275,12 +275,12 @@ impl Client {
         let hop = scene.hop();
         match live.filter(|_| scene.random.chance(700)) {
             Some(socket) => {
-                scene.after(hop, Happening::FromClient(socket, FromClient::Want(Box::new(input))));
+                scene.after(hop, ClientStep::Sent(socket, FromClient::Want(Box::new(input))));
             }
             None => {
                 let request = FromClient::Request(self.index, Box::new(input));
                 if !scene.strikes(Fault::RequestLost) {
-                    scene.after(hop, Happening::FromClient(0, request));
+                    scene.after(hop, ClientStep::Sent(0, request));
                 }
             }
         }

@@ -13,8 +13,7 @@ impl World {
         if self.scene.calm {
             return;
         }
-        self.scene.faults += 1;
-        self.scene.trace.line(self.scene.now, || format!("FAULT {}", fault.name()));
+        self.scene.note_fault(fault);
         match fault {
             Fault::Evict => self.with_shell(shell::Shell::sleep),
             Fault::Deploy => self.with_shell(shell::Shell::deploy),
@@ -74,6 +73,7 @@ impl World {
             Fault::RequestLost
             | Fault::RequestTwice
             | Fault::RequestLate
+            | Fault::BatchTorn
             | Fault::FrameLost
             | Fault::FrameTwice
             | Fault::FrameSwapped

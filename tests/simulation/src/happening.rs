@@ -36,44 +36,70 @@ pub(crate) enum Happening {
     BridgeRetry(Token),
     /// The bridge has started again.
     BridgeUp,
-    /// A runner dials.
-    Dialled(SandboxId, Token),
-    /// A runner's frame arrives at the bridge.
-    FromRunner(Token, Vec<Rc<RunnerEventRecord>>),
-    /// A frame of the bridge arrives at the runner.
-    ToRunner(Token, ToRunner),
-    /// The runner notices that its connection is gone.
-    RunnerLost(SandboxId, Token),
-    /// The bridge notices that a runner's connection is gone.
-    BridgeLost(Token),
-    /// The runner's own work is due.
-    RunnerTick(SandboxId, Token),
-    /// The runner dials again.
-    RunnerDial(SandboxId, Token),
+    /// Between a runner and the bridge.
+    Runner(RunnerStep),
     /// What the provider was asked to do is done.
     Provided(Provision),
     /// A sandbox's life is over.
     LifeEnds(SandboxId),
-    /// A client's frame or request arrives at the session.
-    FromClient(Token, FromClient),
-    /// Something arrives at a client by its socket.
-    ToClient(Token, ToClient),
-    /// A client's HTTP request is answered.
-    ClientAnswered(usize, ToClient),
-    /// A client's socket is open at the session.
-    SocketOpened(usize, Token),
-    /// A client notices that its socket is gone.
-    SocketLost(usize, Token),
-    /// A client pings and looks after what it waits for.
-    ClientTick(usize),
-    /// A person does something.
-    Act(usize),
+    /// Between a client and the session.
+    Client(ClientStep),
     /// Something goes wrong.
     Fault(Fault),
     /// Edge and bridge reach each other again.
     PartitionEnds,
     /// The session is deleted, or deletion is asked for again.
     Deletion,
+}
+
+/// What happens to runners and their sockets.
+#[derive(Clone, Debug)]
+pub(crate) enum RunnerStep {
+    /// A runner dials.
+    Dialled(SandboxId, Token),
+    /// A runner's frame arrives at the bridge.
+    Frame(Token, Vec<Rc<RunnerEventRecord>>),
+    /// A frame of the bridge arrives at the runner.
+    Hear(Token, ToRunner),
+    /// The runner notices that its connection is gone.
+    Lost(SandboxId, Token),
+    /// The bridge notices that a runner's connection is gone.
+    BridgeLost(Token),
+    /// The runner's own work is due.
+    Tick(SandboxId, Token),
+    /// The runner dials again.
+    Dial(SandboxId, Token),
+}
+
+/// What happens to clients and their sockets.
+#[derive(Clone, Debug)]
+pub(crate) enum ClientStep {
+    /// A client's frame or request arrives at the session.
+    Sent(Token, FromClient),
+    /// Something arrives at a client by its socket.
+    Got(Token, ToClient),
+    /// A client's HTTP request is answered.
+    Answered(usize, ToClient),
+    /// A client's socket is open at the session.
+    SocketOpened(usize, Token),
+    /// A client notices that its socket is gone.
+    SocketLost(usize, Token),
+    /// A client pings and looks after what it waits for.
+    Tick(usize),
+    /// A person does something.
+    Act(usize),
+}
+
+impl From<RunnerStep> for Happening {
+    fn from(step: RunnerStep) -> Self {
+        Self::Runner(step)
+    }
+}
+
+impl From<ClientStep> for Happening {
+    fn from(step: ClientStep) -> Self {
+        Self::Client(step)
+    }
 }
 
 /// A request of the session to others.

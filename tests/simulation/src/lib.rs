@@ -22,6 +22,7 @@
 mod agent;
 mod bridge;
 mod client;
+mod coverage;
 mod elsewhere;
 mod faults;
 mod happening;
@@ -42,6 +43,7 @@ mod viewers;
 mod wire;
 mod world;
 
+pub use coverage::MILESTONES;
 pub use mutant::Mutant;
 pub use plan::{Fault, Occurrence};
 pub use run::{Order, Outcome, Tally, parse_seeds, run, shorten};

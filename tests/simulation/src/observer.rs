@@ -3,6 +3,7 @@
 //! It keeps its own account from what was said and committed, by rules simpler than those of the session, and fails the run at the
 //! first difference.
 
+use crate::coverage::milestone;
 use crate::happening::TellBody;
 use crate::scene::Scene;
 use protocol::client::{SessionInfo, SessionSnapshot};
@@ -63,6 +64,7 @@ impl Observer {
     /// The machine was rebuilt from its tables: it must be what was in memory.
     pub(crate) fn rebuilt(&mut self, scene: &mut Scene, session: &Session) {
         let Some(mut expected) = self.forgotten.take() else { return };
+        scene.see("rebuilt");
         let mut found = session.clone();
         let minute = |session: &Session| session.active_at.0 / MINUTE_MS;
         scene.hold("F07", minute(&expected) == minute(&found), || {
@@ -110,7 +112,10 @@ impl Observer {
                     let record = Rc::new(EventRecord { seq: *seq, at: *at, event: event.clone() });
                     self.record(scene, record, heard);
                 }
-                Effect::Purge => self.is_deleted = true,
+                Effect::Purge => {
+                    scene.see("deleted");
+                    self.is_deleted = true;
+                }
                 Effect::SaveParticipant(_)
                 | Effect::SaveQueue(_)
                 | Effect::SaveCursor
@@ -154,6 +159,9 @@ impl Observer {
         let expected = self.log.len() as u64 + 1;
         scene.hold("I1", record.seq == expected, || format!("event {} follows {}", record.seq, expected - 1));
         self.check_event(scene, &record.event, heard);
+        if let Some(milestone) = milestone(&record.event) {
+            scene.see(milestone);
+        }
         if let Some(reference) = &mut self.reference {
             apply_event(reference, &record);
         }
@@ -321,6 +329,7 @@ impl Observer {
         reply: &Reply,
     ) {
         let (sandbox_id, generation) = what.subject();
+        scene.see("stale-words-refused");
         let is_refused = matches!(reply, Reply::Refused(_)) || matches!(what, TellBody::Ended(_));
         scene.hold("I5", is_refused, || {
             format!("{sandbox_id} of generation {generation} is not the session's and was answered {reply:?}")

@@ -47,6 +47,8 @@ faults! {
     RequestTwice = "request-twice", PerMille(10, 150);
     /// A request or its answer takes seconds, and others overtake it.
     RequestLate = "request-late", PerMille(10, 150);
+    /// A batch of events reaches the session without its first event.
+    BatchTorn = "batch-torn", PerMille(10, 100);
     /// A frame between runner and bridge is lost.
     FrameLost = "frame-lost", PerMille(5, 60);
     /// A frame between runner and bridge arrives twice.

@@ -32,6 +32,8 @@ pub struct Outcome {
     pub events: u64,
     /// Virtual time that passed.
     pub virtual_ms: u64,
+    /// How often faults and other things worth counting happened.
+    pub seen: BTreeMap<&'static str, u64>,
     /// The log, where one was wanted.
     pub trace: Vec<String>,
 }
@@ -53,6 +55,7 @@ pub fn run(order: &Order) -> Outcome {
         faults: scene.faults,
         events,
         virtual_ms: scene.now,
+        seen: scene.seen,
         trace: scene.trace.into_lines(),
     }
 }
@@ -87,6 +90,8 @@ pub struct Tally {
     pub events: u64,
     /// Likewise.
     pub virtual_ms: u64,
+    /// Likewise.
+    pub seen: BTreeMap<&'static str, u64>,
     /// Seeds in which something happened that must never happen, and what.
     pub failing: BTreeMap<u64, String>,
 }
@@ -99,8 +104,15 @@ impl Tally {
         self.faults += outcome.faults;
         self.events += outcome.events;
         self.virtual_ms += outcome.virtual_ms;
+        self.count(outcome.seen);
         if let Some(violation) = outcome.violation {
             self.failing.insert(seed, violation);
+        }
+    }
+
+    fn count(&mut self, seen: BTreeMap<&'static str, u64>) {
+        for (what, times) in seen {
+            *self.seen.entry(what).or_default() += times;
         }
     }
 
@@ -111,6 +123,7 @@ impl Tally {
         self.faults += other.faults;
         self.events += other.events;
         self.virtual_ms += other.virtual_ms;
+        self.count(other.seen);
         self.failing.extend(other.failing);
     }
 }

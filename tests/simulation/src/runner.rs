@@ -2,7 +2,7 @@
 //! at a time, and dials again whenever its connection breaks. Modelled after the real one, command by command.
 
 use crate::agent::{Action, STOPPED, Script};
-use crate::happening::{Happening, ToRunner, Token};
+use crate::happening::{RunnerStep, ToRunner, Token};
 use crate::observer::Observer;
 use crate::plan::Fault;
 use crate::scene::Scene;
@@ -129,14 +129,14 @@ impl Runner {
         let token = scene.token();
         self.link = Link::Dialling(token);
         let wait = scene.random.between(shortest_ms, longest_ms);
-        scene.after(wait, Happening::RunnerDial(self.sandbox_id.clone(), token));
+        scene.after(wait, RunnerStep::Dial(self.sandbox_id.clone(), token));
     }
 
     /// Dials, unless it has begun to dial anew since.
     pub(crate) fn dial(&mut self, scene: &mut Scene, token: Token) {
         if self.link == Link::Dialling(token) {
             let hop = scene.hop();
-            scene.after(hop, Happening::Dialled(self.sandbox_id.clone(), token));
+            scene.after(hop, RunnerStep::Dialled(self.sandbox_id.clone(), token));
         }
     }
 
@@ -327,7 +327,7 @@ impl Runner {
     fn arm(&mut self, scene: &mut Scene) {
         self.tick = scene.token();
         let sign = if self.is_working() { self.said_at + HEARTBEAT_AFTER_MS } else { u64::MAX };
-        scene.at(self.due_at.min(sign), Happening::RunnerTick(self.sandbox_id.clone(), self.tick));
+        scene.at(self.due_at.min(sign), RunnerStep::Tick(self.sandbox_id.clone(), self.tick));
     }
 
     /// Its own work goes on.

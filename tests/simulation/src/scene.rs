@@ -6,7 +6,7 @@ use crate::random::Random;
 use crate::trace::Trace;
 use protocol::time::Timestamp;
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// When every run begins, on everybody's clock.
 const START_MS: i64 = 1_795_000_000_000;
@@ -24,6 +24,8 @@ pub(crate) struct Scene {
     pub(crate) trace: Trace,
     /// What must never happen and did; the first counts.
     pub(crate) violation: Option<String>,
+    /// How often faults and other things worth counting happened.
+    pub(crate) seen: BTreeMap<&'static str, u64>,
     pub(crate) faults: u64,
     schedule: BinaryHeap<Entry>,
     order: u64,
@@ -67,6 +69,7 @@ impl Scene {
             calm: false,
             trace,
             violation: None,
+            seen: BTreeMap::new(),
             faults: 0,
             schedule: BinaryHeap::new(),
             order: 0,
@@ -75,12 +78,13 @@ impl Scene {
     }
 
     /// Something happens after a while.
-    pub(crate) fn after(&mut self, ms: u64, happening: Happening) {
+    pub(crate) fn after(&mut self, ms: u64, happening: impl Into<Happening>) {
         self.at(self.now + ms, happening);
     }
 
     /// Something happens at a moment.
-    pub(crate) fn at(&mut self, at: u64, happening: Happening) {
+    pub(crate) fn at(&mut self, at: u64, happening: impl Into<Happening>) {
+        let happening = happening.into();
         self.order += 1;
         self.schedule.push(Entry { at: at.max(self.now), order: self.order, happening });
     }
@@ -103,9 +107,20 @@ impl Scene {
         if self.calm || rate == 0 || !self.random.chance(rate) {
             return false;
         }
-        self.faults += 1;
-        self.trace.line(self.now, || format!("FAULT {}", fault.name()));
+        self.note_fault(fault);
         true
+    }
+
+    /// A fault happens.
+    pub(crate) fn note_fault(&mut self, fault: Fault) {
+        self.faults += 1;
+        self.see(fault.name());
+        self.trace.line(self.now, || format!("FAULT {}", fault.name()));
+    }
+
+    /// Something worth counting happens.
+    pub(crate) fn see(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
     }
 
     /// The object's clock.

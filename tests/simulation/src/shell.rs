@@ -4,7 +4,7 @@
 //! One run of code without waiting is one transaction of the runtime: what it wrote and the alarm that it set are there together or
 //! not at all, and what it sent leaves only when they are.
 
-use crate::happening::{FromClient, Happening, Tell, TellBody, ToClient, Token};
+use crate::happening::{ClientStep, FromClient, Tell, TellBody, ToClient, Token};
 use crate::mutant::Mutant;
 use crate::observer::Observer;
 use crate::plan::Fault;
@@ -363,6 +363,7 @@ impl Shell {
             Err(Silence) => None,
             Ok(Reply::Acked { acked }) => Some(Ok(EventsAck { acked })),
             Ok(Reply::EventGap { expected }) => {
+                around.scene.see("event-gap");
                 let message = format!("event {expected} comes next");
                 Some(Err(ErrorBody::new(ErrorCode::EventGap, message)))
             }
@@ -391,7 +392,7 @@ impl Shell {
                     && !around.scene.strikes(Fault::RequestLost)
                 {
                     let hop = around.scene.hop();
-                    around.scene.after(hop, Happening::ClientAnswered(client, answer));
+                    around.scene.after(hop, ClientStep::Answered(client, answer));
                 }
             }
         }
@@ -429,6 +430,7 @@ impl Shell {
         let answer = match since.filter(|since| *since <= seq && since + 1 >= kept_from) {
             Some(since) => self.tables.replay(since).map(|missed| {
                 if !missed.is_empty() {
+                    around.scene.see("events-missed");
                     self.viewers.send(around.scene, socket, ToClient::Events(missed));
                 }
                 ToClient::CaughtUp(seq)

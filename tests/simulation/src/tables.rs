@@ -1,4 +1,7 @@
-//! The session's tables: the real store over SQLite in memory, with the migrations that ship. Every run has a database of its own.
+//! The session's tables: the real store over SQLite in memory, with the migrations that ship.
+//!
+//! Runs of one thread follow each other in one database, so that its statements are prepared once: what a run wrote is rolled back
+//! at its end.
 
 use crate::happening::IndexEntry;
 use protocol::client::{Activity, ServerMessage, SessionSnapshot};
@@ -7,21 +10,62 @@ use protocol::runner::{Author, TurnOrder};
 use protocol::time::Timestamp;
 use protocol::timeline::{EventRecord, Seq};
 use session::core::{Effect, Session};
-use session::store::{MemorySql, OutboxRow, Store, StoreError};
+use session::store::{MemorySql, OutboxRow, Row, Sql, Store, StoreError, Value};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// A defect of the store, in words.
 pub(crate) type Defect = String;
 
+/// A database that outlives the run which it is lent to.
+struct Lent(Rc<MemorySql>);
+
+impl Sql for Lent {
+    fn exec(&self, statement: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
+        self.0.exec(statement, params)
+    }
+
+    fn exec_script(&self, script: &str) -> Result<(), StoreError> {
+        self.0.exec_script(script)
+    }
+
+    fn transaction<T>(&self, body: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.0.transaction(body)
+    }
+}
+
+thread_local! {
+    /// A database with nothing in it but its schema.
+    static IDLE: RefCell<Option<Rc<MemorySql>>> = const { RefCell::new(None) };
+}
+
 /// The tables, and what the simulator reads of them.
 pub(crate) struct Tables {
-    store: Store<MemorySql>,
+    database: Rc<MemorySql>,
+    store: Store<Lent>,
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        if self.database.exec_script("ROLLBACK TO run; RELEASE run").is_ok() {
+            IDLE.with(|idle| *idle.borrow_mut() = Some(self.database.clone()));
+        }
+    }
 }
 
 impl Tables {
-    /// An empty database.
+    /// Tables without a session.
     pub(crate) fn open() -> Result<Self, Defect> {
-        Ok(Self { store: Store::new(MemorySql::open().map_err(words)?) })
+        let database = match IDLE.with(|idle| idle.borrow_mut().take()) {
+            Some(database) => database,
+            None => {
+                let database = Rc::new(MemorySql::open().map_err(words)?);
+                Store::new(Lent(database.clone())).migrate(Timestamp(0)).map_err(words)?;
+                database
+            }
+        };
+        database.exec_script("SAVEPOINT run").map_err(words)?;
+        Ok(Self { store: Store::new(Lent(database.clone())), database })
     }
 
     pub(crate) fn create(&self, session: &Session, effects: &[Effect], now: Timestamp) -> Result<(), Defect> {
@@ -65,7 +109,7 @@ impl Tables {
     pub(crate) fn load_snapshot(&self) -> Result<(Seq, SessionSnapshot), Defect> {
         let (newest, frame) = self.store.render_snapshot().map_err(words)?;
         match serde_json::from_str(&frame) {
-            Ok(ServerMessage::Snapshot { seq, snapshot }) if seq == newest => Ok((seq, snapshot)),
+            Ok(ServerMessage::Snapshot { seq, snapshot }) if seq == newest => Ok((seq, *snapshot)),
             Ok(other) => Err(format!("not a snapshot of {newest}: {other:?}")),
             Err(error) => Err(format!("a snapshot cannot be read: {error}")),
         }

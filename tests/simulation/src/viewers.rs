@@ -1,6 +1,6 @@
 //! The sockets of clients at the object: who watches, and the frames that all of them get, a running stream's together.
 
-use crate::happening::{Happening, ToClient, Token};
+use crate::happening::{ClientStep, Happening, ToClient, Token};
 use crate::scene::Scene;
 use protocol::timeline::{EventRecord, Seq};
 use std::collections::BTreeMap;
@@ -100,7 +100,7 @@ impl Viewers {
         let Some(viewer) = self.sockets.get_mut(&socket).filter(|viewer| !viewer.is_dead) else { return };
         let arrival = scene.now + scene.random.between(1, 60);
         viewer.arrived_until = arrival.max(viewer.arrived_until);
-        scene.at(viewer.arrived_until, Happening::ToClient(socket, frame));
+        scene.at(viewer.arrived_until, ClientStep::Got(socket, frame));
     }
 
     pub(crate) fn pong(&mut self, scene: &mut Scene, socket: Token) {
@@ -126,7 +126,7 @@ impl Viewers {
     pub(crate) fn cut(&mut self, scene: &mut Scene, socket: Token) {
         if let Some(viewer) = self.sockets.remove(&socket) {
             let notice = scene.random.between(1, 2_000);
-            scene.after(notice, Happening::SocketLost(viewer.client, socket));
+            scene.after(notice, ClientStep::SocketLost(viewer.client, socket));
         }
     }
 

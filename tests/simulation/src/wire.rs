@@ -1,6 +1,6 @@
 //! The ways between the parts: HTTP that loses, repeats and delays, and sockets that keep order until they break.
 
-use crate::happening::{Happening, ToRunner, Token};
+use crate::happening::{Happening, RunnerStep, ToRunner, Token};
 use crate::plan::Fault;
 use crate::scene::Scene;
 use protocol::id::SandboxId;
@@ -74,8 +74,8 @@ impl Sockets {
                 scene.random.between(notice_ms.0, notice_ms.1),
                 scene.random.between(notice_ms.0, notice_ms.1),
             );
-            scene.after(runner, Happening::RunnerLost(socket.sandbox_id, connection));
-            scene.after(bridge, Happening::BridgeLost(connection));
+            scene.after(runner, RunnerStep::Lost(socket.sandbox_id, connection));
+            scene.after(bridge, RunnerStep::BridgeLost(connection));
         }
     }
 
@@ -90,11 +90,11 @@ impl Sockets {
         connection: Token,
         frame: Vec<Rc<RunnerEventRecord>>,
     ) {
-        self.send(scene, connection, Happening::FromRunner(connection, frame), true);
+        self.send(scene, connection, RunnerStep::Frame(connection, frame).into(), true);
     }
 
     pub(crate) fn send_down(&mut self, scene: &mut Scene, connection: Token, frame: ToRunner) {
-        self.send(scene, connection, Happening::ToRunner(connection, frame), false);
+        self.send(scene, connection, RunnerStep::Hear(connection, frame).into(), false);
     }
 
     /// The sandbox at the other end.

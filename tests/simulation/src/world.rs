@@ -3,7 +3,7 @@
 use crate::bridge::{self, Bridge};
 use crate::client::Client;
 use crate::elsewhere::Elsewhere;
-use crate::happening::{AskBody, FromClient, Happening, Token, user_id};
+use crate::happening::{AskBody, ClientStep, FromClient, Happening, RunnerStep, Token, user_id};
 use crate::mutant::Mutant;
 use crate::observer::Observer;
 use crate::plan::{Deletion, Fault, Occurrence, Plan};
@@ -249,20 +249,8 @@ impl World {
             }
             Happening::Provided(provision) => self.bridge.take_provision(around_bridge!(self), provision),
             Happening::LifeEnds(sandbox_id) => self.end_sandbox(&sandbox_id, Some("its life is over")),
-            Happening::Dialled(..)
-            | Happening::FromRunner(..)
-            | Happening::ToRunner(..)
-            | Happening::RunnerLost(..)
-            | Happening::BridgeLost(_)
-            | Happening::RunnerTick(..)
-            | Happening::RunnerDial(..) => self.take_runner(happening),
-            Happening::FromClient(..)
-            | Happening::ToClient(..)
-            | Happening::ClientAnswered(..)
-            | Happening::SocketOpened(..)
-            | Happening::SocketLost(..)
-            | Happening::ClientTick(_)
-            | Happening::Act(_) => self.take_client(happening),
+            Happening::Runner(step) => self.take_runner(step),
+            Happening::Client(step) => self.take_client(step),
             Happening::Fault(fault) => self.strike(fault),
             Happening::PartitionEnds => self.road.blocked = false,
             Happening::Deletion => self.ask_for_deletion(),
@@ -270,21 +258,19 @@ impl World {
     }
 
     /// What happens to runners and their sockets.
-    fn take_runner(&mut self, happening: Happening) {
-        match happening {
-            Happening::Dialled(sandbox_id, token) => {
-                if self.provider.live.contains_key(&sandbox_id) {
-                    self.bridge.take_dial(around_bridge!(self), &sandbox_id, token);
-                }
+    fn take_runner(&mut self, step: RunnerStep) {
+        match step {
+            RunnerStep::Dialled(sandbox_id, token) if self.provider.live.contains_key(&sandbox_id) => {
+                self.bridge.take_dial(around_bridge!(self), &sandbox_id, token);
             }
-            Happening::FromRunner(connection, frame) => {
-                if self.sockets.carries(connection) {
-                    self.bridge.take_frame(around_bridge!(self), connection, frame);
-                }
+            RunnerStep::Frame(connection, frame) if self.sockets.carries(connection) => {
+                self.bridge.take_frame(around_bridge!(self), connection, frame);
             }
-            Happening::ToRunner(connection, frame) => {
+            // Its sandbox or its connection is gone.
+            RunnerStep::Dialled(..) | RunnerStep::Frame(..) => {}
+            RunnerStep::Hear(connection, frame) => {
                 let Some(sandbox_id) = self.sockets.sandbox(connection).cloned() else { return };
-                if self.waits(&sandbox_id, &Happening::ToRunner(connection, frame.clone())) {
+                if self.waits(&sandbox_id, &RunnerStep::Hear(connection, frame.clone())) {
                     return;
                 }
                 let Some(runner) = self.provider.runner(&sandbox_id) else { return };
@@ -292,41 +278,40 @@ impl World {
                     runner.hear(&mut self.scene, &mut self.sockets, &mut self.observer, connection, frame);
                 self.follow(&sandbox_id, deed);
             }
-            Happening::RunnerLost(sandbox_id, connection) => {
-                if self.waits(&sandbox_id, &Happening::RunnerLost(sandbox_id.clone(), connection)) {
+            RunnerStep::Lost(sandbox_id, connection) => {
+                if self.waits(&sandbox_id, &RunnerStep::Lost(sandbox_id.clone(), connection)) {
                     return;
                 }
                 if let Some(runner) = self.provider.runner(&sandbox_id) {
                     runner.lose(&mut self.scene, connection);
                 }
             }
-            Happening::BridgeLost(connection) => self.bridge.lose(around_bridge!(self), connection),
-            Happening::RunnerTick(sandbox_id, tick) => {
-                if self.waits(&sandbox_id, &Happening::RunnerTick(sandbox_id.clone(), tick)) {
+            RunnerStep::BridgeLost(connection) => self.bridge.lose(around_bridge!(self), connection),
+            RunnerStep::Tick(sandbox_id, tick) => {
+                if self.waits(&sandbox_id, &RunnerStep::Tick(sandbox_id.clone(), tick)) {
                     return;
                 }
                 let Some(runner) = self.provider.runner(&sandbox_id) else { return };
                 let deed = runner.take_tick(&mut self.scene, &mut self.sockets, &mut self.observer, tick);
                 self.follow(&sandbox_id, deed);
             }
-            Happening::RunnerDial(sandbox_id, token) => {
-                if self.waits(&sandbox_id, &Happening::RunnerDial(sandbox_id.clone(), token)) {
+            RunnerStep::Dial(sandbox_id, token) => {
+                if self.waits(&sandbox_id, &RunnerStep::Dial(sandbox_id.clone(), token)) {
                     return;
                 }
                 if let Some(runner) = self.provider.runner(&sandbox_id) {
                     runner.dial(&mut self.scene, token);
                 }
             }
-            _ => {}
         }
     }
 
     /// Whether the sandbox stands still; what happens to it happens when it goes on.
-    fn waits(&mut self, sandbox_id: &SandboxId, happening: &Happening) -> bool {
+    fn waits(&mut self, sandbox_id: &SandboxId, step: &RunnerStep) -> bool {
         let until = self.provider.runner(sandbox_id).map_or(0, |runner| runner.frozen_until);
         let waits = until > self.scene.now;
         if waits {
-            self.scene.at(until, happening.clone());
+            self.scene.at(until, step.clone());
         }
         waits
     }
@@ -355,42 +340,41 @@ impl World {
     }
 
     /// What happens to clients and their sockets.
-    fn take_client(&mut self, happening: Happening) {
-        match happening {
-            Happening::FromClient(socket, message) => {
+    fn take_client(&mut self, step: ClientStep) {
+        match step {
+            ClientStep::Sent(socket, message) => {
                 let is_request = matches!(message, FromClient::Request(..));
                 if is_request || !self.shell.viewers.is_dead(socket) {
                     self.shell.take_client(around_shell!(self), socket, message);
                 }
             }
-            Happening::ToClient(socket, frame) => {
+            ClientStep::Got(socket, frame) => {
                 let client = self.clients.iter_mut().find(|client| client.socket() == Some(socket));
                 if let Some(client) = client {
                     client.take(&mut self.scene, &self.observer, socket, frame);
                 }
             }
-            Happening::ClientAnswered(index, answer) => {
+            ClientStep::Answered(index, answer) => {
                 if let Some(client) = self.clients.get_mut(index) {
                     client.take_answer(&mut self.scene, &self.observer, answer);
                 }
             }
-            Happening::SocketOpened(index, socket) => self.open_socket(index, socket),
-            Happening::SocketLost(index, socket) => {
+            ClientStep::SocketOpened(index, socket) => self.open_socket(index, socket),
+            ClientStep::SocketLost(index, socket) => {
                 if let Some(client) = self.clients.get_mut(index) {
                     client.lose(&mut self.scene, socket);
                 }
             }
-            Happening::ClientTick(index) => {
+            ClientStep::Tick(index) => {
                 if let Some(client) = self.clients.get_mut(index) {
                     client.tick(&mut self.scene);
                 }
             }
-            Happening::Act(index) => {
+            ClientStep::Act(index) => {
                 if let Some(client) = self.clients.get_mut(index) {
                     client.act(&mut self.scene);
                 }
             }
-            _ => {}
         }
     }
 
@@ -428,13 +412,13 @@ impl World {
             && let Some(by) = user_id(0)
         {
             let request = FromClient::Request(0, Box::new(Input::DeletionRequested { by }));
-            self.scene.after(10, Happening::FromClient(0, request));
+            self.scene.after(10, ClientStep::Sent(0, request));
         } else {
             // Somebody else owns the session by now.
             for index in 0..self.scene.plan.people {
                 if let Some(by) = user_id(index) {
                     let request = FromClient::Request(index, Box::new(Input::DeletionRequested { by }));
-                    self.scene.after(10, Happening::FromClient(0, request));
+                    self.scene.after(10, ClientStep::Sent(0, request));
                 }
             }
         }
