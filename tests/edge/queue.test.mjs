@@ -7,6 +7,8 @@ import { startRunner, startTurn, toolItem, turnEnded } from "./support/runner.mj
 import { connect, ticketOf, view } from "./support/viewer.mjs";
 import { until } from "./support/wait.mjs";
 
+/** `protocol::limit::QUEUE_PROMPTS_MAX`. */
+const QUEUE_PROMPTS_MAX = 100;
 const EVE = { id: "usr_eve", login: "eve", name: "Eve", email: "eve@farhand.example" };
 
 let edge;
@@ -23,6 +25,18 @@ const newSession = async () => (await ada.post("/api/sessions", { repository: "a
 const status = async (sessionId) => (await ada.get(`/api/sessions/${sessionId}/status`)).body;
 const list = async (query = "") => (await ada.get(`/api/sessions${query}`)).body.sessions;
 const isListed = async (sessionId, query) => (await list(query)).some((row) => row.sessionId === sessionId);
+
+/** Until nothing of a session is left in its object. */
+const isEmpty = (sessionId) => {
+  const tables =
+    "SELECT name FROM sqlite_master WHERE name IN ('session', 'events', 'items', 'participants')";
+  return until(
+    () => edge.sessionRows(sessionId, tables),
+    ({ length }) => length === 0,
+    "an empty object",
+    20_000,
+  );
+};
 
 /** Submits a prompt on a socket and waits for the promise that it is safe. */
 async function submit(viewer, text, more) {
@@ -104,6 +118,47 @@ test("waiting prompts are edited, moved and taken back, and everyone sees by who
   await Promise.all([owner, driver, fresh].map((viewer) => viewer.close()));
 });
 
+test("a prompt that is sent again is the same prompt, on any socket and after sleep", async () => {
+  const { sessionId } = await startTurn(edge, ada, "Running");
+  const [one, two] = [await view(edge, ada, sessionId), await view(edge, ada, sessionId)];
+  const sent = prompt("once");
+  const accepted = async (viewer) => {
+    const from = viewer.frames.length;
+    viewer.send({ type: "prompt", prompt: sent });
+    const fits = (frame) => frame.type === "prompt_accepted" && viewer.frames.indexOf(frame) >= from;
+    return (await viewer.frame(fits, "the promise")).seq;
+  };
+  const seqs = [...(await Promise.all([accepted(one), accepted(two)])), await accepted(one)];
+  await edge.sleep(sessionId);
+  seqs.push(await accepted(two));
+  seqs.push((await ada.post(`/api/sessions/${sessionId}/message`, sent)).body.seq);
+  assert.equal(new Set(seqs).size, 1, `${seqs}`);
+  const other = { ...sent, text: "something else" };
+  assert.equal((await refusal(one, { type: "prompt", prompt: other }, "id_conflict")).code, "id_conflict");
+  const mine = await view(edge, grace, sessionId);
+  await refusal(mine, { type: "prompt", prompt: sent }, "id_conflict");
+  await one.reach(seqs[0]);
+  assert.equal(one.state.snapshot.prompts.filter(({ id }) => id === sent.id).length, 1);
+  await Promise.all([one, two, mine].map((viewer) => viewer.close()));
+});
+
+test("a hundred prompts may wait, and the next is told so", async () => {
+  const { sessionId } = await startTurn(edge, ada, "Running");
+  const viewer = await view(edge, ada, sessionId);
+  for (let count = 0; count < QUEUE_PROMPTS_MAX; count += 1) await submit(viewer, `number ${count}`);
+  const full = await refusal(viewer, { type: "prompt", prompt: prompt("one more") }, "queue_full");
+  assert.match(full.message, /100/);
+  const answer = await ada.post(`/api/sessions/${sessionId}/message`, prompt("one more"));
+  assert.deepEqual([answer.status, answer.body.code], [429, "queue_full"]);
+  await viewer.reach((await status(sessionId)).seq);
+  viewer.send({ type: "cancel_prompt", promptId: viewer.state.snapshot.queue.at(-1) });
+  await event(viewer, "prompt_cancelled");
+  await submit(viewer, "there is room again");
+  await viewer.reach((await status(sessionId)).seq);
+  assert.equal(viewer.state.snapshot.queue.length, QUEUE_PROMPTS_MAX);
+  await viewer.close();
+});
+
 test("a turn is stopped by somebody who is named", async () => {
   const { runner, turn, sessionId } = await startTurn(edge, ada, "Stop me");
   const driver = await view(edge, grace, sessionId);
@@ -131,7 +186,7 @@ test("a prompt is steered into the running turn", async () => {
   assert.equal((await event(owner, "prompt_steered")).turnId, turn.turnId);
   await runner.report(turnEnded(turn));
   await runner.turn(({ prompt }) => prompt === "in its own turn");
-  await owner.settle();
+  await owner.reach((await status(sessionId)).seq);
   const prompts = owner.state.snapshot.prompts;
   assert.equal(prompts.find(({ id }) => id === steered).state, "done");
   assert.equal(prompts.find(({ id }) => id === steered).steeredInto, turn.turnId);
@@ -268,15 +323,43 @@ test("a deleted session is gone, everywhere and for everyone", async () => {
     ({ length }) => length === 0,
     "an empty bucket",
   );
-  const tables =
-    "SELECT name FROM sqlite_master WHERE name IN ('session', 'events', 'items', 'participants')";
-  await until(
-    () => edge.sessionRows(sessionId, tables),
-    ({ length }) => length === 0,
-    "an empty object",
-  );
+  await isEmpty(sessionId);
   const rows = await edge.rows("SELECT session_id FROM sessions WHERE session_id = ?", sessionId);
   assert.deepEqual(rows, [], "no late update has brought the row back");
+});
+
+test("no row comes back, however soon after its beginning a session is deleted", async () => {
+  const ids = await Promise.all(
+    Array.from({ length: 20 }, async (_, number) => {
+      const request = { repository: "acme/shop", prompt: prompt(`short life ${number}`) };
+      const { sessionId } = (await ada.post("/api/sessions", request)).body;
+      if (number % 2) await ada.post(`/api/sessions/${sessionId}/message`, prompt("one more event"));
+      assert.equal((await ada.delete(`/api/sessions/${sessionId}`)).status, 200);
+      return sessionId;
+    }),
+  );
+  for (const id of ids) await isEmpty(id);
+  const listed = (await list("?limit=100")).filter(({ sessionId }) => ids.includes(sessionId));
+  assert.deepEqual(listed, []);
+});
+
+test("a session that is deleted while the database is away is taken off the list when it is back", async () => {
+  const sessionId = await newSession();
+  const { DB } = await edge.worker.getEnv();
+  await DB.prepare("ALTER TABLE sessions RENAME TO sessions_away").run();
+  try {
+    assert.equal((await ada.delete(`/api/sessions/${sessionId}`)).status, 200);
+    assert.equal((await ada.get(`/api/sessions/${sessionId}/status`)).status, 404);
+  } finally {
+    await DB.prepare("ALTER TABLE sessions_away RENAME TO sessions").run();
+  }
+  await until(
+    () => isListed(sessionId),
+    (listed) => !listed,
+    "a list without the session",
+    20_000,
+  );
+  await isEmpty(sessionId);
 });
 
 test("snapshots of a deleted session are deleted too", async () => {

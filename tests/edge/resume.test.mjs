@@ -139,36 +139,61 @@ async function liveTurn({ runner, turn, sessionId }, between) {
   }
 }
 
-test("a client that comes and goes shows what one shows that never left", async () => {
+/** A client that leaves and comes back as chance has it, and keeps its state. */
+function fickle(sessionId, random) {
+  let viewer;
+  const client = {
+    isHere: () => viewer?.socket.readyState === WebSocket.OPEN,
+    state: () => viewer.state,
+    faults: () => viewer.faults,
+    async comes() {
+      const options = viewer ? { since: viewer.state.seq, state: viewer.state } : {};
+      viewer = await view(edge, ada, sessionId, options);
+      if (options.state)
+        assert.ok(!viewer.frames.some(({ type }) => type === "snapshot"), "only what it missed");
+    },
+    async leaves() {
+      assert.deepEqual(viewer.faults, []);
+      await viewer.close();
+    },
+    async happens() {
+      if (random(3) > 0) return;
+      await (client.isHere() ? client.leaves() : client.comes());
+    },
+    reach: (seq) => viewer.reach(seq),
+  };
+  return client;
+}
+
+test("clients that come and go show what one shows that never left", async () => {
   const live = await startTurn(edge, ada, "Everything");
-  const { sessionId } = live;
-  const constant = await view(edge, ada, sessionId);
-  let fickle = await view(edge, ada, sessionId);
+  const { sessionId, runner } = live;
   const random = randomNumbers(11);
-  await liveTurn(live, async () => {
-    const whatHappens = random(4);
-    if (whatHappens === 0) await edge.sleep(sessionId);
-    if (whatHappens === 1) {
-      await fickle.close();
-    }
-    if (whatHappens >= 2 && fickle.socket.readyState === WebSocket.CLOSED) {
-      const { state } = fickle;
-      fickle = await view(edge, ada, sessionId, { since: state.seq, state });
-      assert.ok(!fickle.frames.some(({ type }) => type === "snapshot"));
-    }
-  });
-  if (fickle.socket.readyState === WebSocket.CLOSED)
-    fickle = await view(edge, ada, sessionId, { since: fickle.state.seq, state: fickle.state });
-  await live.runner.turn(({ prompt }) => prompt === "And then");
-  const { seq } = await status(sessionId);
-  await Promise.all([constant.reach(seq), fickle.reach(seq)]);
+  const constant = await view(edge, ada, sessionId);
+  const done = new Set();
+  const clients = Array.from({ length: 3 }, () => fickle(sessionId, random));
+  for (const client of clients) await client.comes();
+  for (let turns = 0; turns < 4; turns += 1) {
+    await liveTurn(live, async () => {
+      if (random(4) === 0) await edge.sleep(sessionId);
+      for (const client of clients) await client.happens();
+    });
+    done.add(live.turn.turnId);
+    live.turn = await runner.turn(({ turnId }) => !done.has(turnId));
+    await runner.receive(live.turn);
+  }
+  for (const client of clients) if (!client.isHere()) await client.comes();
   const fresh = await view(edge, ada, sessionId);
-  await fresh.reach(Math.max(constant.state.seq, fickle.state.seq));
-  await Promise.all([constant.reach(fresh.state.seq), fickle.reach(fresh.state.seq)]);
-  assert.deepEqual(fickle.state, constant.state);
+  const { seq } = await status(sessionId);
+  for (const client of [constant, fresh, ...clients]) await client.reach(seq);
+  for (const client of clients) {
+    assert.deepEqual(client.state(), constant.state);
+    assert.deepEqual(client.faults(), []);
+    await client.leaves();
+  }
   assert.deepEqual(fresh.state, constant.state, "and so does the session's own state");
-  assert.deepEqual([...constant.faults, ...fickle.faults, ...fresh.faults], []);
-  await Promise.all([constant, fickle, fresh].map((viewer) => viewer.close()));
+  assert.deepEqual([...constant.faults, ...fresh.faults], []);
+  await Promise.all([constant, fresh].map((viewer) => viewer.close()));
 });
 
 test("workerd starts again on what is stored, and everybody comes back to the same", async () => {

@@ -115,7 +115,7 @@ export async function connect(edge, ticket, sessionId, options = {}) {
     record: (fits, what = "an event") => frames.wait(() => records.find(fits), what),
     /** Until it has applied this event. */
     reach: (seq) => frames.wait(() => (state.seq >= seq ? true : undefined), `event ${seq}`),
-    /** Sends a frame that changes nothing and is answered: whatever the session had to say before has come by then. */
+    /** Sends a frame that changes nothing and is answered: by then everything was answered. Events may be held back a moment. */
     async settle() {
       const promptId = `prm_barrier${randomBytes(8).toString("hex")}`;
       viewer.send({ type: "cancel_prompt", promptId });
