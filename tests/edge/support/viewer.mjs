@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { request as httpRequest } from "node:http";
 import { applyEvent, emptyState, knownSnapshot } from "../../../workers/web/session-view/src/reducer.ts";
-import { SESSION_KEY } from "./edge.mjs";
+import { prompt, SESSION_KEY } from "./edge.mjs";
 import { claims, jwt } from "./sign.mjs";
 import { Growing } from "./wait.mjs";
 
@@ -115,6 +115,23 @@ export async function connect(edge, ticket, sessionId, options = {}) {
     record: (fits, what = "an event") => frames.wait(() => records.find(fits), what),
     /** Until it has applied this event. */
     reach: (seq) => frames.wait(() => (state.seq >= seq ? true : undefined), `event ${seq}`),
+    /** The first event of this kind that fits, likewise. */
+    event: async (type, fits = () => true) =>
+      (await viewer.record(({ event }) => event.type === type && fits(event), type)).event,
+    /** Submits a prompt and waits for the promise that it is safe. */
+    async submit(text, more) {
+      const sent = prompt(text, more);
+      viewer.send({ type: "prompt", prompt: sent });
+      await viewer.frame(({ type, promptId }) => type === "prompt_accepted" && promptId === sent.id, text);
+      return sent.id;
+    },
+    /** Sends a frame; answers the error with which it is refused. */
+    async refusal(frame) {
+      const from = frames.list.length;
+      viewer.send(frame);
+      const isAnswer = (answer) => answer.type === "rejected" && frames.list.indexOf(answer) >= from;
+      return (await viewer.frame(isAnswer, `the refusal of ${JSON.stringify(frame)}`)).error;
+    },
     /** Sends a frame that changes nothing and is answered: by then everything was answered. Events may be held back a moment. */
     async settle() {
       const promptId = `prm_barrier${randomBytes(8).toString("hex")}`;
