@@ -403,7 +403,10 @@ pub enum ClientMessage {
 }
 
 /// Session → client, one JSON text frame each.
-#[expect(clippy::large_enum_variant, reason = "a frame is read once and taken apart at once")]
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(clippy::large_enum_variant, reason = "a frame is read once and taken apart at once")
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]

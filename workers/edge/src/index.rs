@@ -100,9 +100,9 @@ impl Index {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<SessionList, ErrorBody> {
-        const SQL: &str = "SELECT session_id AS sessionId, title, repository, created_by AS createdBy,
-                created_by_name AS createdByName, created_at AS createdAt, updated_at AS updatedAt, activity,
-                pull_request_number AS pullRequestNumber, additions, deletions
+        const SQL: &str = "SELECT json_object('sessionId', session_id, 'title', title, 'repository', repository,
+                'createdBy', created_by, 'createdByName', created_by_name, 'createdAt', created_at, 'updatedAt', updated_at,
+                'activity', activity, 'pullRequestNumber', pull_request_number, 'additions', additions, 'deletions', deletions)
             FROM sessions
             WHERE archived = ?3 AND updated_at < ?1 AND updated_at >= coalesce(
                 (SELECT updated_at FROM sessions WHERE archived = ?3 AND updated_at < ?1
@@ -112,10 +112,15 @@ impl Index {
         let archived = shelf == Shelf::Archived;
         let values = [before, number(u64::from(limit)), number(u64::from(archived))];
         let statement = self.0.prepare(SQL).bind(&values).or_internal("binding values")?;
-        let result = statement.all().await.or_unavailable("the session index")?;
-        let mut sessions: Vec<SessionSummary> = result.results().or_internal("reading the session index")?;
-        for session in &mut sessions {
+        let rows = statement.raw_js_value().await.or_unavailable("the session index")?;
+        let mut sessions = Vec::new();
+        for row in rows {
+            // One column of text: the module has one reader for JSON and none for JavaScript's values.
+            let text = js_sys::Array::from(&row).get(0).as_string().unwrap_or_default();
+            let mut session: SessionSummary =
+                serde_json::from_slice(text.as_bytes()).or_internal("reading the session index")?;
             session.archived = archived;
+            sessions.push(session);
         }
         Ok(SessionList { sessions })
     }

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::platform::{now, random};
 use super::shell::Shell;
-use super::viewers::{Admission, Attachment, Watching, attachment_of, close, send, send_raw};
+use super::viewers::{Admission, Attachment, Watching, attach, attachment_of, close, send, send_raw};
 use crate::call::{SOCKET_HEADER, SocketCall};
 use crate::core::{Action, Input, Person, Reply, evaluate_permission};
 use protocol::client::{ClientMessage, SOCKET_PROTOCOL, ServerMessage, close_code};
@@ -44,7 +44,7 @@ impl Shell {
         };
         self.know_viewers();
         self.state.accept_websocket_with_tags(&pair.server, &[attachment.user_id.as_str()]);
-        pair.server.serialize_attachment(&attachment)?;
+        attach(&pair.server, &attachment);
         self.apply(Input::ParticipantJoined { user: call.user })?;
         self.add_viewer(pair.server, &attachment);
         Ok(response)

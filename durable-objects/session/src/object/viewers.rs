@@ -42,6 +42,12 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = send)]
     fn send_text(this: &RawSocket, text: &JsValue) -> Result<(), JsValue>;
 
+    #[wasm_bindgen(method, catch, js_name = serializeAttachment)]
+    fn keep_text(this: &RawSocket, text: &JsValue) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = deserializeAttachment)]
+    fn kept_text(this: &RawSocket) -> Result<JsValue, JsValue>;
+
     type RawState;
 
     #[wasm_bindgen(method, catch, js_name = getWebSocketAutoResponseTimestamp)]
@@ -195,9 +201,7 @@ impl Viewer {
         self.watching = watching;
         if let Some(mut attachment) = attachment_of(&self.socket) {
             attachment.watching = watching;
-            if let Err(error) = self.socket.serialize_attachment(&attachment) {
-                worker::console_warn!("a socket's attachment could not be kept: {error}");
-            }
+            attach(&self.socket, &attachment);
         }
     }
 }
@@ -412,7 +416,16 @@ impl Shell {
 }
 
 pub(super) fn attachment_of(socket: &WebSocket) -> Option<Attachment> {
-    socket.deserialize_attachment().ok().flatten()
+    let text = raw(socket).kept_text().ok()?.as_string()?;
+    serde_json::from_slice(text.as_bytes()).ok()
+}
+
+/// Gives a socket what it keeps, as JSON: the module has one reader for that and none for JavaScript's values.
+pub(super) fn attach(socket: &WebSocket, attachment: &Attachment) {
+    let text = serde_json::to_string(attachment).unwrap_or_default();
+    if let Err(error) = raw(socket).keep_text(&JsValue::from_str(&text)) {
+        worker::console_warn!("a socket's attachment could not be kept: {error:?}");
+    }
 }
 
 /// Closes a socket; one that is closing already is as it should be.
@@ -428,7 +441,10 @@ pub(super) fn send(socket: &WebSocket, message: &ServerMessage) {
 
 /// A socket that cannot be sent to is closing; its close comes by itself.
 pub(super) fn send_raw(socket: &WebSocket, frame: &JsValue) {
-    let raw: &worker::web_sys::WebSocket = socket.as_ref();
-    let raw: &RawSocket = raw.unchecked_ref();
-    let _ = raw.send_text(frame);
+    let _ = raw(socket).send_text(frame);
+}
+
+fn raw(socket: &WebSocket) -> &RawSocket {
+    let socket: &worker::web_sys::WebSocket = socket.as_ref();
+    socket.unchecked_ref()
 }

@@ -254,9 +254,8 @@ fn old_events_are_removed_together() {
     let mut compactions = Vec::new();
     for number in 0..30_000 {
         for effect in rig.events(vec![appended(1, number, "x")]) {
-            match effect {
-                Effect::Compact { from } => compactions.push(from),
-                _ => {}
+            if let Effect::Compact { from } = effect {
+                compactions.push(from);
             }
         }
         rig.log.clear();
