@@ -80,7 +80,7 @@ test("a deleted session is gone, everywhere and for everyone", async () => {
   assert.deepEqual(rows, [], "no late update has brought the row back");
 });
 
-test("no row comes back, however soon after its beginning a session is deleted", async () => {
+test("nothing comes back, however soon after its beginning a session is deleted", async () => {
   const ids = await Promise.all(
     Array.from({ length: 20 }, async (_, number) => {
       const request = { repository: "acme/shop", prompt: prompt(`short life ${number}`) };
@@ -93,6 +93,12 @@ test("no row comes back, however soon after its beginning a session is deleted",
   for (const id of ids) await isEmpty(id);
   const listed = (await list("?limit=100")).filter(({ sessionId }) => ids.includes(sessionId));
   assert.deepEqual(listed, []);
+  const ordered = edge.bridge.requests.filter(({ body }) => ids.includes(body?.sessionId));
+  assert.ok(ordered.length > 0);
+  for (const { path } of ordered) {
+    const about = edge.bridge.requests.filter((request) => request.path.startsWith(path));
+    assert.equal(about.at(-1).path, `${path}/terminated`, "no sandbox is left behind");
+  }
 });
 
 test("a session that is deleted while the database is away is taken off the list when it is back", async () => {
