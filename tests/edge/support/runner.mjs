@@ -6,15 +6,20 @@ import { prompt } from "./edge.mjs";
 export async function startRunner(edge, client, text = "Do it") {
   const created = await client.post("/api/sessions", { repository: "acme/shop", prompt: prompt(text) });
   if (created.status !== 201) throw new Error(JSON.stringify(created));
-  const sessionId = created.body.sessionId;
+  return findRunner(edge, created.body.sessionId, 1);
+}
+
+/** The runner of the sandbox of this generation, once the session orders it. */
+export async function findRunner(edge, sessionId, generation) {
   const order = await edge.bridge.request(
-    ({ body }) => body?.sessionId === sessionId,
+    ({ path, body }) =>
+      /^\/sandboxes\/[^/]+$/.test(path) && body.sessionId === sessionId && body.generation === generation,
     "the order of a sandbox",
   );
   const sandboxId = order.path.split("/")[2];
-  const { generation } = order.body;
   const runner = {
     sessionId,
+    order: order.body,
     sandboxId,
     generation,
     seq: 0,
