@@ -2,7 +2,7 @@
 
 use super::server::Server;
 use super::session::{Session, Way};
-use super::viewer::{Head, Viewer};
+use super::viewer::Viewer;
 use super::{Pair, Side};
 use crate::bench::report::{Figure, Row};
 use crate::bench::statistics::{Spread, percentile, rounded};
@@ -88,7 +88,7 @@ async fn count_people(viewer: &mut Viewer) -> anyhow::Result<()> {
     let mut present = BTreeSet::new();
     while present.len() < PEOPLE {
         let frame = viewer.next().await?;
-        let kind = Head::read(&frame.text)?.kind;
+        let kind = frame.kind();
         if kind != "presence" && kind != "presence_changed" {
             continue;
         }

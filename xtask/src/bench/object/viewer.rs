@@ -60,6 +60,20 @@ pub(super) struct Frame {
     pub(super) read_at: Instant,
 }
 
+impl Frame {
+    /// Its type, which both sides write first; the rest is not looked at, because the load must cost little.
+    pub(super) fn kind(&self) -> &str {
+        let rest = self.text.as_str().strip_prefix("{\"type\":\"").unwrap_or_default();
+        rest.split('"').next().unwrap_or_default()
+    }
+
+    /// Number of the newest event that a snapshot has.
+    fn snapshot_seq(&self) -> Option<u64> {
+        let rest = self.text.as_str().strip_prefix("{\"type\":\"snapshot\",\"seq\":")?;
+        rest.split(',').next()?.parse().ok()
+    }
+}
+
 /// A socket of one user.
 pub(super) struct Viewer {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -130,8 +144,11 @@ impl Viewer {
         if self.unacked_bytes < VIEWER_ACK_BYTES {
             return Ok(());
         }
-        let head = Head::read(&frame.text)?;
-        let seq = head.events().map(|(_, last)| last).or(head.seq);
+        let seq = match frame.kind() {
+            "snapshot" => frame.snapshot_seq(),
+            "event" | "events" => Head::read(&frame.text)?.events().map(|(_, last)| last),
+            _ => None,
+        };
         self.seq = seq.unwrap_or(self.seq);
         if self.seq > 0 {
             self.unacked_bytes = 0;
@@ -145,7 +162,7 @@ impl Viewer {
     pub(super) async fn until(&mut self, kind: &str) -> anyhow::Result<Frame> {
         loop {
             let frame = self.next().await?;
-            if Head::read(&frame.text)?.kind == kind {
+            if frame.kind() == kind {
                 return Ok(frame);
             }
         }
