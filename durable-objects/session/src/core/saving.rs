@@ -38,7 +38,7 @@ impl Step<'_> {
         }
         if *outcome == WorkOutcome::Done {
             self.session.saving = None;
-            let turns = self.session.turns_ended;
+            let turns = self.remembered_turns();
             self.session.snapshots.insert(0, Saved { snapshot_id: snapshot_id.clone(), turns });
             let kept = SNAPSHOTS_KEPT.min(self.session.snapshots.len());
             for saved in self.session.snapshots.split_off(kept) {
@@ -80,14 +80,20 @@ impl Step<'_> {
 
     /// Saves the sandbox unless that was done, and ends it then; the conversation goes on from the snapshot. No turn runs.
     pub(super) fn leave_sandbox(&mut self) {
+        let turns = self.remembered_turns();
         let Some(sandbox) = &mut self.session.sandbox else { return };
         sandbox.leaving = true;
-        let is_saved =
-            self.session.snapshots.first().is_some_and(|saved| saved.turns == self.session.turns_ended);
-        if !is_saved && self.session.turns_ended > 0 {
+        let is_saved = self.session.snapshots.first().is_some_and(|saved| saved.turns == turns);
+        if !is_saved && turns > 0 {
             self.order_snapshot();
         }
         self.finish_leaving();
+    }
+
+    /// Ended turns that the sandbox's agent remembers: not those that it is to be told of with its next turn.
+    fn remembered_turns(&self) -> u32 {
+        let forgotten = self.session.sandbox.as_ref().map_or(0, |sandbox| sandbox.forgotten);
+        self.session.turns_ended.saturating_sub(forgotten)
     }
 
     /// Ends the sandbox that is to be left, when nothing is on its way in it any more.

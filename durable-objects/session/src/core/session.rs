@@ -94,7 +94,7 @@ pub struct Saving {
 pub struct Saved {
     /// Its id.
     pub snapshot_id: SnapshotId,
-    /// [`Session::turns_ended`] when it was taken: the agent in it remembers that many.
+    /// Ended turns, from the first, that the agent in it remembers.
     pub turns: u32,
 }
 

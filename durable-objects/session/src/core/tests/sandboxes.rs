@@ -75,6 +75,28 @@ fn a_sandbox_that_was_not_saved_is_saved_before_it_stops() {
 }
 
 #[test]
+fn an_agent_that_was_never_told_of_the_turns_before_it_does_not_count_as_remembering_them() {
+    let mut rig = Rig::new().0;
+    run(&mut rig, 1);
+    let saved = rig.session.snapshots[0].clone();
+    rig.wait(600_000);
+    // The snapshot cannot be restored, and the prompt is taken back before the fresh sandbox takes it up.
+    rig.prompt(2);
+    let work = creation(&rig);
+    let outcome = WorkOutcome::Rejected { reason: "no such layer".into() };
+    rig.apply(Input::WorkDone { work, outcome });
+    assert_eq!((source(&rig), rig.session.snapshots.contains(&saved)), (None, false));
+    rig.apply(Input::PromptCancelled { prompt_id: prompt_id(2), by: user("ada").id });
+    rig.boot();
+    rig.wait(600_000);
+    assert_eq!(rig.session.sandbox, None);
+    assert_eq!(rig.session.snapshots, [], "there is nothing in it to come back to");
+    rig.prompt(3);
+    rig.boot();
+    assert_eq!(rig.session.turn.as_ref().unwrap().digest_turns, 1);
+}
+
+#[test]
 fn a_prompt_that_comes_while_an_idle_sandbox_is_saved_keeps_it() {
     let mut rig = Rig::running();
     rig.end_turn(None);
