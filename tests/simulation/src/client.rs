@@ -200,6 +200,7 @@ impl Client {
                 scene.hold("F19", error.code != ErrorCode::IdConflict, || {
                     format!("{prompt_id} was repeated as it was and is refused: {error}")
                 });
+                observer.refused(scene, &prompt_id, &error);
                 self.unanswered.remove(&prompt_id);
             }
             ToClient::Rejected(None, error) if error.code == ErrorCode::NotFound => self.is_dismissed = true,
@@ -335,6 +336,21 @@ impl Client {
         let running = turns.iter().rev().find(|turn| turn.end.is_none());
         let chosen = if scene.random.chance(100) { turns.first() } else { running };
         chosen.map(|turn| turn.id.clone())
+    }
+
+    /// Submits one last prompt, when nothing goes wrong any more.
+    pub(crate) fn close_with_prompt(&mut self, scene: &mut Scene) -> PromptId {
+        let id = PromptId::from_random(scene.random.bytes());
+        let text = "one more thing".to_owned();
+        let (model, origin, delivery) = (None, PromptOrigin::Web, Delivery::Queue);
+        self.submit(scene, PromptRequest { id: id.clone(), text, model, origin, delivery });
+        id
+    }
+
+    /// Takes an archived session up again.
+    pub(crate) fn unarchive(&mut self, scene: &mut Scene) {
+        let by = self.user.id.clone();
+        self.want(scene, Input::ArchiveChanged { archived: false, by });
     }
 
     fn prompt(&mut self, scene: &mut Scene) {

@@ -7,6 +7,7 @@ use crate::coverage::milestone;
 use crate::happening::TellBody;
 use crate::scene::Scene;
 use protocol::client::{SessionInfo, SessionSnapshot};
+use protocol::error::ErrorBody;
 use protocol::id::{ItemId, PromptId, SandboxId, SnapshotId, TurnId};
 use protocol::limit::{TOOL_PREVIEW_BYTES_MAX, TURN_ATTEMPTS_MAX};
 use protocol::runner::{Author, RunnerEvent, RunnerEventRecord, TurnOrder};
@@ -403,6 +404,17 @@ impl Observer {
             matches!(&record.event, SessionEvent::PromptQueued { prompt } if prompt.id == *prompt_id)
         });
         scene.hold("I1", kept, || format!("{prompt_id} was accepted at {seq} and is not there"));
+    }
+
+    /// A client was told that the session does not take its prompt.
+    pub(crate) fn refused(&self, scene: &mut Scene, prompt_id: &PromptId, error: &ErrorBody) {
+        let known = self
+            .reference
+            .as_ref()
+            .is_some_and(|reference| reference.prompts.iter().any(|prompt| prompt.id == *prompt_id));
+        scene.hold("F19", !known || self.is_deleted, || {
+            format!("{prompt_id} is there and was refused: {error}")
+        });
     }
 
     /// An event as a client got it.

@@ -19,6 +19,8 @@ pub(crate) struct Provider {
     pub(crate) snapshots: BTreeMap<SnapshotId, SavedSandbox>,
     /// Ids of snapshots that were removed: never made again.
     removed: BTreeSet<SnapshotId>,
+    /// Snapshots that the provider has lost by itself.
+    pub(crate) lost: BTreeSet<SnapshotId>,
     /// What is being made, by id.
     orders: BTreeMap<SandboxId, Order>,
     /// When the last thing that is asked of a sandbox will be done.
@@ -89,6 +91,7 @@ impl Provider {
                 SandboxSource::Snapshot { snapshot_id } => {
                     if scene.strikes(Fault::RestoreRefused) {
                         self.snapshots.remove(snapshot_id);
+                        self.lost.insert(snapshot_id.clone());
                     }
                     self.snapshots.get(snapshot_id).ok_or(Refusal::NotFound)?.memory.clone()
                 }

@@ -51,6 +51,9 @@ impl World {
         let kept: BTreeSet<_> = session.snapshots.iter().map(|saved| saved.snapshot_id.clone()).collect();
         let left: Vec<_> = self.provider.snapshots.keys().filter(|id| !kept.contains(*id)).cloned().collect();
         self.scene.hold("I6", left.is_empty(), || format!("snapshots are left behind: {left:?}"));
+        let has = |id: &&_| self.provider.snapshots.contains_key(*id) || self.provider.lost.contains(*id);
+        let gone: Vec<_> = kept.iter().filter(|id| !has(id)).cloned().collect();
+        self.scene.hold("I4", gone.is_empty(), || format!("snapshots are counted on and gone: {gone:?}"));
         self.scene.hold("I6", session.saving.is_none(), || "a snapshot is still on its way".to_owned());
         let entry = self.shell.tables.load_index_entry();
         let shown = self.elsewhere.index.clone();

@@ -109,7 +109,7 @@ impl Tables {
     pub(crate) fn load_snapshot(&self) -> Result<(Seq, SessionSnapshot), Defect> {
         let (newest, frame) = self.store.render_snapshot().map_err(words)?;
         match serde_json::from_str(&frame) {
-            Ok(ServerMessage::Snapshot { seq, snapshot }) if seq == newest => Ok((seq, *snapshot)),
+            Ok(ServerMessage::Snapshot { seq, snapshot }) if seq == newest => Ok((seq, snapshot)),
             Ok(other) => Err(format!("not a snapshot of {newest}: {other:?}")),
             Err(error) => Err(format!("a snapshot cannot be read: {error}")),
         }

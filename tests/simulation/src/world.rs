@@ -15,9 +15,9 @@ use crate::shell::{self, Shell};
 use crate::tables::Tables;
 use crate::trace::Trace;
 use crate::wire::{Road, Sockets};
-use protocol::id::{RepositoryId, SandboxId, SessionId};
+use protocol::id::{PromptId, RepositoryId, SandboxId, SessionId};
 use protocol::time::Timestamp;
-use protocol::timeline::User;
+use protocol::timeline::{PromptState, Role, User};
 use session::core::{Input, NewSession};
 
 /// When nothing goes wrong any more, everything must have come to rest after this: the longest chain of waits that the defaults
@@ -41,6 +41,18 @@ pub(crate) struct World {
     /// The alarm that is scheduled: when the object asked for it, its clock at that time, and its token.
     scheduled: Option<(Timestamp, i64, Token)>,
     deletion: DeletionState,
+    finale: Finale,
+}
+
+/// What proves at the end that the session has survived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Finale {
+    NotBegun,
+    /// The archived session is taken up again; asked for at this moment.
+    Unarchiving(u64),
+    /// One more prompt runs.
+    Prompted(PromptId),
+    Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +103,7 @@ impl World {
             steps: 0,
             scheduled: None,
             deletion: DeletionState::NotAsked,
+            finale: Finale::NotBegun,
         };
         world.begin();
         Ok(world)
@@ -141,11 +154,15 @@ impl World {
                 self.calm_down();
             }
             if self.scene.calm && self.is_at_rest() {
-                if self.scene.plan.deletion == Deletion::Never || self.observer.is_deleted {
-                    return self.check_rest();
+                self.check_rest();
+                if self.observer.is_deleted {
+                    return;
                 }
-                if self.deletion == DeletionState::NotAsked {
-                    self.check_rest();
+                let is_over = self.go_on_to_the_end();
+                if is_over && self.scene.plan.deletion == Deletion::Never {
+                    return;
+                }
+                if is_over && self.deletion == DeletionState::NotAsked {
                     self.scene.after(0, Happening::Deletion);
                 }
             }
@@ -171,6 +188,45 @@ impl World {
             self.steps += 1;
             self.take(happening);
             self.check_snapshots();
+        }
+    }
+
+    /// A session that has come to rest takes one more prompt and brings it to its end; whether that is over.
+    fn go_on_to_the_end(&mut self) -> bool {
+        let Some(reference) = &self.observer.reference else { return true };
+        match self.finale.clone() {
+            Finale::Unarchiving(asked_at) if self.scene.now < asked_at + 30_000 => false,
+            Finale::NotBegun | Finale::Unarchiving(_) => {
+                let may = |role| matches!(role, Role::Owner | Role::Driver);
+                let is_archived = reference.session.archived_at.is_some();
+                let mut people = reference.participants.iter();
+                let who = people.find(|known| known.role == Role::Owner || (!is_archived && may(known.role)));
+                let who = who.map(|known| known.user_id.clone());
+                let client = self.clients.iter_mut().find(|client| Some(&client.user.id) == who.as_ref());
+                let Some(client) = client else {
+                    self.scene.fail("I8", "nobody is there who may prompt");
+                    return true;
+                };
+                if is_archived {
+                    client.unarchive(&mut self.scene);
+                    self.finale = Finale::Unarchiving(self.scene.now);
+                } else {
+                    self.finale = Finale::Prompted(client.close_with_prompt(&mut self.scene));
+                }
+                false
+            }
+            Finale::Prompted(prompt_id) => {
+                let prompt = reference.prompts.iter().find(|prompt| prompt.id == prompt_id);
+                let turns: Vec<_> =
+                    reference.turns.iter().filter(|turn| turn.prompt_id == prompt_id).collect();
+                // Nobody has noticed yet when the waiting sandbox is gone: that costs a try.
+                let done = prompt.is_some_and(|prompt| prompt.state == PromptState::Done) && turns.len() <= 2;
+                let what = format!("the last prompt ran as {turns:?}");
+                self.scene.hold("I8", done, || what);
+                self.finale = Finale::Over;
+                true
+            }
+            Finale::Over => true,
         }
     }
 

@@ -1,18 +1,19 @@
 //! Seeds of the simulator as tests: those that failed once, a thousand that are always the same, and two hundred fresh ones.
 
-use simulation::{Mutant, Order, Tally, parse_seeds, run};
+use simulation::{Fault, MILESTONES, Mutant, Order, Tally, parse_seeds, run};
 
 /// Seeds that run on every machine at every time.
 const FIXED: std::ops::Range<u64> = 0..1000;
 /// Seeds that nobody has seen before.
 const FRESH: u64 = 200;
 
-fn check(seeds: impl Iterator<Item = u64>) {
+fn check(seeds: impl Iterator<Item = u64>) -> Tally {
     let mut tally = Tally::default();
     for seed in seeds {
         tally.add(seed, run(&Order { seed, ..Order::default() }));
     }
     assert!(tally.failing.is_empty(), "replay with `simulate --seed N --trace`: {:#?}", tally.failing);
+    tally
 }
 
 #[test]
@@ -21,8 +22,11 @@ fn what_failed_once_holds() {
 }
 
 #[test]
-fn the_first_half_of_the_fixed_seeds_holds() {
-    check(FIXED.filter(|seed| seed % 2 == 0));
+fn the_first_half_of_the_fixed_seeds_holds_and_reaches_everything() {
+    let tally = check(FIXED.filter(|seed| seed % 2 == 0));
+    let names = MILESTONES.iter().copied().chain(Fault::ALL.iter().map(|fault| fault.name()));
+    let missed: Vec<_> = names.filter(|name| !tally.seen.contains_key(name)).collect();
+    assert!(missed.is_empty(), "no seed reaches {missed:?}");
 }
 
 #[test]
