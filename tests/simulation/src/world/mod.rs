@@ -3,13 +3,12 @@
 use crate::bridge::{self, Bridge};
 use crate::client::Client;
 use crate::elsewhere::Elsewhere;
-use crate::happening::{AskBody, ClientStep, FromClient, Happening, RunnerStep, Token, user_id};
+use crate::happening::{AskBody, Happening, Token, user_id};
 use crate::mutant::Mutant;
 use crate::observer::Observer;
 use crate::plan::{Deletion, Fault, Occurrence, Plan};
 use crate::provider::Provider;
 use crate::random::Random;
-use crate::runner::Deed;
 use crate::scene::Scene;
 use crate::shell::{self, Shell};
 use crate::tables::Tables;
@@ -17,8 +16,8 @@ use crate::trace::Trace;
 use crate::wire::{Road, Sockets};
 use protocol::id::{PromptId, RepositoryId, SandboxId, SessionId};
 use protocol::time::Timestamp;
-use protocol::timeline::{PromptState, Role, User};
-use session::core::{Input, NewSession};
+use protocol::timeline::User;
+use session::core::NewSession;
 
 /// When nothing goes wrong any more, everything must have come to rest after this: the longest chain of waits that the defaults
 /// allow (three attempts with their watchdogs for each prompt, outbox waits up to 10 minutes, clocks that went back).
@@ -79,6 +78,9 @@ macro_rules! around_bridge {
         }
     };
 }
+
+mod finale;
+mod steps;
 
 impl World {
     /// A run that is about to begin.
@@ -191,45 +193,6 @@ impl World {
         }
     }
 
-    /// A session that has come to rest takes one more prompt and brings it to its end; whether that is over.
-    fn go_on_to_the_end(&mut self) -> bool {
-        let Some(reference) = &self.observer.reference else { return true };
-        match self.finale.clone() {
-            Finale::Unarchiving(asked_at) if self.scene.now < asked_at + 30_000 => false,
-            Finale::NotBegun | Finale::Unarchiving(_) => {
-                let may = |role| matches!(role, Role::Owner | Role::Driver);
-                let is_archived = reference.session.archived_at.is_some();
-                let mut people = reference.participants.iter();
-                let who = people.find(|known| known.role == Role::Owner || (!is_archived && may(known.role)));
-                let who = who.map(|known| known.user_id.clone());
-                let client = self.clients.iter_mut().find(|client| Some(&client.user.id) == who.as_ref());
-                let Some(client) = client else {
-                    self.scene.fail("I8", "nobody is there who may prompt");
-                    return true;
-                };
-                if is_archived {
-                    client.unarchive(&mut self.scene);
-                    self.finale = Finale::Unarchiving(self.scene.now);
-                } else {
-                    self.finale = Finale::Prompted(client.close_with_prompt(&mut self.scene));
-                }
-                false
-            }
-            Finale::Prompted(prompt_id) => {
-                let prompt = reference.prompts.iter().find(|prompt| prompt.id == prompt_id);
-                let turns: Vec<_> =
-                    reference.turns.iter().filter(|turn| turn.prompt_id == prompt_id).collect();
-                // Nobody has noticed yet when the waiting sandbox is gone: that costs a try.
-                let done = prompt.is_some_and(|prompt| prompt.state == PromptState::Done) && turns.len() <= 2;
-                let what = format!("the last prompt ran as {turns:?}");
-                self.scene.hold("I8", done, || what);
-                self.finale = Finale::Over;
-                true
-            }
-            Finale::Over => true,
-        }
-    }
-
     /// From here on nothing goes wrong, and what was broken is mended.
     fn calm_down(&mut self) {
         self.scene.calm = true;
@@ -313,74 +276,6 @@ impl World {
         }
     }
 
-    /// What happens to runners and their sockets.
-    fn take_runner(&mut self, step: RunnerStep) {
-        match step {
-            RunnerStep::Dialled(sandbox_id, token) if self.provider.live.contains_key(&sandbox_id) => {
-                self.bridge.take_dial(around_bridge!(self), &sandbox_id, token);
-            }
-            RunnerStep::Frame(connection, frame) if self.sockets.carries(connection) => {
-                self.bridge.take_frame(around_bridge!(self), connection, frame);
-            }
-            // Its sandbox or its connection is gone.
-            RunnerStep::Dialled(..) | RunnerStep::Frame(..) => {}
-            RunnerStep::Hear(connection, frame) => {
-                let Some(sandbox_id) = self.sockets.sandbox(connection).cloned() else { return };
-                if self.waits(&sandbox_id, &RunnerStep::Hear(connection, frame.clone())) {
-                    return;
-                }
-                let Some(runner) = self.provider.runner(&sandbox_id) else { return };
-                let deed =
-                    runner.hear(&mut self.scene, &mut self.sockets, &mut self.observer, connection, frame);
-                self.follow(&sandbox_id, deed);
-            }
-            RunnerStep::Lost(sandbox_id, connection) => {
-                if self.waits(&sandbox_id, &RunnerStep::Lost(sandbox_id.clone(), connection)) {
-                    return;
-                }
-                if let Some(runner) = self.provider.runner(&sandbox_id) {
-                    runner.lose(&mut self.scene, connection);
-                }
-            }
-            RunnerStep::BridgeLost(connection) => self.bridge.lose(around_bridge!(self), connection),
-            RunnerStep::Tick(sandbox_id, tick) => {
-                if self.waits(&sandbox_id, &RunnerStep::Tick(sandbox_id.clone(), tick)) {
-                    return;
-                }
-                let Some(runner) = self.provider.runner(&sandbox_id) else { return };
-                let deed = runner.take_tick(&mut self.scene, &mut self.sockets, &mut self.observer, tick);
-                self.follow(&sandbox_id, deed);
-            }
-            RunnerStep::Dial(sandbox_id, token) => {
-                if self.waits(&sandbox_id, &RunnerStep::Dial(sandbox_id.clone(), token)) {
-                    return;
-                }
-                if let Some(runner) = self.provider.runner(&sandbox_id) {
-                    runner.dial(&mut self.scene, token);
-                }
-            }
-        }
-    }
-
-    /// Whether the sandbox stands still; what happens to it happens when it goes on.
-    fn waits(&mut self, sandbox_id: &SandboxId, step: &RunnerStep) -> bool {
-        let until = self.provider.runner(sandbox_id).map_or(0, |runner| runner.frozen_until);
-        let waits = until > self.scene.now;
-        if waits {
-            self.scene.at(until, step.clone());
-        }
-        waits
-    }
-
-    fn follow(&mut self, sandbox_id: &SandboxId, deed: Deed) {
-        match deed {
-            Deed::Nothing => {}
-            Deed::BeginsWork => self.provider.note_work(sandbox_id),
-            Deed::KillsSandbox => self.end_sandbox(sandbox_id, Some("killed by its agent")),
-            Deed::Ends => self.end_sandbox(sandbox_id, Some("its runner has ended")),
-        }
-    }
-
     /// A sandbox ends by itself; the provider says so where there is a reason.
     pub(crate) fn end_sandbox(&mut self, sandbox_id: &SandboxId, reason: Option<&str>) {
         let Some(sandbox) = self.provider.end(sandbox_id) else { return };
@@ -393,99 +288,6 @@ impl World {
         if let Some(reason) = reason {
             self.bridge.report_exit(around_bridge!(self), sandbox_id, sandbox.generation, reason);
         }
-    }
-
-    /// What happens to clients and their sockets.
-    fn take_client(&mut self, step: ClientStep) {
-        match step {
-            ClientStep::Sent(socket, message) => {
-                let is_request = matches!(message, FromClient::Request(..));
-                if is_request || !self.shell.viewers.is_dead(socket) {
-                    self.shell.take_client(around_shell!(self), socket, message);
-                }
-            }
-            ClientStep::Got(socket, frame) => {
-                let client = self.clients.iter_mut().find(|client| client.socket() == Some(socket));
-                if let Some(client) = client {
-                    client.take(&mut self.scene, &self.observer, socket, frame);
-                }
-            }
-            ClientStep::Answered(index, answer) => {
-                if let Some(client) = self.clients.get_mut(index) {
-                    client.take_answer(&mut self.scene, &self.observer, answer);
-                }
-            }
-            ClientStep::SocketOpened(index, socket) => self.open_socket(index, socket),
-            ClientStep::SocketLost(index, socket) => {
-                if let Some(client) = self.clients.get_mut(index) {
-                    client.lose(&mut self.scene, socket);
-                }
-            }
-            ClientStep::Tick(index) => {
-                if let Some(client) = self.clients.get_mut(index) {
-                    client.tick(&mut self.scene);
-                }
-            }
-            ClientStep::Act(index) => {
-                if let Some(client) = self.clients.get_mut(index) {
-                    client.act(&mut self.scene);
-                }
-            }
-        }
-    }
-
-    /// A client's socket opens: its user is a participant by it.
-    fn open_socket(&mut self, index: usize, socket: Token) {
-        let Some(user) = self.clients.get(index).filter(|client| client.expects(socket)) else { return };
-        let input = Input::ParticipantJoined { user: user.user.clone() };
-        let reply = self.shell.join(around_shell!(self), input);
-        let Some(client) = self.clients.get_mut(index) else { return };
-        match reply {
-            Some(true) => {
-                self.shell.viewers.open(socket, index);
-                client.subscribe(&mut self.scene, socket);
-            }
-            Some(false) => client.take_answer(
-                &mut self.scene,
-                &self.observer,
-                crate::happening::ToClient::Rejected(
-                    None,
-                    protocol::error::ErrorBody::new(protocol::error::ErrorCode::NotFound, "gone"),
-                ),
-            ),
-            None => client.lose(&mut self.scene, socket),
-        }
-    }
-
-    /// The owner asks for the deletion until it is answered.
-    fn ask_for_deletion(&mut self) {
-        self.deletion = DeletionState::Asked;
-        if self.observer.is_deleted {
-            return;
-        }
-        self.scene.after(20_000, Happening::Deletion);
-        if self.observer_has_owner()
-            && let Some(by) = user_id(0)
-        {
-            let request = FromClient::Request(0, Box::new(Input::DeletionRequested { by }));
-            self.scene.after(10, ClientStep::Sent(0, request));
-        } else {
-            // Somebody else owns the session by now.
-            for index in 0..self.scene.plan.people {
-                if let Some(by) = user_id(index) {
-                    let request = FromClient::Request(index, Box::new(Input::DeletionRequested { by }));
-                    self.scene.after(10, ClientStep::Sent(0, request));
-                }
-            }
-        }
-    }
-
-    fn observer_has_owner(&self) -> bool {
-        let Some(reference) = &self.observer.reference else { return false };
-        let owner = user_id(0);
-        reference.participants.iter().any(|known| {
-            Some(&known.user_id) == owner.as_ref() && known.role == protocol::timeline::Role::Owner
-        })
     }
 }
 

@@ -1,14 +1,15 @@
 //! A client and the person at it: shows what it was sent, comes back after every interruption, and repeats what was not answered.
 
-use crate::happening::{ClientStep, FromClient, ROLES, ToClient, Token, user_id};
+mod person;
+
+use crate::happening::{ClientStep, FromClient, ToClient, Token};
 use crate::observer::Observer;
 use crate::plan::Fault;
-use crate::runner::POISON;
 use crate::scene::Scene;
 use protocol::client::{PromptRequest, SessionSnapshot};
 use protocol::error::ErrorCode;
 use protocol::id::PromptId;
-use protocol::timeline::{Delivery, EventRecord, PromptOrigin, Seq, User};
+use protocol::timeline::{EventRecord, Seq, User};
 use session::core::{Input, apply_event};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -285,87 +286,5 @@ impl Client {
                 }
             }
         }
-    }
-
-    /// The person does something.
-    pub(crate) fn act(&mut self, scene: &mut Scene) {
-        if self.is_dismissed || scene.calm || self.acts_left == 0 {
-            return;
-        }
-        self.acts_left -= 1;
-        let by = self.user.id.clone();
-        let chosen = scene.random.below(100);
-        let queue = self.snapshot.as_ref().map(|snapshot| snapshot.queue.clone()).unwrap_or_default();
-        let input = match chosen {
-            0..=54 => return self.prompt(scene),
-            55..=61 => {
-                let Some(prompt_id) = scene.random.pick(&queue).cloned() else { return self.prompt(scene) };
-                let text = format!("edited {}", scene.random.below(1000));
-                Input::PromptEdited { prompt_id, text, by }
-            }
-            62..=68 => {
-                let Some(prompt_id) = scene.random.pick(&queue).cloned() else { return self.prompt(scene) };
-                let before = scene.random.pick(&queue).cloned();
-                Input::PromptMoved { prompt_id, before, by }
-            }
-            69..=74 => {
-                let Some(prompt_id) = scene.random.pick(&queue).cloned() else { return self.prompt(scene) };
-                Input::PromptCancelled { prompt_id, by }
-            }
-            75..=84 => match self.turn_seen(scene) {
-                Some(turn_id) => Input::StopRequested { turn_id, by },
-                None => return self.prompt(scene),
-            },
-            85..=90 => {
-                let people = scene.plan.people as u64;
-                let whom = usize::try_from(scene.random.below(people)).unwrap_or(0);
-                let (Some(user_id), Some(role)) = (user_id(whom), scene.random.pick(&ROLES).copied()) else {
-                    return;
-                };
-                Input::RoleChanged { user_id, role, by }
-            }
-            91..=94 => Input::TitleChanged { title: format!("title {}", scene.random.below(100)), by },
-            _ => Input::ArchiveChanged { archived: scene.random.chance(500), by },
-        };
-        self.want(scene, input);
-    }
-
-    fn turn_seen(&self, scene: &mut Scene) -> Option<protocol::id::TurnId> {
-        let turns = &self.snapshot.as_ref()?.turns;
-        // Mostly the one that runs; sometimes one that is over.
-        let running = turns.iter().rev().find(|turn| turn.end.is_none());
-        let chosen = if scene.random.chance(100) { turns.first() } else { running };
-        chosen.map(|turn| turn.id.clone())
-    }
-
-    /// Submits one last prompt, when nothing goes wrong any more.
-    pub(crate) fn close_with_prompt(&mut self, scene: &mut Scene) -> PromptId {
-        let id = PromptId::from_random(scene.random.bytes());
-        let text = "one more thing".to_owned();
-        let (model, origin, delivery) = (None, PromptOrigin::Web, Delivery::Queue);
-        self.submit(scene, PromptRequest { id: id.clone(), text, model, origin, delivery });
-        id
-    }
-
-    /// Takes an archived session up again.
-    pub(crate) fn unarchive(&mut self, scene: &mut Scene) {
-        let by = self.user.id.clone();
-        self.want(scene, Input::ArchiveChanged { archived: false, by });
-    }
-
-    fn prompt(&mut self, scene: &mut Scene) {
-        let mut text = format!("prompt of {} at {}", self.user.login, scene.now);
-        if scene.strikes(Fault::AgentPoisoned) {
-            text.push_str(POISON);
-        }
-        let steers = scene.random.chance(300);
-        let request = PromptRequest {
-            id: PromptId::from_random(scene.random.bytes()),
-            text,
-            model: None,
-            origin: PromptOrigin::Web,
-            delivery: if steers { Delivery::Steer } else { Delivery::Queue },
-        };
-        self.submit(scene, request);
     }
 }

@@ -1,16 +1,17 @@
 //! A runner in its sandbox: numbers its events and keeps them until they are acknowledged, does each command once, works on one turn
 //! at a time, and dials again whenever its connection breaks. Modelled after the real one, command by command.
 
-use crate::agent::{Action, STOPPED, Script};
+mod work;
+
+use crate::agent::Script;
 use crate::happening::{RunnerStep, ToRunner, Token};
 use crate::observer::Observer;
-use crate::plan::Fault;
 use crate::scene::Scene;
 use crate::wire::Sockets;
 use protocol::id::{CommandId, PromptId, SandboxId, TurnId};
 use protocol::limit::BATCH_EVENTS_MAX;
 use protocol::runner::{RunnerCommand, RunnerEvent, RunnerEventRecord, TurnOrder};
-use protocol::timeline::{Change, Seq, TurnOutcome, Usage};
+use protocol::timeline::{Seq, Usage};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -295,168 +296,5 @@ impl Runner {
         }
         self.work_on(scene, order);
         Deed::BeginsWork
-    }
-
-    fn work_on(&mut self, scene: &mut Scene, order: TurnOrder) {
-        let poisoned = order.prompt.contains(POISON);
-        let script = Script::draw(scene, order.turn_id.clone(), poisoned);
-        let wait = script.wait().unwrap_or(1);
-        let usage = Usage {
-            input_tokens: scene.random.below(10_000),
-            output_tokens: scene.random.below(1_000),
-            cached_tokens: scene.random.below(100),
-            cost_usd: 0.25,
-        };
-        let steers = VecDeque::new();
-        self.work = Work::Turn(Box::new(RunningTurn { order, script, stops: false, steers, usage }));
-        self.plan_next(scene, wait);
-    }
-
-    /// A tick at some moment of the next while, in the place of any other.
-    fn plan_tick(&mut self, scene: &mut Scene, longest_ms: u64) {
-        let wait = scene.random.between(1, longest_ms);
-        self.plan_next(scene, wait);
-    }
-
-    fn plan_next(&mut self, scene: &mut Scene, wait_ms: u64) {
-        self.due_at = scene.now + wait_ms;
-        self.arm(scene);
-    }
-
-    /// The next tick: for the next action, or for a sign of life before it.
-    fn arm(&mut self, scene: &mut Scene) {
-        self.tick = scene.token();
-        let sign = if self.is_working() { self.said_at + HEARTBEAT_AFTER_MS } else { u64::MAX };
-        scene.at(self.due_at.min(sign), RunnerStep::Tick(self.sandbox_id.clone(), self.tick));
-    }
-
-    /// Its own work goes on.
-    pub(crate) fn take_tick(
-        &mut self,
-        scene: &mut Scene,
-        sockets: &mut Sockets,
-        observer: &mut Observer,
-        tick: Token,
-    ) -> Deed {
-        if tick != self.tick {
-            return Deed::Nothing;
-        }
-        let mut deed = Deed::Nothing;
-        if self.due_at > scene.now {
-            if scene.now >= self.said_at + HEARTBEAT_AFTER_MS {
-                self.append(scene, observer, RunnerEvent::Heartbeat);
-            }
-            self.arm(scene);
-        } else {
-            deed = self.go_on(scene, observer);
-        }
-        self.send(scene, sockets);
-        deed
-    }
-
-    fn go_on(&mut self, scene: &mut Scene, observer: &mut Observer) -> Deed {
-        match &mut self.work {
-            Work::SettingUp { steps: 0 } => self.finish_set_up(scene, observer),
-            Work::SettingUp { steps } => {
-                *steps -= 1;
-                let step = format!("step {steps}");
-                self.append(scene, observer, RunnerEvent::SetupStep { step });
-                self.plan_tick(scene, 4_000);
-                Deed::Nothing
-            }
-            Work::Turn(_) => self.go_on_working(scene, observer),
-            // The session had its time to hear of it.
-            Work::Failed => Deed::Ends,
-            Work::Waiting | Work::Idle => Deed::Nothing,
-        }
-    }
-
-    fn finish_set_up(&mut self, scene: &mut Scene, observer: &mut Observer) -> Deed {
-        if scene.strikes(Fault::SetupFails) {
-            let reason = "the repository cannot be cloned".to_owned();
-            self.append(scene, observer, RunnerEvent::SetupFailed { reason });
-            self.work = Work::Failed;
-            self.plan_next(scene, 30_000);
-            return Deed::Nothing;
-        }
-        self.append(scene, observer, RunnerEvent::Ready { agent: "scripted 1".to_owned() });
-        self.work = Work::Idle;
-        match self.ledger.open_turn.clone() {
-            Some(order) => {
-                self.work_on(scene, order);
-                Deed::BeginsWork
-            }
-            None => Deed::Nothing,
-        }
-    }
-
-    fn go_on_working(&mut self, scene: &mut Scene, observer: &mut Observer) -> Deed {
-        let at = scene.clock();
-        let Work::Turn(turn) = &mut self.work else { return Deed::Nothing };
-        let mut said = Vec::new();
-        let turn_id = turn.order.turn_id.clone();
-        let mut end = None;
-        if turn.stops {
-            said.extend(turn.script.cut());
-            end = Some((STOPPED, false));
-        } else {
-            if let Some(prompt_id) = turn.steers.pop_front() {
-                said.push(RunnerEvent::SteerTaken { turn_id: turn_id.clone(), prompt_id });
-            }
-            let (action, events) = turn.script.play(scene, at);
-            said.extend(events);
-            match action {
-                Some(Action::End { changed }) => end = Some((TurnOutcome::Completed, changed)),
-                Some(Action::Die) => return Deed::KillsSandbox,
-                Some(Action::Begin(_) | Action::Grow | Action::Close | Action::Hang) | None => {}
-            }
-        }
-        if let Some((outcome, changed)) = end {
-            said.push(self.end_of_turn(scene, outcome, changed));
-        }
-        for event in said {
-            self.append(scene, observer, event);
-        }
-        let wait = match &self.work {
-            Work::Turn(turn) => turn.script.wait().unwrap_or(3_600_000),
-            Work::Waiting | Work::SettingUp { .. } | Work::Idle | Work::Failed => return Deed::Nothing,
-        };
-        self.plan_next(scene, wait);
-        Deed::Nothing
-    }
-
-    fn end_of_turn(&mut self, scene: &mut Scene, outcome: TurnOutcome, changed: bool) -> RunnerEvent {
-        let order = self.ledger.open_turn.take();
-        let work = std::mem::replace(&mut self.work, Work::Idle);
-        let usage = match work {
-            Work::Turn(turn) => turn.usage,
-            Work::Waiting | Work::SettingUp { .. } | Work::Idle | Work::Failed => Usage::default(),
-        };
-        let commit = format!("{:032x}{:08x}", u128::from_be_bytes(scene.random.bytes()), 7);
-        let change = changed.then(|| Change {
-            branch: "farhand/1".to_owned(),
-            commit,
-            subject: "Change".to_owned(),
-            files_changed: 1,
-            additions: 2,
-            deletions: 1,
-        });
-        let (turn_id, attempt) = order.map_or_else(
-            || (TurnId::from_random(scene.random.bytes()), 0),
-            |order| (order.turn_id, order.attempt),
-        );
-        self.memory.insert(turn_id.clone());
-        let files = Vec::new();
-        let first_token_ms = Some(1);
-        RunnerEvent::TurnEnded { turn_id, attempt, outcome, change, files, usage, first_token_ms }
-    }
-
-    /// Reports the turn that the runner before it left open.
-    fn end_abandoned(&mut self, scene: &mut Scene, observer: &mut Observer) {
-        if self.ledger.open_turn.is_some() {
-            let reason = "the runner was restarted while the turn was on".to_owned();
-            let event = self.end_of_turn(scene, TurnOutcome::Failed { reason }, false);
-            self.append(scene, observer, event);
-        }
     }
 }
