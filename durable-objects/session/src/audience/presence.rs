@@ -1,14 +1,19 @@
 //! Who is looking, told as differences: a user with three windows is there once, and one who only reloads was never away.
 
 use protocol::id::UserId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Connections by user, and what viewers were told of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
-    connections: BTreeMap<UserId, u32>,
-    /// Users that came or went since the last difference, and whether they had been announced.
-    changed: BTreeMap<UserId, bool>,
+    users: BTreeMap<UserId, Known>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Known {
+    connections: u32,
+    /// Whether viewers believe that this user is there.
+    announced: bool,
 }
 
 /// The difference to what viewers know.
@@ -26,57 +31,47 @@ impl Presence {
     pub fn of(users: impl IntoIterator<Item = UserId>) -> Self {
         let mut presence = Self::default();
         for user in users {
-            *presence.connections.entry(user).or_default() += 1;
+            let known = presence.users.entry(user).or_default();
+            known.connections += 1;
+            known.announced = true;
         }
         presence
     }
 
     /// One more connection.
     pub fn join(&mut self, user: UserId) {
-        let count = self.connections.entry(user.clone()).or_default();
-        *count += 1;
-        if *count == 1 {
-            self.changed.entry(user).or_insert(false);
-        }
+        self.users.entry(user).or_default().connections += 1;
     }
 
     /// One connection less.
     pub fn leave(&mut self, user: &UserId) {
-        let Some(count) = self.connections.get_mut(user) else { return };
-        *count -= 1;
-        if *count == 0 {
-            self.connections.remove(user);
-            self.changed.entry(user.clone()).or_insert(true);
+        if let Some(known) = self.users.get_mut(user) {
+            known.connections = known.connections.saturating_sub(1);
         }
     }
 
     /// One connection less, of which nothing was known: it was there before all that is remembered.
     pub fn miss(&mut self, user: UserId) {
-        if !self.connections.contains_key(&user) {
-            self.changed.entry(user).or_insert(true);
-        }
+        self.users.entry(user).or_insert(Known { connections: 0, announced: true });
     }
 
     /// Everyone with a connection.
     pub fn users(&self) -> impl Iterator<Item = &UserId> {
-        self.connections.keys()
+        self.users.iter().filter(|(_, known)| known.connections > 0).map(|(user, _)| user)
     }
 
     /// What viewers are to be told; `None` when nothing is new.
     pub fn take_change(&mut self) -> Option<PresenceChange> {
-        let mut joined = BTreeSet::new();
-        let mut left = BTreeSet::new();
-        for (user, was_there) in std::mem::take(&mut self.changed) {
-            match (was_there, self.connections.contains_key(&user)) {
-                (false, true) => joined.insert(user),
-                (true, false) => left.insert(user),
-                (false, false) | (true, true) => false,
-            };
+        let (mut joined, mut left) = (Vec::new(), Vec::new());
+        for (user, known) in &mut self.users {
+            let is_there = known.connections > 0;
+            if is_there != known.announced {
+                known.announced = is_there;
+                if is_there { &mut joined } else { &mut left }.push(user.clone());
+            }
         }
-        if joined.is_empty() && left.is_empty() {
-            return None;
-        }
-        Some(PresenceChange { joined: joined.into_iter().collect(), left: left.into_iter().collect() })
+        self.users.retain(|_, known| known.connections > 0);
+        (!joined.is_empty() || !left.is_empty()).then_some(PresenceChange { joined, left })
     }
 }
 
@@ -84,6 +79,7 @@ impl Presence {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     fn user(number: u8) -> UserId {
         UserId::parse(&format!("usr_{number}")).unwrap()

@@ -24,7 +24,9 @@ impl Shell {
             }
         };
         for row in due {
-            if self.in_flight.borrow_mut().insert(row.key.clone()) {
+            let is_new = !self.in_flight.borrow().contains(&row.key);
+            if is_new {
+                self.in_flight.borrow_mut().push(row.key.clone());
                 let shell = self.clone();
                 self.state.wait_until(async move { shell.carry_out(row).await });
             }
@@ -41,7 +43,7 @@ impl Shell {
 
     async fn carry_out(self: Rc<Self>, row: OutboxRow) {
         let outcome = self.perform(&row.work).await;
-        self.in_flight.borrow_mut().remove(&row.key);
+        self.in_flight.borrow_mut().retain(|key| *key != row.key);
         if let Err(failure) = self.take_outcome(&row, outcome) {
             match failure {
                 Failure::Bug(what) => {

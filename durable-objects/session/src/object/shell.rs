@@ -11,7 +11,6 @@ use protocol::error::ErrorCode;
 use protocol::time::Timestamp;
 use protocol::timeline::Seq;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use worker::{Env, ScheduledTime, State};
 
@@ -27,7 +26,7 @@ pub(super) struct Shell {
     /// When the runtime will call; unknown in a fresh object.
     alarm_at: Cell<Option<Timestamp>>,
     /// Keys of outbox rows that are being tried.
-    pub(super) in_flight: RefCell<BTreeSet<String>>,
+    pub(super) in_flight: RefCell<Vec<String>>,
     /// Those with a socket; unknown in a fresh object.
     pub(super) viewers: RefCell<Option<Viewers>>,
     /// The newest snapshot frame, for many who come at once.
@@ -52,7 +51,7 @@ impl Shell {
             session: RefCell::new(None),
             migrated: Cell::new(false),
             alarm_at: Cell::new(None),
-            in_flight: RefCell::new(BTreeSet::new()),
+            in_flight: RefCell::new(Vec::new()),
             viewers: RefCell::new(None),
             snapshot_frame: RefCell::new(None),
         }

@@ -108,7 +108,7 @@ impl Shell {
                     .find_person(&by)?
                     .is_some_and(|person| evaluate_permission(person.role, Action::Prompt))
                 {
-                    self.broadcast_typing(by);
+                    self.broadcast_typing(connection_id);
                 }
                 return Ok(());
             }
