@@ -4,7 +4,7 @@
 //!
 //! | request | body | answer |
 //! |---|---|---|
-//! | `PUT /sandboxes/{sandbox_id}` | [`CreateSandboxRequest`] | [`SandboxCreated`] |
+//! | `PUT /sandboxes/{sandbox_id}` | [`CreateSandboxRequest`] | [`SandboxCreated`], or 404 when its snapshot cannot be restored |
 //! | `PUT /sandboxes/{sandbox_id}/commands/{command_id}` | [`CommandRequest`] | 202 `{}` when the runner's socket has it, 503 when no runner is attached here |
 //! | `PUT /sandboxes/{sandbox_id}/snapshots/{snapshot_id}` | [`SnapshotRequest`] | [`SnapshotTaken`] |
 //! | `PUT /sandboxes/{sandbox_id}/terminated` | [`TerminateRequest`] | 200 `{}`, also when it is gone |

@@ -205,7 +205,7 @@ async fn in_own_task<T: Send + 'static>(work: impl Future<Output = Answer<T>> + 
 fn failure(what: &'static str, whose: &str, error: &ProviderError) -> Failure {
     let code = match error {
         ProviderError::Rejected(_) => ErrorCode::SandboxUnavailable,
-        ProviderError::NotFound(_) => ErrorCode::NotFound,
+        ProviderError::NotFound(_) | ProviderError::SnapshotUnusable(_) => ErrorCode::NotFound,
         ProviderError::Unavailable { .. } => ErrorCode::Unavailable,
     };
     let mut text = error.to_string();

@@ -16,6 +16,9 @@ pub enum ProviderError {
     /// The caller's move: the message says what to change.
     #[error("{0}")]
     Rejected(String),
+    /// The snapshot to start from cannot be restored, now or later; another source may do.
+    #[error("{0}")]
+    SnapshotUnusable(String),
     /// No such sandbox or snapshot.
     #[error("{0} is not known to this provider")]
     NotFound(String),

@@ -156,7 +156,7 @@ async fn a_deleted_snapshot_stays_as_long_as_something_stands_on_it() {
     let refusal =
         bench.provider.create(&new_sandbox_id(), &from_snapshot(&snapshot), &secrets()).await.unwrap_err();
     assert!(
-        matches!(&refusal, ProviderError::Rejected(why) if why.contains("is not on this machine")),
+        matches!(&refusal, ProviderError::SnapshotUnusable(why) if why.contains("is not on this machine")),
         "{refusal}"
     );
     let layer = bench.state().join("layers").join(snapshot.as_str());

@@ -190,9 +190,10 @@ impl Inner {
             SandboxSource::Base => Ok(vec![BASE_LAYER.to_owned()]),
             SandboxSource::Snapshot { snapshot_id } => {
                 layers::chain(&self.layout, snapshot_id, &request.session_id).map_err(|error| match error {
-                    ChainError::Missing(_) | ChainError::ForeignSession(_) | ChainError::Broken { .. } => {
-                        ProviderError::Rejected(error.to_string())
-                    }
+                    ChainError::Missing(_)
+                    | ChainError::ForeignSession(_)
+                    | ChainError::Broken { .. }
+                    | ChainError::Damaged(..) => ProviderError::SnapshotUnusable(error.to_string()),
                     ChainError::Unreadable(what, source) => {
                         unavailable(&format!("could not read the snapshot {what}"), source)
                     }

@@ -43,6 +43,8 @@ pub(crate) enum ChainError {
     ForeignSession(String),
     #[error("the snapshot {snapshot} cannot be restored because {lower}, which it stands on, is missing")]
     Broken { snapshot: String, lower: String },
+    #[error("the snapshot {0} cannot be restored because its description is damaged: {1}")]
+    Damaged(String, io::Error),
     #[error("could not read or mark the snapshot {0}")]
     Unreadable(String, #[source] io::Error),
 }
@@ -52,10 +54,8 @@ pub(crate) fn read_meta(layout: &Layout, name: &str) -> io::Result<LayerMeta> {
     let text = fs::read(layout.layer(name).join("meta.json"))?;
     let meta: LayerMeta = serde_json::from_slice(&text)?;
     if meta.format != FORMAT {
-        return Err(io::Error::other(format!(
-            "it has format {}, and this bridge reads {FORMAT}",
-            meta.format
-        )));
+        let text = format!("it has format {}, and this bridge reads {FORMAT}", meta.format);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     Ok(meta)
 }
@@ -70,6 +70,10 @@ pub(crate) fn chain(
     let meta = match read_meta(layout, name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(ChainError::Missing(name.to_owned()));
+        }
+        // What is written there stays as it is: reading it again does not help.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+            return Err(ChainError::Damaged(name.to_owned(), error));
         }
         Err(error) => return Err(ChainError::Unreadable(name.to_owned(), error)),
         Ok(_) if layout.layer(name).join(DELETED).exists() => {

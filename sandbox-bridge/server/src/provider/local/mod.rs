@@ -240,9 +240,10 @@ impl SandboxProvider for LocalProvider {
         blocking("could not delete the snapshot", move || {
             let _layers = inner.layers_lock();
             layers::delete(&inner.layout, &id, &session).map_err(|error| match error {
-                ChainError::ForeignSession(_) | ChainError::Missing(_) | ChainError::Broken { .. } => {
-                    ProviderError::Rejected(error.to_string())
-                }
+                ChainError::ForeignSession(_)
+                | ChainError::Missing(_)
+                | ChainError::Broken { .. }
+                | ChainError::Damaged(..) => ProviderError::Rejected(error.to_string()),
                 ChainError::Unreadable(_, source) => unavailable("could not delete the snapshot", source),
             })
         })
