@@ -50,7 +50,7 @@ async fn work(
     output: &mut Output,
 ) -> (TurnOutcome, Usage, TurnResult) {
     let identity = Identity::of(&turn.order.author);
-    let start = match workspace.begin_turn(&identity).await {
+    let start = match workspace.begin_turn(&identity, turn.order.attempt).await {
         Ok(start) => start,
         Err(error) => {
             let reason = format!("the workspace cannot be prepared: {}", with_causes(&error));

@@ -35,6 +35,8 @@ pub(crate) struct Workspace {
 /// What a turn began with.
 pub(crate) struct TurnStart {
     head: String,
+    /// Whether an earlier try of the same prompt was lost, which may have pushed without anybody being told.
+    is_repeat: bool,
 }
 
 /// What a turn left.
@@ -143,10 +145,10 @@ impl Workspace {
     }
 
     /// Sets the identity for the agent's own commits and notes where the turn begins.
-    pub(crate) async fn begin_turn(&self, who: &Identity) -> Result<TurnStart, GitError> {
+    pub(crate) async fn begin_turn(&self, who: &Identity, attempt: u32) -> Result<TurnStart, GitError> {
         self.git.run(&["config", "user.name", &who.name]).await?;
         self.git.run(&["config", "user.email", &who.email]).await?;
-        Ok(TurnStart { head: self.head().await? })
+        Ok(TurnStart { head: self.head().await?, is_repeat: attempt > 1 })
     }
 
     async fn head(&self) -> Result<String, GitError> {
@@ -174,8 +176,13 @@ impl Workspace {
             push(&self.git, &self.url, &self.branch, &head).await?;
             self.return_to_branch(&head).await?;
         }
-        let moved = to_push || (remote.is_some() && start.is_some_and(|start| start.head != head));
-        if !moved {
+        let moved = match start {
+            Some(start) if remote.is_some() => {
+                start.head != head || (start.is_repeat && self.has_own_commits(&head).await?)
+            }
+            Some(_) | None => false,
+        };
+        if !to_push && !moved {
             return Ok(TurnResult { change: None, files: Vec::new() });
         }
         let (total, files) = diff::of_branch(&self.git, &self.default_branch, &head).await?;
