@@ -18,8 +18,8 @@ pub const BATCH_EVENTS_MAX: usize = 50;
 pub const BATCH_DELAY_MS_MAX: u64 = 50;
 /// One batch from a bridge to a session.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
-/// One event of a runner; what is longer is cut at the source and marked.
-pub const EVENT_BYTES_MAX: usize = 64 * 1024;
+/// One event of a runner: the end of a tool call has all that is kept of its output, with every character escaped.
+pub const EVENT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Output kept of one tool call; what is longer is cut in the middle and marked.
 pub const TOOL_OUTPUT_BYTES_MAX: usize = 256 * 1024;
 /// The hunks of one turn's diff; files beyond it are listed without hunks.

@@ -1,7 +1,8 @@
 //! Cutting text to limits without breaking characters. Pure; used by the other modules of `output`.
 
-/// Text of one event, as JSON: leaves room for the rest of [`protocol::limit::EVENT_BYTES_MAX`].
-pub(super) const PIECE_BYTES_MAX: usize = 40 * 1024;
+/// Text of one event, as JSON: leaves room for the rest of [`protocol::limit::EVENT_BYTES_MAX`]. All that is kept of an output fits,
+/// because an item that is done does not grow any more.
+pub(super) const PIECE_BYTES_MAX: usize = 1600 * 1024;
 
 /// At most `bytes` bytes of `text`, with a mark where something was cut.
 pub(super) fn cut(text: &str, bytes: usize) -> String {
