@@ -19,7 +19,8 @@ pub fn evaluate_refusal(status: u16, body: &[u8]) -> WorkOutcome {
     }
     if code == ErrorCode::SignatureInvalid {
         let remedy = "BRIDGE_KEY must be the same at the edge and at the bridge";
-        return WorkOutcome::Rejected { reason: format!("{reason}; {remedy}") };
+        // Says nothing about what was asked for: a snapshot must not be given up for it.
+        return WorkOutcome::Failed { reason: format!("{reason}; {remedy}") };
     }
     if !(400..500).contains(&status) || matches!(status, 408 | 425 | 429) {
         return WorkOutcome::Delayed { reason };
@@ -76,7 +77,7 @@ mod tests {
         check(
             401,
             r#"{"code":"signature_invalid","message":"wrong key"}"#,
-            &WorkOutcome::Rejected {
+            &WorkOutcome::Failed {
                 reason: reason("wrong key; BRIDGE_KEY must be the same at the edge and at the bridge"),
             },
         );
