@@ -131,6 +131,8 @@ pub struct Options {
     pub sandboxes_die_with_bridge: bool,
     /// Whether a fault proxy stands in every wire, see [`crate::Wires`].
     pub faults: bool,
+    /// Whether the Worker and the web client are those of the start, also when they are built again meanwhile.
+    pub copies_worker: bool,
     /// More variables of the Worker, such as `SANDBOX_IDLE_MS`.
     pub variables: Vec<(String, String)>,
     /// What is run.
@@ -152,6 +154,7 @@ impl Options {
             weak_sandbox: false,
             sandboxes_die_with_bridge: true,
             faults: false,
+            copies_worker: false,
             variables: Vec::new(),
             binaries: Binaries::of_profile("debug"),
         }

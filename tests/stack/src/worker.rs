@@ -44,7 +44,8 @@ pub(crate) fn configure(
         ("AGENT", options.agent.name()),
     ];
     all.extend(options.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    derive(&mut table, &root(), &all);
+    let built = if options.copies_worker { copy_built(options)? } else { root() };
+    derive(&mut table, &root(), &built, &all);
     // Miniflare leaves files where temporary ones go; in here they end with the run.
     let temporary = options.directory.join("tmp");
     std::fs::create_dir_all(&temporary).map_err(StackError::file(&temporary))?;
@@ -60,23 +61,41 @@ pub(crate) fn configure(
     Ok(file)
 }
 
-/// Takes the build step out, makes paths absolute, sets variables.
-fn derive(table: &mut Table, root: &Path, variables: &[(&str, &str)]) {
+/// What wrangler serves and watches, in the run's own folder.
+fn copy_built(options: &Options) -> Result<PathBuf, StackError> {
+    let (from, to) = (root(), options.directory.join("worker"));
+    if to.exists() {
+        return Ok(to);
+    }
+    for folder in ["build", "workers/web/dist"] {
+        copy(&from.join(folder), &to.join(folder))?;
+    }
+    let entry = Path::new("workers/edge/entry.mjs");
+    let target = to.join(entry);
+    if let Some(parent) = target.parent() {
+        std::fs::create_dir_all(parent).map_err(StackError::file(parent))?;
+    }
+    std::fs::copy(from.join(entry), &target).map_err(StackError::file(&target))?;
+    Ok(to)
+}
+
+/// Takes the build step out, makes paths absolute, sets variables. What is built is below `built`.
+fn derive(table: &mut Table, root: &Path, built: &Path, variables: &[(&str, &str)]) {
     table.remove("build");
-    let absolute = |value: &mut Value| {
+    let absolute = |root: &Path, value: &mut Value| {
         if let Some(path) = value.as_str() {
             *value = Value::String(root.join(path).to_string_lossy().into_owned());
         }
     };
     if let Some(main) = table.get_mut("main") {
-        absolute(main);
+        absolute(built, main);
     }
     if let Some(directory) = table.get_mut("assets").and_then(|assets| assets.get_mut("directory")) {
-        absolute(directory);
+        absolute(built, directory);
     }
     for database in table.get_mut("d1_databases").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(migrations) = database.get_mut("migrations_dir") {
-            absolute(migrations);
+            absolute(root, migrations);
         }
     }
     let vars = table.entry("vars").or_insert_with(|| Value::Table(Table::new()));
@@ -245,11 +264,11 @@ mod tests {
         let text = std::fs::read_to_string(root().join("wrangler.toml")).unwrap();
         let mut table: Table = text.parse().unwrap();
         let before = table.clone();
-        derive(&mut table, Path::new("/checkout"), &[("SIGN_IN", "local")]);
+        derive(&mut table, Path::new("/checkout"), Path::new("/copy"), &[("SIGN_IN", "local")]);
         assert_eq!(table.get("build"), None);
-        assert_eq!(table["main"].as_str(), Some("/checkout/workers/edge/entry.mjs"));
+        assert_eq!(table["main"].as_str(), Some("/copy/workers/edge/entry.mjs"));
         assert_eq!(table["d1_databases"][0]["migrations_dir"].as_str(), Some("/checkout/migrations/d1"));
-        assert_eq!(table["assets"]["directory"].as_str(), Some("/checkout/workers/web/dist"));
+        assert_eq!(table["assets"]["directory"].as_str(), Some("/copy/workers/web/dist"));
         assert_eq!(table["durable_objects"], before["durable_objects"]);
         assert_eq!(table["vars"]["SIGN_IN"].as_str(), Some("local"));
         assert_eq!(table["vars"]["BRANCH_PREFIX"], before["vars"]["BRANCH_PREFIX"]);

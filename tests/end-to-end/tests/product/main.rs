@@ -13,7 +13,7 @@ use stack::{Agent, Client, Options, Stack};
 
 /// A stack with the scripted agent.
 async fn scripted(name: &str) -> anyhow::Result<Stack> {
-    Ok(Stack::start(Options { agent: Agent::Scripted, ..Options::new(name) }).await?)
+    Ok(Stack::start(Options { agent: Agent::Scripted, copies_worker: true, ..Options::new(name) }).await?)
 }
 
 /// A session of this user with its first prompt, and somebody watching it.

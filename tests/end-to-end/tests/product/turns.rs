@@ -50,7 +50,7 @@ async fn a_prompt_becomes_a_commit_and_a_pull_request_in_its_authors_name() -> a
 
 #[tokio::test]
 async fn opencode_fixes_the_shop() -> anyhow::Result<()> {
-    let stack = Stack::start(Options::new("opencode")).await?;
+    let stack = Stack::start(Options { copies_worker: true, ..Options::new("opencode") }).await?;
     let ada = stack.sign_in("ada").await?;
     let (_, mut observer) = session(&ada, SHOP_PROMPT).await?;
     let end = observer.turns_over(1).await?;

@@ -30,7 +30,7 @@ async fn breakable(name: &str) -> anyhow::Result<Stack> {
 }
 
 fn options(name: &str) -> Options {
-    Options { agent: Agent::Scripted, faults: true, ..Options::new(name) }
+    Options { agent: Agent::Scripted, faults: true, copies_worker: true, ..Options::new(name) }
 }
 
 fn wires(stack: &Stack) -> anyhow::Result<&Wires> {
