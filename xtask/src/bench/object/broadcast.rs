@@ -42,6 +42,8 @@ struct Hall {
     seen: UnboundedReceiver<Seen>,
     lines: usize,
     joins_s: f64,
+    /// Processor time of workerd for each person that came, in ms.
+    processor_ms: Option<f64>,
     /// They end with the hall.
     _viewers: JoinSet<()>,
 }
@@ -55,6 +57,7 @@ async fn join(server: &Server, side: Side) -> anyhow::Result<Hall> {
     let object = session.object.clone();
     let (sender, seen) = unbounded_channel();
     let mut viewers = JoinSet::new();
+    let before = server.processor_ms();
     let started = Instant::now();
     let mut first = Viewer::connect(&object, 1).await?;
     first.subscribe(None).await?;
@@ -80,7 +83,10 @@ async fn join(server: &Server, side: Side) -> anyhow::Result<Hall> {
     let (first, knows_all) = watching.await.context("the first viewer was lost")??;
     viewers.spawn(watch(first, sender));
     let joins_s = knows_all.max(last_joined).duration_since(started).as_secs_f64();
-    Ok(Hall { session, seen, lines: 0, joins_s, _viewers: viewers })
+    let used_ms = server.processor_ms().zip(before).map(|(after, before)| after - before);
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let processor_ms = used_ms.map(|used| used / PEOPLE as f64);
+    Ok(Hall { session, seen, lines: 0, joins_s, processor_ms, _viewers: viewers })
 }
 
 /// Reads until everybody is present.
@@ -157,12 +163,14 @@ impl Hall {
 /// B4.
 pub(super) async fn measure(server: &Server) -> anyhow::Result<Figure> {
     let mut joins: Pair<Vec<f64>> = Pair::default();
+    let mut used: Pair<Vec<f64>> = Pair::default();
     let mut halls: Pair<Option<Hall>> = Pair::default();
     for index in 0..JOINS {
         for side in Side::pair(index) {
             drop(halls.of(side).take());
             let hall = join(server, side).await?;
             joins.of(side).push(hall.joins_s);
+            used.of(side).extend(hall.processor_ms);
             *halls.of(side) = Some(hall);
         }
     }
@@ -180,11 +188,12 @@ pub(super) async fn measure(server: &Server) -> anyhow::Result<Figure> {
             }
         }
     }
-    report(&joins, &medians, &tails)
+    report(&joins, &used, &medians, &tails)
 }
 
 fn report(
     joins: &Pair<Vec<f64>>,
+    used: &Pair<Vec<f64>>,
     medians: &Pair<Vec<f64>>,
     tails: &Pair<Vec<f64>>,
 ) -> anyhow::Result<Figure> {
@@ -196,7 +205,7 @@ fn report(
     let (tail, plain_tail) = both(tails, 1, "ms")?;
     let (median, plain_median) = both(medians, 1, "ms")?;
     let (join, plain_join) = both(joins, 2, "s")?;
-    let rows = vec![
+    let mut rows = vec![
         Row::new("a line to 1,000 viewers, p99", tail)
             .plain(plain_tail)
             .ratio(&ratio)
@@ -209,6 +218,10 @@ fn report(
             .ratio(&Spread::of_ratios(&joins.rust, &joins.plain)?)
             .target("≤ 2 s", joined.median <= 2.0),
     ];
+    if let Ok((spent, plain_spent)) = both(used, 2, "ms") {
+        let ratio = Spread::of_ratios(&used.rust, &used.plain)?;
+        rows.push(Row::new("processor time of workerd for each", spent).plain(plain_spent).ratio(&ratio));
+    }
     let value: Value =
         json!({"broadcast_p99_ratio": rounded(ratio.median), "joins_s": rounded(joined.median)});
     Ok(Figure { value, rows })
