@@ -31,20 +31,25 @@ fn is_id(text: &str, prefix: &str) -> bool {
         })
 }
 
-/// 16 random bytes as 26 characters of lower-case base 32: what follows the prefix of a generated id.
-fn base32(random: [u8; 16]) -> String {
+/// Characters that hold 16 bytes in base 32.
+const FULL: usize = 26;
+/// Characters of an id that stands in every piece of a running text and is unique within one session only: 60 bits.
+const SHORT: usize = 12;
+
+/// 16 random bytes as lower-case base 32, the last `length` characters: what follows the prefix of a generated id.
+fn base32(random: [u8; 16], length: usize) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut number = u128::from_be_bytes(random);
-    let mut text = [0u8; 26];
+    let mut text = [0u8; FULL];
     for slot in text.iter_mut().rev() {
         *slot = ALPHABET.get((number & 31) as usize).copied().unwrap_or(b'0');
         number >>= 5;
     }
-    text.iter().map(|b| char::from(*b)).collect()
+    text.iter().skip(FULL - length).map(|b| char::from(*b)).collect()
 }
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal, $length:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -59,7 +64,7 @@ macro_rules! ids {
             /// A new id from 16 random bytes of the caller's.
             #[must_use]
             pub fn from_random(random: [u8; 16]) -> Self {
-                Self(format!("{}_{}", $prefix, base32(random)))
+                Self(format!("{}_{}", $prefix, base32(random, $length)))
             }
 
             /// Reads an id; the error says what one looks like.
@@ -101,25 +106,25 @@ macro_rules! ids {
 
 ids! {
     /// A lasting result of a turn: pull request, branch, diff.
-    ArtifactId = "art";
+    ArtifactId = "art", FULL;
     /// A command from the session to a runner; the same id twice is the same command.
-    CommandId = "cmd";
+    CommandId = "cmd", FULL;
     /// One WebSocket of one participant.
-    ConnectionId = "con";
+    ConnectionId = "con", FULL;
     /// One piece of a turn's output.
-    ItemId = "itm";
+    ItemId = "itm", SHORT;
     /// A prompt; chosen by the client that submits it, so that a repeat is recognised.
-    PromptId = "prm";
+    PromptId = "prm", FULL;
     /// One sandbox of one session and generation.
-    SandboxId = "sbx";
+    SandboxId = "sbx", FULL;
     /// One conversation about one repository.
-    SessionId = "ses";
+    SessionId = "ses", FULL;
     /// A session's saved file system; means something only to the provider that made it.
-    SnapshotId = "snp";
+    SnapshotId = "snp", FULL;
     /// The agent's work on one prompt; a retry has a new one.
-    TurnId = "trn";
+    TurnId = "trn", FULL;
     /// An account.
-    UserId = "usr";
+    UserId = "usr", FULL;
 }
 
 /// A repository on the code host as `owner/name`.

@@ -9,6 +9,8 @@ use identity::signed_in::{Transport, read_cookie};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::time::Timestamp;
 use session::object::url::JsUrl;
+use std::cell::RefCell;
+use std::rc::Rc;
 use worker::{Date, Env, Request};
 
 /// A request as the handlers see it.
@@ -16,7 +18,7 @@ pub(crate) struct Context {
     /// Bindings.
     pub(crate) env: Env,
     /// What the operator configured.
-    pub(crate) settings: Settings,
+    pub(crate) settings: Rc<Settings>,
     /// When it came.
     pub(crate) now: Timestamp,
     /// What was asked for, as sent.
@@ -29,10 +31,25 @@ pub(crate) struct Context {
     cookie: Option<String>,
 }
 
+thread_local! {
+    /// An isolate lives in one deployment, whose settings do not change.
+    static SETTINGS: RefCell<Option<Rc<Settings>>> = const { RefCell::new(None) };
+}
+
+/// The settings, read and checked once. Wrong ones are read again with each request, so that each is told what is wrong.
+fn settings(env: &Env) -> Result<Rc<Settings>, ErrorBody> {
+    if let Some(known) = SETTINGS.with_borrow(Clone::clone) {
+        return Ok(known);
+    }
+    let read = Rc::new(Settings::read(|name| env.var(name).ok().map(|value| value.to_string()))?);
+    SETTINGS.set(Some(read.clone()));
+    Ok(read)
+}
+
 impl Context {
     /// Takes what matters out of a request.
     pub(crate) fn new(request: &Request, env: Env) -> Result<Self, ErrorBody> {
-        let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()))?;
+        let settings = settings(&env)?;
         let url =
             JsUrl::new(&request.inner().url()).map_err(worker::Error::from).or_internal("reading the URL")?;
         let own_origins = std::iter::once(url.origin()).chain(settings.public_origin.clone()).collect();

@@ -1,6 +1,7 @@
 //! Calls to the object that owns a session, as `session::call` defines them.
 
 use crate::answer::{Answer, OrInternal as _};
+use js_sys::Uint8Array;
 use protocol::error::ErrorBody;
 use protocol::id::SessionId;
 use serde::Serialize;
@@ -21,17 +22,17 @@ pub(crate) async fn get_with(env: &Env, id: &SessionId, call: Call, parameter: (
 /// Calls with a value as body.
 pub(crate) async fn post<T: Serialize>(env: &Env, id: &SessionId, call: Call, value: &T) -> Answer {
     let body = serde_json::to_string(value).or_internal("writing a call")?;
-    post_text(env, id, call, &body).await
+    post_bytes(env, id, call, body.as_bytes()).await
 }
 
-/// Calls with a body that is JSON already.
-pub(crate) async fn post_text(env: &Env, id: &SessionId, call: Call, body: &str) -> Answer {
+/// Calls with a body that is JSON already, or is refused by the object.
+pub(crate) async fn post_bytes(env: &Env, id: &SessionId, call: Call, body: &[u8]) -> Answer {
     let headers = Headers::new();
     headers.set("content-type", "application/json").or_internal("setting headers")?;
     let mut init = RequestInit::new();
     init.with_method(Method::from(call.method().to_owned()))
         .with_headers(headers)
-        .with_body(Some(body.into()));
+        .with_body(Some(Uint8Array::from(body).into()));
     send(env, id, &call.url(), &mut init).await
 }
 

@@ -1,4 +1,4 @@
-//! What the operator configured (`wrangler.toml` `[vars]` and secrets), read and checked once per request.
+//! What the operator configured (`wrangler.toml` `[vars]` and secrets), read and checked once per isolate.
 //!
 //! A setting that is missing or wrong is an error that names it and the remedy; it never shows the value.
 

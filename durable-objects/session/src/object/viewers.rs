@@ -19,9 +19,9 @@ use std::time::Duration;
 use wasm_bindgen::prelude::*;
 use worker::{Delay, WebSocket, WebSocketRequestResponsePair};
 
-/// A running stream's frames: 15 a second, after a few at once. More would be more envelope than text.
-const FRAME_MS: u64 = 66;
-const FRAME_BURST: u64 = 4;
+/// A running stream's frames: 19 a second, after two at once.
+const FRAME_MS: u64 = 53;
+const FRAME_BURST: u64 = 2;
 /// Comings and goings are told together.
 const PRESENCE_MS: u64 = 100;
 /// Frames of one client: 20 a second, after a good many at once …

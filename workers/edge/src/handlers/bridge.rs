@@ -5,14 +5,11 @@
 use super::guard::Admitted;
 use crate::answer::{Answer, forward};
 use crate::context::Context;
-use crate::session_object::post_text;
-use protocol::error::{ErrorBody, ErrorCode};
+use crate::session_object::post_bytes;
 use protocol::id::SessionId;
 use session::call::Call;
 
 /// Hands a bridge's report to the session.
 pub(super) async fn report(context: &Context, admitted: &Admitted, id: &SessionId, call: Call) -> Answer {
-    let body = std::str::from_utf8(&admitted.body)
-        .map_err(|_| ErrorBody::new(ErrorCode::BadRequest, "the body is not JSON: it is not even UTF-8"))?;
-    forward(post_text(&context.env, id, call, body).await?)
+    forward(post_bytes(&context.env, id, call, &admitted.body).await?)
 }
