@@ -97,7 +97,10 @@ impl Shell {
                     },
                     branch: session.info.branch.clone(),
                     source: source.clone(),
-                    limits: SandboxLimits::default(),
+                    limits: SandboxLimits {
+                        life_ms: self.settings.timing.life_ms,
+                        ..SandboxLimits::default()
+                    },
                     agent: self.settings.agent,
                     model: session.info.model.clone(),
                     models: self.settings.models.clone(),
