@@ -97,6 +97,7 @@ impl World {
             | Fault::AgentQuiet
             | Fault::AgentHangs
             | Fault::AgentPoisoned
+            | Fault::RunnerLies
             | Fault::AgentFloods => {}
         }
     }

@@ -166,6 +166,7 @@ fn report(arguments: &Arguments, order: &Order, total: &Tally, seconds: f64) -> 
             "faults": total.faults,
             "events": total.events,
             "virtual_hours": total.virtual_ms / 3_600_000,
+            "rest_seconds_max": total.rest_ms_max / 1000,
             "seen": total.seen,
             "failing": failing,
         });

@@ -127,6 +127,8 @@ faults! {
     AgentHangs = "agent-hangs", PerMille(50, 300);
     /// The sandbox dies of the prompt, each time.
     AgentPoisoned = "agent-poisoned", PerMille(50, 300);
+    /// The runner says what makes no sense: it is not trusted.
+    RunnerLies = "runner-lies", PerMille(50, 300);
     /// A tool's output is longer than events carry.
     AgentFloods = "agent-floods", PerMille(50, 300);
 }

@@ -32,6 +32,8 @@ pub struct Outcome {
     pub events: u64,
     /// Virtual time that passed.
     pub virtual_ms: u64,
+    /// Virtual time from the last fault until everything rested, the wait for idleness included.
+    pub rest_ms: u64,
     /// How often faults and other things worth counting happened.
     pub seen: BTreeMap<&'static str, u64>,
     /// The log, where one was wanted.
@@ -48,6 +50,7 @@ pub fn run(order: &Order) -> Outcome {
     };
     world.run();
     let events = world.observer.log.len() as u64;
+    let rest_ms = world.rest_ms.unwrap_or_default();
     let scene = world.scene;
     Outcome {
         violation: scene.violation,
@@ -55,6 +58,7 @@ pub fn run(order: &Order) -> Outcome {
         faults: scene.faults,
         events,
         virtual_ms: scene.now,
+        rest_ms,
         seen: scene.seen,
         trace: scene.trace.into_lines(),
     }
@@ -90,7 +94,9 @@ pub struct Tally {
     pub events: u64,
     /// Likewise.
     pub virtual_ms: u64,
-    /// Likewise.
+    /// The longest of them.
+    pub rest_ms_max: u64,
+    /// Sums, likewise.
     pub seen: BTreeMap<&'static str, u64>,
     /// Seeds in which something happened that must never happen, and what.
     pub failing: BTreeMap<u64, String>,
@@ -104,6 +110,7 @@ impl Tally {
         self.faults += outcome.faults;
         self.events += outcome.events;
         self.virtual_ms += outcome.virtual_ms;
+        self.rest_ms_max = self.rest_ms_max.max(outcome.rest_ms);
         self.count(outcome.seen);
         if let Some(violation) = outcome.violation {
             self.failing.insert(seed, violation);
@@ -123,6 +130,7 @@ impl Tally {
         self.faults += other.faults;
         self.events += other.events;
         self.virtual_ms += other.virtual_ms;
+        self.rest_ms_max = self.rest_ms_max.max(other.rest_ms_max);
         self.count(other.seen);
         self.failing.extend(other.failing);
     }

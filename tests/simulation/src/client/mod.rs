@@ -11,7 +11,7 @@ use protocol::error::ErrorCode;
 use protocol::id::PromptId;
 use protocol::timeline::{EventRecord, Seq, User};
 use session::core::{Input, apply_event};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// How often a client pings; it looks after its submissions, too.
@@ -34,6 +34,10 @@ pub(crate) struct Client {
     unanswered: BTreeMap<PromptId, (PromptRequest, u64)>,
     /// Of its present socket.
     subscriptions: u32,
+    /// Accepted prompts of its own.
+    accepted: Vec<PromptId>,
+    /// Of those, the ones that it has submitted with other words.
+    conflicting: BTreeSet<PromptId>,
     pinged_at: Option<u64>,
     acts_left: u64,
     /// Since when it has seen the turn that runs.
@@ -61,6 +65,8 @@ impl Client {
             applied: 0,
             unanswered: BTreeMap::new(),
             subscriptions: 0,
+            accepted: Vec::new(),
+            conflicting: BTreeSet::new(),
             pinged_at: None,
             acts_left,
             turn_seen: None,
@@ -149,15 +155,18 @@ impl Client {
                     self.subscribe(scene, socket);
                 }
             }
-            ToClient::Closed => {
-                self.is_dismissed = true;
-                self.state = State::Away;
-                self.unanswered.clear();
-            }
+            ToClient::Closed => self.dismiss(),
             ToClient::Accepted(..) | ToClient::Rejected(..) | ToClient::Done => {
                 self.take_answer(scene, observer, frame);
             }
         }
+    }
+
+    /// There is no such session any more.
+    pub(crate) fn dismiss(&mut self) {
+        self.is_dismissed = true;
+        self.state = State::Away;
+        self.unanswered.clear();
     }
 
     fn apply(
@@ -195,8 +204,11 @@ impl Client {
         match answer {
             ToClient::Accepted(prompt_id, seq) => {
                 observer.promised(scene, &prompt_id, seq);
-                self.unanswered.remove(&prompt_id);
+                if self.unanswered.remove(&prompt_id).is_some() {
+                    self.accepted.push(prompt_id);
+                }
             }
+            ToClient::Rejected(Some(prompt_id), _) if self.conflicting.contains(&prompt_id) => {}
             ToClient::Rejected(Some(prompt_id), error) => {
                 scene.hold("F19", error.code != ErrorCode::IdConflict, || {
                     format!("{prompt_id} was repeated as it was and is refused: {error}")
@@ -204,7 +216,6 @@ impl Client {
                 observer.refused(scene, &prompt_id, &error);
                 self.unanswered.remove(&prompt_id);
             }
-            ToClient::Rejected(None, error) if error.code == ErrorCode::NotFound => self.is_dismissed = true,
             ToClient::Snapshot(..)
             | ToClient::Events(_)
             | ToClient::CaughtUp(_)

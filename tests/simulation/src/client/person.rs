@@ -21,7 +21,8 @@ impl Client {
         let chosen = scene.random.below(100);
         let queue = self.snapshot.as_ref().map(|snapshot| snapshot.queue.clone()).unwrap_or_default();
         let input = match chosen {
-            0..=54 => return self.prompt(scene),
+            0..=50 => return self.prompt(scene),
+            51..=54 => return self.contradict(scene),
             55..=61 => {
                 let Some(prompt_id) = scene.random.pick(&queue).cloned() else { return self.prompt(scene) };
                 let text = format!("edited {}", scene.random.below(1000));
@@ -75,6 +76,15 @@ impl Client {
     pub(crate) fn unarchive(&mut self, scene: &mut Scene) {
         let by = self.user.id.clone();
         self.want(scene, Input::ArchiveChanged { archived: false, by });
+    }
+
+    /// Submits other words under the id of an accepted prompt.
+    fn contradict(&mut self, scene: &mut Scene) {
+        let Some(id) = scene.random.pick(&self.accepted).cloned() else { return self.prompt(scene) };
+        self.conflicting.insert(id.clone());
+        let (model, origin, delivery) = (None, PromptOrigin::Web, Delivery::Queue);
+        let prompt = PromptRequest { id, text: "other words".to_owned(), model, origin, delivery };
+        self.want(scene, Input::PromptSubmitted { author: self.user.clone(), prompt });
     }
 
     pub(super) fn prompt(&mut self, scene: &mut Scene) {

@@ -15,6 +15,9 @@ impl Observer {
         if let SessionEvent::PromptQueued { prompt } = event {
             let known = reference.prompts.iter().any(|known| known.id == prompt.id);
             scene.hold("F19", !known, || format!("{} is queued a second time", prompt.id));
+            scene.hold("F19", prompt.text != "other words", || {
+                format!("{} was accepted with other words", prompt.id)
+            });
         }
         if let SessionEvent::TurnStarted { turn } = event {
             let open = reference.turns.iter().find(|turn| turn.end.is_none());

@@ -7,9 +7,9 @@ use crate::observer::Observer;
 use crate::plan::Fault;
 use crate::scene::Scene;
 use crate::wire::Sockets;
-use protocol::id::TurnId;
+use protocol::id::{ItemId, PromptId, TurnId};
 use protocol::runner::{RunnerEvent, TurnOrder};
-use protocol::timeline::{Change, TurnOutcome, Usage};
+use protocol::timeline::{Change, Item, ItemContent, TurnOutcome, Usage};
 use std::collections::VecDeque;
 
 impl Runner {
@@ -64,10 +64,42 @@ impl Runner {
             }
             self.arm(scene);
         } else {
+            if scene.strikes(Fault::RunnerLies) {
+                let lie = self.lie(scene);
+                self.append(scene, observer, lie);
+            }
             deed = self.go_on(scene, observer);
         }
         self.send(scene, sockets);
         deed
+    }
+
+    /// Something that must change nothing, whoever says it.
+    fn lie(&self, scene: &mut Scene) -> RunnerEvent {
+        // Of a turn that is over, or that never was.
+        let known = self.memory.iter().next().cloned();
+        let turn_id = known.unwrap_or_else(|| TurnId::from_random(scene.random.bytes()));
+        let item_id = ItemId::from_random(scene.random.bytes());
+        match scene.random.below(6) {
+            0 => RunnerEvent::TurnReceived { turn_id, attempt: 1 },
+            1 => RunnerEvent::SteerTaken { turn_id, prompt_id: PromptId::from_random(scene.random.bytes()) },
+            2 => RunnerEvent::ItemAppended { item_id, offset: 0, text: "never".to_owned() },
+            3 => RunnerEvent::Unknown,
+            4 => {
+                let content = ItemContent::Text { text: "never".to_owned(), done: false };
+                let item = Item { id: item_id, turn_id, started_at: scene.clock(), content };
+                RunnerEvent::ItemChanged { item }
+            }
+            _ => RunnerEvent::TurnEnded {
+                turn_id,
+                attempt: 1,
+                outcome: TurnOutcome::Completed,
+                change: None,
+                files: Vec::new(),
+                usage: Usage { input_tokens: 1_000_000, ..Usage::default() },
+                first_token_ms: None,
+            },
+        }
     }
 
     pub(super) fn go_on(&mut self, scene: &mut Scene, observer: &mut Observer) -> Deed {

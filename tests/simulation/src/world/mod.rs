@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) road: Road,
     pub(crate) sockets: Sockets,
     pub(crate) steps: u64,
+    /// How long after the last fault everything rested, the wait for idleness included.
+    pub(crate) rest_ms: Option<u64>,
     /// The alarm that is scheduled: when the object asked for it, its clock at that time, and its token.
     scheduled: Option<(Timestamp, i64, Token)>,
     deletion: DeletionState,
@@ -103,6 +105,7 @@ impl World {
             road: Road::default(),
             sockets: Sockets::default(),
             steps: 0,
+            rest_ms: None,
             scheduled: None,
             deletion: DeletionState::NotAsked,
             finale: Finale::NotBegun,
@@ -156,6 +159,7 @@ impl World {
                 self.calm_down();
             }
             if self.scene.calm && self.is_at_rest() {
+                self.rest_ms.get_or_insert(self.scene.now.saturating_sub(span));
                 self.check_rest();
                 if self.observer.is_deleted {
                     return;

@@ -127,14 +127,7 @@ impl World {
                 self.shell.viewers.open(socket, index);
                 client.subscribe(&mut self.scene, socket);
             }
-            Some(false) => client.take_answer(
-                &mut self.scene,
-                &self.observer,
-                crate::happening::ToClient::Rejected(
-                    None,
-                    protocol::error::ErrorBody::new(protocol::error::ErrorCode::NotFound, "gone"),
-                ),
-            ),
+            Some(false) => client.dismiss(),
             None => client.lose(&mut self.scene, socket),
         }
     }
