@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ADA, GRACE, prompt, startEdge } from "./support/edge.mjs";
+import { randomNumbers } from "./support/random.mjs";
 import { startRunner, startTurn, textItem, toolItem, turnEnded } from "./support/runner.mjs";
 import { connect, ticketOf, view } from "./support/viewer.mjs";
 import { until } from "./support/wait.mjs";
@@ -16,15 +17,6 @@ before(async () => {
 after(() => edge?.close());
 
 const status = async (sessionId) => (await ada.get(`/api/sessions/${sessionId}/status`)).body;
-
-/** Numbers that look random and are the same in every run. */
-function randomNumbers(seed) {
-  let state = seed;
-  return (below) => {
-    state = (state * 1103515245 + 12345) % 2147483648;
-    return Math.floor((state / 2147483648) * below);
-  };
-}
 
 /** Set-up steps: one event each. */
 async function steps(runner, count, atOnce = 1000) {

@@ -107,12 +107,10 @@ export async function startEdge({ vars = {}, secrets = {} } = {}) {
      * stand-ins, so whatever the object asks of them must be answered before.
      */
     async sleep(sessionId) {
-      const due = `SELECT key FROM outbox WHERE next_at <= ${Date.now()}`;
-      await until(
-        () => sessionRows(sessionId, due),
-        ({ length }) => length === 0,
-        "a session at rest",
-      );
+      // What is due in a moment could begin just then.
+      const due = () =>
+        sessionRows(sessionId, `SELECT key FROM outbox WHERE next_at <= ${Date.now() + 1000}`);
+      await until(due, ({ length }) => length === 0, "a session at rest");
       await worker.evictDurableObject("SESSION", { name: sessionId, webSockets: "hibernate" });
     },
     /** Ends workerd and starts it again on what is stored; every socket breaks. */
