@@ -61,6 +61,7 @@ test("a sandbox that has nothing to do is saved and stopped while everyone sleep
 test("a turn that runs when its sandbox's life ends goes on in another one", async () => {
   const { edge, ada } = await start({ SANDBOX_LIFE_MS: "6000" });
   const { runner, turn, sessionId } = await startTurn(edge, ada, "A long turn");
+  assert.equal(runner.order.limits.lifeMs, 6000);
   const grace = await edge.client(GRACE);
   const viewer = await view(edge, grace, sessionId);
   await runner.report(textItem(turn.turnId, "itm_1", "Half of it"));
