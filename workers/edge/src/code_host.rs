@@ -6,11 +6,11 @@ use futures::future::{Either, select};
 use github::repository::{GIT_ANSWER_BYTES, Repository, RepositoryPage, git_probe, is_git_answer};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::RepositoryId;
+use session::object::web::{JsUrl, Redirect, new_request};
 use std::pin::pin;
 use std::time::Duration;
-use worker::{
-    AbortController, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
-};
+use wasm_bindgen::JsValue;
+use worker::{AbortController, Delay, Fetch, Method, Request, Response};
 
 /// How long the code host may take for one answer.
 const ANSWER_MS_MAX: u64 = 5_000;
@@ -72,13 +72,8 @@ impl CodeHost<'_> {
     async fn send(&self, request: &github::Request) -> Result<(u16, Vec<u8>), github::Error> {
         let method = Method::from(request.method.as_str().to_owned());
         let headers = github::headers(self.token);
-        let built = build(
-            &request.url(self.api_url),
-            method,
-            &headers,
-            RequestRedirect::Follow,
-            request.body.as_deref(),
-        );
+        let built =
+            build(&request.url(self.api_url), method, &headers, Redirect::Follow, request.body.as_deref());
         let built = built.map_err(|error| github::Error::no_answer(error.to_string()))?;
         ask(built, ANSWER_BYTES_MAX).await.map_err(github::Error::no_answer)
     }
@@ -87,7 +82,7 @@ impl CodeHost<'_> {
     async fn check_git(&self, repository: &Repository) -> Result<(), String> {
         check_transport(&repository.clone_url)?;
         let probe = git_probe(&repository.clone_url, self.token);
-        let request = build(&probe.url, Method::Get, &probe.headers, RequestRedirect::Manual, None)
+        let request = build(&probe.url, Method::Get, &probe.headers, Redirect::Answer, None)
             .map_err(|_| "its clone URL is not one".to_owned())?;
         let (status, start) = ask(request, GIT_ANSWER_BYTES).await?;
         if is_git_answer(status, &start) {
@@ -102,16 +97,10 @@ fn build(
     url: &str,
     method: Method,
     headers: &[(&'static str, String)],
-    redirect: RequestRedirect,
+    redirect: Redirect,
     body: Option<&str>,
 ) -> worker::Result<Request> {
-    let values = Headers::new();
-    for (name, value) in headers {
-        values.set(name, value)?;
-    }
-    let mut init = RequestInit::new();
-    init.with_method(method).with_headers(values).with_redirect(redirect).with_body(body.map(Into::into));
-    Request::new_with_init(url, &init)
+    new_request(method.as_ref(), url, headers, redirect, body.map(JsValue::from_str).as_ref())
 }
 
 /// Sends a request and reads the status and the first bytes of the body, all within [`ANSWER_MS_MAX`]; or says why not.
@@ -153,8 +142,7 @@ async fn read_start(response: &mut Response, bytes: usize) -> worker::Result<Vec
 
 /// A token travels encrypted, or stays on this machine.
 fn check_transport(clone_url: &str) -> Result<(), String> {
-    let url =
-        session::object::url::JsUrl::new(clone_url).map_err(|_| "its clone URL is not one".to_owned())?;
+    let url = JsUrl::new(clone_url).map_err(|_| "its clone URL is not one".to_owned())?;
     match url.protocol().as_str() {
         "https:" => Ok(()),
         "http:" if identity::local::is_loopback(&url.hostname()) => Ok(()),

@@ -8,7 +8,7 @@ use identity::origin::Provenance;
 use identity::signed_in::{Transport, read_cookie};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::time::Timestamp;
-use session::object::url::JsUrl;
+use session::object::web::JsUrl;
 use std::cell::RefCell;
 use std::rc::Rc;
 use worker::{Date, Env, Request};

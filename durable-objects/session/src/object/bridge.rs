@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::platform::{now, random};
 use super::shell::Shell;
-use super::url::JsUrl;
+use super::web::{JsUrl, Redirect, new_request};
 use crate::core::{Work, WorkOutcome, evaluate_refusal};
 use futures::future::{Either, select};
 use protocol::bridge::{
@@ -15,7 +15,7 @@ use protocol::sign::{Audience, sign_request};
 use serde::Serialize;
 use std::time::Duration;
 use worker::wasm_bindgen::JsValue;
-use worker::{AbortController, Delay, Fetch, Headers, Method, Request, RequestInit};
+use worker::{AbortController, Delay, Fetch, Method};
 
 /// A command is an answer of one hop.
 const COMMAND_MS_MAX: u64 = 10_000;
@@ -204,14 +204,10 @@ pub(super) async fn exchange(
     body: Option<&str>,
     timeout_ms: u64,
 ) -> worker::Result<(u16, Vec<u8>)> {
-    let list = Headers::new();
-    list.set("content-type", "application/json")?;
-    for (name, value) in headers {
-        list.set(name, value)?;
-    }
-    let mut init = RequestInit::new();
-    init.with_method(method).with_headers(list).with_body(body.map(JsValue::from_str));
-    let request = Request::new_with_init(url, &init)?;
+    let mut list = vec![("content-type", "application/json")];
+    list.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
+    let body = body.map(JsValue::from_str);
+    let request = new_request(method.as_ref(), url, &list, Redirect::Follow, body.as_ref())?;
     let abort = AbortController::default();
     let signal = abort.signal();
     let answer = std::pin::pin!(async {

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::shell::Shell;
-use super::url::JsUrl;
+use super::web::JsUrl;
 use crate::call::{ArchiveCall, Call, CreateCall, DeleteCall, KEY_HEADER, MessageCall, branch_name};
 use crate::core::{Input, NewSession, Reply};
 use protocol::bridge::{EventsAck, RunnerAttached, SandboxEnded};

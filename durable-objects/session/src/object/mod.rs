@@ -17,8 +17,8 @@ mod shell;
 mod socket;
 mod sql;
 mod token;
-pub mod url;
 mod viewers;
+pub mod web;
 
 use shell::Shell;
 use std::rc::Rc;
