@@ -46,6 +46,8 @@ pub(crate) enum Happening {
     Client(ClientStep),
     /// Something goes wrong.
     Fault(Fault),
+    /// From here on nothing goes wrong.
+    FaultsEnd,
     /// Edge and bridge reach each other again.
     PartitionEnds,
     /// The session is deleted, or deletion is asked for again.

@@ -20,8 +20,8 @@ use protocol::timeline::User;
 use session::core::NewSession;
 
 /// When nothing goes wrong any more, everything must have come to rest after this: the longest chain of waits that the defaults
-/// allow (three attempts with their watchdogs for each prompt, outbox waits up to 10 minutes, clocks that went back).
-const REST_MS_MAX: u64 = 6 * 3_600_000;
+/// allow (three attempts with their watchdogs for each prompt, outbox waits up to 10 minutes), and two clocks that went back an hour.
+const REST_MS_MAX: u64 = 3 * 3_600_000;
 /// More steps than any run needs: two parts that answer each other for ever.
 const STEPS_MAX: u64 = 200_000;
 
@@ -137,6 +137,7 @@ impl World {
             self.clients.push(client);
         }
         let span = self.scene.plan.span_ms;
+        self.scene.at(span, Happening::FaultsEnd);
         for fault in Fault::ALL {
             if let Occurrence::PerRun(..) = fault.occurrence() {
                 for _ in 0..self.scene.plan.rate(*fault) {
@@ -155,9 +156,6 @@ impl World {
     pub(crate) fn run(&mut self) {
         let span = self.scene.plan.span_ms;
         while self.scene.violation.is_none() {
-            if !self.scene.calm && self.scene.now >= span {
-                self.calm_down();
-            }
             if self.scene.calm && self.is_at_rest() {
                 self.rest_ms.get_or_insert(self.scene.now.saturating_sub(span));
                 self.check_rest();
@@ -184,10 +182,6 @@ impl World {
                 return self.scene.fail("I8", &what);
             }
             let Some(happening) = self.scene.next() else {
-                if !self.scene.calm {
-                    self.scene.now = span;
-                    continue;
-                }
                 let what = format!("nothing happens any more; {}", self.describe());
                 return self.scene.fail("I8", &what);
             };
@@ -275,6 +269,7 @@ impl World {
             Happening::Runner(step) => self.take_runner(step),
             Happening::Client(step) => self.take_client(step),
             Happening::Fault(fault) => self.strike(fault),
+            Happening::FaultsEnd => self.calm_down(),
             Happening::PartitionEnds => self.road.blocked = false,
             Happening::Deletion => self.ask_for_deletion(),
         }
