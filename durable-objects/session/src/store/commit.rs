@@ -3,6 +3,7 @@
 //! Most inputs are a runner's text. Of those, each event becomes a row and nothing else is touched but the runner's position.
 
 use super::Store;
+use super::item_writes::ItemWrites;
 use super::replay::render_record;
 use super::row::json;
 use super::sql::{Sql, StoreError};
@@ -84,14 +85,15 @@ impl<S: Sql> Store<S> {
         now: Timestamp,
     ) -> Result<Vec<String>, StoreError> {
         let records = self.insert_events(effects)?;
+        let mut writes = ItemWrites::default();
         for effect in effects {
             match effect {
-                Effect::Record { seq, at, event } => self.record(*seq, *at, event)?,
+                Effect::Record { seq, at, event } => self.record(*seq, *at, event, &mut writes)?,
                 Effect::SaveParticipant(person) => self.save_participant(person)?,
                 Effect::SaveQueue(queue) => self.save_queue(queue)?,
                 Effect::SaveCursor => self.save_cursor(session)?,
                 Effect::SaveWatch => self.save_watch(session)?,
-                Effect::SaveText { item_id, seq, text } => self.save_text(item_id, *seq, text)?,
+                Effect::SaveText { item_id, seq, text } => writes.save_text(item_id, *seq, text),
                 Effect::SaveOutput { artifact_id, item_id, text } => {
                     self.save_output(artifact_id, item_id, text)?;
                 }
@@ -110,6 +112,7 @@ impl<S: Sql> Store<S> {
                 Effect::Reply(_) => {}
             }
         }
+        self.write_items(&mut writes)?;
         Ok(records)
     }
 

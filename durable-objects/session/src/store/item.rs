@@ -1,12 +1,12 @@
 //! Items: their rows, and the text that is in events only. A closed item's row has all of its text; an open one's is completed by
-//! the pieces in the events after its `text_seq`. Called by `commit`, `record`, `load` and `page`.
+//! the pieces in the events after its `text_seq`. Read here, written by `item_writes`. Called by `commit`, `load` and `page`.
 
 use super::Store;
-use super::row::{from_json, id, json};
+use super::row::{from_json, id};
 use super::sql::{Row, Sql, StoreError};
-use crate::core::{TurnItem, growing_text_mut, is_open};
+use crate::core::{TurnItem, growing_text_mut};
 use protocol::id::{ArtifactId, ItemId, TurnId};
-use protocol::timeline::{Item, ItemContent, Seq};
+use protocol::timeline::{Item, ItemContent};
 use std::collections::BTreeMap;
 
 /// `pieces(item_id, piece)`: what open items grew by since their rows were written, as the inside of a JSON string, so that it is
@@ -24,50 +24,6 @@ pub(super) fn pieces_of(condition: &str) -> String {
 }
 
 impl<S: Sql> Store<S> {
-    pub(super) fn record_item(&self, seq: Seq, item: &Item) -> Result<(), StoreError> {
-        let (content, text) = split_text(&item.content);
-        self.sql.exec(
-            "INSERT INTO items (item_id, position, turn_id, type, started_at, content, text, open, text_seq) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?2) ON CONFLICT (item_id) DO UPDATE SET turn_id = excluded.turn_id, \
-             type = excluded.type, started_at = excluded.started_at, content = excluded.content, text = excluded.text, \
-             open = excluded.open, text_seq = excluded.text_seq",
-            &[
-                item.id.as_str().into(),
-                seq.into(),
-                item.turn_id.as_str().into(),
-                item_type(&item.content).into(),
-                item.started_at.into(),
-                json(&content)?.into(),
-                text.into(),
-                u32::from(is_open(&item.content)).into(),
-            ],
-        )?;
-        Ok(())
-    }
-
-    /// Everything but the text.
-    pub(super) fn revise_item(&self, item: &Item) -> Result<(), StoreError> {
-        let (content, _) = split_text(&item.content);
-        self.sql.exec(
-            "UPDATE items SET started_at = ?2, content = ?3, open = ?4 WHERE item_id = ?1",
-            &[
-                item.id.as_str().into(),
-                item.started_at.into(),
-                json(&content)?.into(),
-                u32::from(is_open(&item.content)).into(),
-            ],
-        )?;
-        Ok(())
-    }
-
-    pub(super) fn save_text(&self, item_id: &ItemId, seq: Seq, text: &str) -> Result<(), StoreError> {
-        self.sql.exec(
-            "UPDATE items SET text = ?2, text_seq = ?3 WHERE item_id = ?1",
-            &[item_id.as_str().into(), text.into(), seq.into()],
-        )?;
-        Ok(())
-    }
-
     pub(super) fn save_output(
         &self,
         artifact_id: &ArtifactId,
@@ -130,7 +86,7 @@ impl<S: Sql> Store<S> {
 }
 
 /// An item's content without the text that grows, and that text.
-fn split_text(content: &ItemContent) -> (ItemContent, String) {
+pub(super) fn split_text(content: &ItemContent) -> (ItemContent, String) {
     let mut content = content.clone();
     let text = growing_text_mut(&mut content).map(std::mem::take).unwrap_or_default();
     (content, text)
@@ -150,7 +106,7 @@ fn read_item(row: &Row) -> Result<Item, StoreError> {
     Ok(item)
 }
 
-fn item_type(content: &ItemContent) -> &'static str {
+pub(super) fn item_type(content: &ItemContent) -> &'static str {
     match content {
         ItemContent::Text { .. } => "text",
         ItemContent::Reasoning { .. } => "reasoning",

@@ -6,6 +6,7 @@
 mod commit;
 mod digest;
 mod item;
+mod item_writes;
 mod load;
 mod migrate;
 mod outbox;

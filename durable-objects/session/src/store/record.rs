@@ -1,6 +1,7 @@
 //! One event into the tables that the events add up to. The counterpart in SQL of `core::apply_event`; called by `commit`.
 
 use super::Store;
+use super::item_writes::ItemWrites;
 use super::row::{json, word};
 use super::sql::{Sql, StoreError, Value};
 use crate::core::prompt_digest;
@@ -12,8 +13,14 @@ use protocol::timeline::{
 };
 
 impl<S: Sql> Store<S> {
-    /// Everything but the event's own row.
-    pub(super) fn record(&self, seq: Seq, at: Timestamp, event: &SessionEvent) -> Result<(), StoreError> {
+    /// Everything but the event's own row; what it does to items goes into `writes`.
+    pub(super) fn record(
+        &self,
+        seq: Seq,
+        at: Timestamp,
+        event: &SessionEvent,
+        writes: &mut ItemWrites,
+    ) -> Result<(), StoreError> {
         match event {
             SessionEvent::TitleChanged { title, .. } => {
                 self.run("UPDATE session SET title = ?1", &[title.as_str().into()])
@@ -38,10 +45,12 @@ impl<S: Sql> Store<S> {
                 &[turn_id.as_str().into(), by.as_str().into()],
             ),
             SessionEvent::TurnEnded { turn_id, end, prompt_state } => {
+                // The turn's answer is read from its items.
+                self.write_items(writes)?;
                 self.record_turn_end(turn_id.as_str(), end, *prompt_state)
             }
-            SessionEvent::ItemChanged { item } => self.record_item(seq, item),
-            SessionEvent::ItemRevised { item } => self.revise_item(item),
+            SessionEvent::ItemChanged { item } => writes.change(seq, item),
+            SessionEvent::ItemRevised { item } => writes.revise(item),
             SessionEvent::ArtifactChanged { artifact } => self.record_artifact(seq, artifact),
             SessionEvent::EffectFailed { .. } | SessionEvent::ConversationRestored { .. } => {
                 self.record_notice(seq, at, event)
