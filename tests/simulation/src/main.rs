@@ -25,9 +25,9 @@ struct Arguments {
     /// Run so many seeds.
     #[arg(long)]
     seeds: Option<u64>,
-    /// Begin with this seed.
-    #[arg(long, default_value_t = 1_000_000)]
-    from: u64,
+    /// Begin with this seed; with one that nobody has seen where absent.
+    #[arg(long)]
+    from: Option<u64>,
     /// Run this seed alone.
     #[arg(long)]
     seed: Option<u64>,
@@ -46,9 +46,12 @@ struct Arguments {
     /// End with one line of JSON.
     #[arg(long)]
     json: bool,
-    /// Failing seeds are added to this file, and those in it run first.
+    /// Failing seeds are added to this file, and those in it run first; the crate's own where absent.
     #[arg(long)]
     keep: Option<PathBuf>,
+    /// Keep no failing seeds, and run none that were kept.
+    #[arg(long)]
+    forget: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -57,11 +60,13 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Some(seed) = arguments.seed {
         return Ok(replay(&Order { seed, ..order }, arguments.trace));
     }
-    let kept = arguments.keep.as_deref().map(read_seeds).transpose()?.unwrap_or_default();
+    let keep = kept_in(&arguments);
+    let kept = keep.as_deref().map(read_seeds).transpose()?.unwrap_or_default();
+    let from = arguments.from.unwrap_or_else(unseen);
     let begin = Instant::now();
     let end = arguments.seconds.map(|seconds| begin + Duration::from_secs(seconds));
     let count = arguments.seeds.unwrap_or(if end.is_some() { u64::MAX } else { 1000 });
-    let seeds = Seeds { kept: &kept, from: arguments.from, count, end, taken: AtomicU64::new(0) };
+    let seeds = Seeds { kept: &kept, from, count, end, taken: AtomicU64::new(0) };
     let total = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
         for _ in 0..arguments.jobs.max(1) {
@@ -70,7 +75,11 @@ fn main() -> anyhow::Result<ExitCode> {
     });
     let total = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let seconds = begin.elapsed().as_secs_f64();
-    report(&arguments, &order, &total, seconds)?;
+    if let (Some(path), false) = (&keep, total.failing.is_empty()) {
+        keep_seeds(path, total.failing.keys())?;
+    }
+    explain(&order, &total);
+    print(&arguments, &total, from, seconds);
     Ok(if total.failing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -139,7 +148,23 @@ fn replay(order: &Order, is_traced: bool) -> ExitCode {
     }
 }
 
-fn report(arguments: &Arguments, order: &Order, total: &Tally, seconds: f64) -> anyhow::Result<()> {
+/// Where failing seeds are kept. Those of a mutant, or of a plan with something left out, are nobody's.
+fn kept_in(arguments: &Arguments) -> Option<PathBuf> {
+    if arguments.forget || arguments.mutant.is_some() || !arguments.without.is_empty() {
+        return None;
+    }
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds.txt");
+    arguments.keep.clone().or_else(|| own.exists().then_some(own))
+}
+
+/// A seed that depends on the moment.
+fn unseen() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_secs().wrapping_mul(1_000_000)
+}
+
+/// Prints the shortest trace that is found of each of the first failing seeds.
+fn explain(order: &Order, total: &Tally) {
     for (seed, violation) in total.failing.iter().take(TRACES_SHOWN) {
         eprintln!("seed {seed} fails: {violation}");
         let shortest = shorten(&Order { seed: *seed, ..order.clone() });
@@ -151,21 +176,23 @@ fn report(arguments: &Arguments, order: &Order, total: &Tally, seconds: f64) -> 
         }
         eprintln!("  again: simulate --seed {seed} --trace --without {}", names.join(","));
     }
-    if let (Some(path), false) = (&arguments.keep, total.failing.is_empty()) {
-        keep_seeds(path, total.failing.keys())?;
-    }
+}
+
+fn print(arguments: &Arguments, total: &Tally, from: u64, seconds: f64) {
     #[expect(clippy::cast_precision_loss, reason = "a rate for humans")]
     let rate = total.seeds as f64 / seconds;
     let failing: Vec<_> = total.failing.keys().collect();
+    let virtual_hours = total.virtual_ms / 3_600_000;
     if arguments.json {
         let answer = serde_json::json!({
             "seeds": total.seeds,
+            "from": from,
             "seconds": seconds,
             "seeds_per_second": rate,
             "steps": total.steps,
             "faults": total.faults,
             "events": total.events,
-            "virtual_hours": total.virtual_ms / 3_600_000,
+            "virtual_hours": virtual_hours,
             "rest_seconds_max": total.rest_ms_max / 1000,
             "seen": total.seen,
             "failing": failing,
@@ -173,15 +200,11 @@ fn report(arguments: &Arguments, order: &Order, total: &Tally, seconds: f64) -> 
         println!("{answer}");
     } else {
         println!(
-            "{} seeds in {seconds:.1} s ({rate:.0} per second): {} steps, {} faults, {} events, {} virtual hours; failing: {failing:?}",
-            total.seeds,
-            total.steps,
-            total.faults,
-            total.events,
-            total.virtual_ms / 3_600_000,
+            "{} seeds from {from} in {seconds:.1} s ({rate:.0} per second): {} steps, {} faults, {} events, \
+             {virtual_hours} virtual hours; failing: {failing:?}",
+            total.seeds, total.steps, total.faults, total.events,
         );
     }
-    Ok(())
 }
 
 /// Seeds that failed once, one in each line; `#` begins a remark.

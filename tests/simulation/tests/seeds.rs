@@ -1,6 +1,6 @@
 //! Seeds of the simulator as tests: those that failed once, a thousand that are always the same, and two hundred fresh ones.
 
-use simulation::{Fault, MILESTONES, Mutant, Order, Tally, parse_seeds, run};
+use simulation::{Fault, MILESTONES, Mutant, Order, Tally, parse_seeds, run, shorten};
 
 /// Seeds that run on every machine at every time.
 const FIXED: std::ops::Range<u64> = 0..1000;
@@ -60,4 +60,14 @@ fn every_missing_safeguard_is_noticed() {
         println!("{name}: seed {failing:?}");
         assert!(failing.is_some(), "a session without this safeguard passes: {name}");
     }
+}
+
+#[test]
+fn a_failing_seed_is_made_smaller_and_still_fails() {
+    let mutant = Some(Mutant::NoPromptDedupe);
+    let fails = |order: &Order| run(order).violation.is_some();
+    let order = (0..100).map(|seed| Order { seed, mutant, ..Order::default() }).find(fails).unwrap();
+    let shortest = shorten(&order);
+    assert!(fails(&shortest));
+    assert!(shortest.without.len() > Fault::ALL.len() / 2, "{:?}", shortest.without);
 }
