@@ -60,6 +60,11 @@ impl Presence {
         self.users.iter().filter(|(_, known)| known.connections > 0).map(|(user, _)| user)
     }
 
+    /// Everyone of whom viewers know.
+    pub fn announced(&self) -> impl Iterator<Item = &UserId> {
+        self.users.iter().filter(|(_, known)| known.announced).map(|(user, _)| user)
+    }
+
     /// What viewers are to be told; `None` when nothing is new.
     pub fn take_change(&mut self) -> Option<PresenceChange> {
         let (mut joined, mut left) = (Vec::new(), Vec::new());
@@ -141,6 +146,7 @@ mod tests {
                             prop_assert!(told.insert(joined));
                         }
                         prop_assert!(told.iter().eq(presence.users()));
+                        prop_assert!(told.iter().eq(presence.announced()));
                     }
                 }
                 let present = (0..4u8).filter(|who| counts[usize::from(*who)] > 0).map(user);

@@ -91,6 +91,11 @@ impl Shell {
     /// Begins the session, or finds that it has begun by the same request.
     pub(super) fn create(self: &Rc<Self>, new: NewSession) -> Result<(), Failure> {
         if let Some(session) = self.load_session()? {
+            if session.deleted {
+                *self.session.borrow_mut() = Some(session);
+                let message = "what this request began was deleted; send it with a new prompt id";
+                return Err(Failure::refused(ErrorCode::IdConflict, message));
+            }
             let same = session.is_created_by(&new);
             *self.session.borrow_mut() = Some(session);
             return if same {
@@ -142,6 +147,7 @@ impl Shell {
         }
         self.session.borrow_mut().take();
         self.migrated.set(false);
+        self.alarm_at.set(None);
         let storage = self.state.storage();
         for outcome in [storage.delete_alarm().await, storage.delete_all().await] {
             if let Err(error) = outcome {

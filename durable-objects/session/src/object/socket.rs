@@ -16,7 +16,7 @@ use wasm_bindgen::JsValue;
 use worker::{Request, Response, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
 /// A snapshot frame serves those who come later too, with the events since, as long as those are not many.
-const SNAPSHOT_AGE_MAX: u64 = 500;
+const SNAPSHOT_AGE_MAX: u64 = 64;
 
 impl Shell {
     /// Accepts a client's socket; the ticket is taken once.
@@ -98,7 +98,13 @@ impl Shell {
         let by = attachment.user_id.clone();
         let connection_id = &attachment.connection_id;
         let (prompt_id, input) = match message {
-            ClientMessage::Subscribe { since } => return self.subscribe(socket, connection_id, since),
+            ClientMessage::Subscribe { since } => {
+                if self.admit_subscription(connection_id) {
+                    return self.subscribe(socket, connection_id, since);
+                }
+                close(socket, close_code::RATE_LIMITED, "too many subscriptions");
+                return Ok(());
+            }
             ClientMessage::Ack { seq } => {
                 self.take_ack(connection_id, seq);
                 return Ok(());

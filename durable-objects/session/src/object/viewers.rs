@@ -24,6 +24,9 @@ const FRAME_MS: u64 = 53;
 const FRAME_BURST: u64 = 2;
 /// Comings and goings are told together.
 const PRESENCE_MS: u64 = 100;
+/// Subscriptions of one client: each may be answered with mebibytes.
+const SUBSCRIPTION_MS: u64 = 2_000;
+const SUBSCRIPTION_BURST: u64 = 5;
 /// Frames of one client: 20 a second, after a good many at once …
 const CLIENT_FRAME_MS: u64 = 50;
 const CLIENT_FRAME_BURST: u64 = 200;
@@ -80,6 +83,8 @@ struct Viewer {
     /// [`Sent::total`] as of the last event that it has acknowledged.
     acked: u64,
     pace: Pace,
+    /// Of subscriptions: their answers are large, and not in the window.
+    subscriptions: Pace,
     refusals: u32,
     /// When the others were last told that this one writes.
     typed_at: Timestamp,
@@ -98,6 +103,8 @@ pub(super) enum Admission {
 pub(super) struct Viewers {
     list: BTreeMap<ConnectionId, Viewer>,
     presence: Presence,
+    /// The frame of everyone who was announced, for those who come: they get the later differences like all others.
+    presence_frame: Option<JsValue>,
     sent: Sent,
     pace: Pace,
     /// Events that wait for the next frame, and the number of the newest.
@@ -121,6 +128,7 @@ impl Viewers {
         let users = list.values().map(|viewer: &Viewer| viewer.user_id.clone());
         Self {
             presence: Presence::of(users),
+            presence_frame: None,
             list,
             sent: Sent::default(),
             pace: Pace::new(FRAME_MS, FRAME_BURST, at),
@@ -173,8 +181,7 @@ impl Viewers {
 
     /// A frame that is not an event: it costs little, and a viewer that lags gets none.
     fn send_all(&self, message: &ServerMessage) {
-        let Ok(text) = serde_json::to_string(message) else { return };
-        let frame = JsValue::from_str(&text);
+        let frame = render(message);
         for viewer in self.list.values().filter(|viewer| viewer.watching == Watching::Yes) {
             send_raw(&viewer.socket, &frame);
         }
@@ -193,6 +200,7 @@ impl Viewer {
             watching: attachment.watching,
             acked,
             pace: Pace::new(CLIENT_FRAME_MS, CLIENT_FRAME_BURST, at),
+            subscriptions: Pace::new(SUBSCRIPTION_MS, SUBSCRIPTION_BURST, at),
             refusals: 0,
             typed_at: Timestamp(0),
         }
@@ -255,6 +263,14 @@ impl Shell {
         })
     }
 
+    /// Whether this client may subscribe now.
+    pub(super) fn admit_subscription(&self, connection_id: &ConnectionId) -> bool {
+        self.with_viewers(|viewers| {
+            let viewer = viewers.list.get_mut(connection_id);
+            viewer.is_none_or(|viewer| viewer.subscriptions.take(now()).is_ok())
+        })
+    }
+
     /// A client has read everything up to this event.
     pub(super) fn take_ack(&self, connection_id: &ConnectionId, seq: Seq) {
         self.with_viewers(|viewers| {
@@ -273,8 +289,11 @@ impl Shell {
             let Some(viewer) = viewers.list.get_mut(connection_id) else { return };
             viewer.acked = total;
             viewer.set_watching(Watching::Yes);
-            let users = viewers.presence.users().cloned().collect();
-            send(&viewer.socket, &ServerMessage::Presence { users });
+            let presence = &viewers.presence;
+            let frame = viewers.presence_frame.get_or_insert_with(|| {
+                render(&ServerMessage::Presence { users: presence.announced().cloned().collect() })
+            });
+            send_raw(&viewer.socket, frame);
         });
         self.answer_pings();
     }
@@ -347,6 +366,7 @@ impl Shell {
             shell.with_viewers(|viewers| {
                 viewers.presence_armed = false;
                 if let Some(change) = viewers.presence.take_change() {
+                    viewers.presence_frame = None;
                     let (joined, left) = (change.joined, change.left);
                     viewers.send_all(&ServerMessage::PresenceChanged { joined, left });
                 }
@@ -435,9 +455,11 @@ pub(super) fn close(socket: &WebSocket, code: u16, reason: &str) {
 }
 
 pub(super) fn send(socket: &WebSocket, message: &ServerMessage) {
-    if let Ok(frame) = serde_json::to_string(message) {
-        send_raw(socket, &JsValue::from_str(&frame));
-    }
+    send_raw(socket, &render(message));
+}
+
+fn render(message: &ServerMessage) -> JsValue {
+    JsValue::from_str(&serde_json::to_string(message).unwrap_or_default())
 }
 
 /// A socket that cannot be sent to is closing; its close comes by itself.
