@@ -1,5 +1,6 @@
 //! What people do: prompt, watch, prompt again, stop.
 
+use crate::faults::check::same_for_all;
 use crate::{Observer, scripted, session};
 use anyhow::{Context, ensure};
 use protocol::client::ClientMessage;
@@ -92,7 +93,7 @@ async fn prompts_of_two_people_queue_and_keep_their_authors() -> anyhow::Result<
     observer.until("the second snapshot", |observer| observer.snapshots() == 2).await?;
     second.until("the same", |second| second.seq >= observer.seq).await?;
     assert_eq!(observer.view, second.view);
-    assert_eq!(Observer::join(&ada, &session).await?.view, observer.view);
+    same_for_all(&ada, &session, &mut observer).await?;
     assert_eq!(observer.view.prompts.len(), 2);
 
     let branch = observer.view.session.branch.clone();

@@ -6,7 +6,7 @@ use crate::session;
 use anyhow::{Context, ensure};
 use protocol::client::ClientMessage;
 use protocol::limit::TOOL_PREVIEW_BYTES_MAX;
-use protocol::timeline::{ItemContent, PromptState, TurnOutcome};
+use protocol::timeline::{Delivery, ItemContent, PromptState, SessionEvent, TurnOutcome};
 use stack::Client;
 
 #[tokio::test]
@@ -131,4 +131,26 @@ async fn a_flood_of_output_is_cut_kept_as_an_artifact_and_harms_nothing() -> any
     assert_eq!(observer.turns_over(2).await?.outcome, TurnOutcome::Completed);
     assert_eq!(only_sandbox(&stack, &session)?.generation, 1);
     settled(&stack, &ada, &session, &mut observer, Expected { prompts: 2, commits: 1 }).await
+}
+
+#[tokio::test]
+async fn a_prompt_steered_into_a_turn_that_is_lost_is_not_lost_with_it() -> anyhow::Result<()> {
+    let stack = breakable("steer-killed").await?;
+    let ada = stack.sign_in("ada").await?;
+    let (session, mut observer) = session(&ada, "stream 100 20\nappend a.txt first").await?;
+    observer.text_of(100).await?;
+    let mut prompt = Client::prompt("append a.txt second");
+    prompt.delivery = Delivery::Steer;
+    ada.submit(&session, &prompt).await?;
+    observer
+        .until("the steering", |observer| {
+            observer.has_event(|event| matches!(event, SessionEvent::PromptSteered { .. }))
+        })
+        .await?;
+    only_sandbox(&stack, &session)?.kill()?;
+    settled(&stack, &ada, &session, &mut observer, Expected { prompts: 2, commits: 2 }).await?;
+    assert_eq!(observer.attempts(), [1, 2, 1]);
+    let branch = format!("{}:a.txt", observer.view.session.branch);
+    assert_eq!(stack.github().git("acme/shop", &["show", &branch]).await?, "firstsecond");
+    Ok(())
 }

@@ -1,12 +1,13 @@
 //! The bridge dies, comes back, or cannot be reached: turns go on, and every order is carried out once.
 
 use super::check::{Expected, settled};
-use super::{Dice, breakable, eventually, only_sandbox, options, status_until, wires, words};
+use super::{Dice, breakable, eventually, only_sandbox, options, sandboxes_of, status_until, wires, words};
 use crate::{Observer, session};
 use anyhow::{Context, ensure};
 use protocol::client::{Activity, ClientMessage};
-use protocol::timeline::{SandboxStatus, TurnOutcome};
-use stack::{Client, Door, Options, Rule, Stack, Then};
+use protocol::timeline::{Delivery, SandboxStatus, TurnOutcome};
+use reqwest::Method;
+use stack::{Client, Cut, Door, Options, Rule, Stack, Then};
 use std::collections::BTreeSet;
 
 /// A stack whose sandboxes outlive their bridge.
@@ -125,4 +126,73 @@ async fn a_bridge_that_is_away_for_a_stop_and_a_snapshot_gets_them_later() -> an
     observer.until("the snapshot", |observer| observer.snapshots() == 1).await?;
     assert_eq!(wire.counts().answered, 6);
     settled(&stack, &ada, &session, &mut observer, Expected { prompts: 1, commits: 1 }).await
+}
+
+#[tokio::test]
+async fn orders_into_a_black_hole_are_given_up_and_sent_again() -> anyhow::Result<()> {
+    let stack = breakable("black-hole").await?;
+    let ada = stack.sign_in("ada").await?;
+    let wire = &wires(&stack)?.commands;
+    let (session, mut observer) = session(&ada, "append a.txt one").await?;
+    observer.until("the snapshot", |observer| observer.snapshots() == 1).await?;
+    wire.set_door(Door::BlackHole);
+    wire.cut(Cut::Finish);
+    ada.submit(&session, &Client::prompt("append a.txt two")).await?;
+    wire.until("the lost order", |counts| counts.swallowed > 0).await?;
+    wire.set_door(Door::Open);
+    assert_eq!(observer.turns_over(2).await?.outcome, TurnOutcome::Completed);
+    assert_eq!(observer.attempts(), [1, 1]);
+    settled(&stack, &ada, &session, &mut observer, Expected { prompts: 2, commits: 2 }).await
+}
+
+#[tokio::test]
+async fn a_prompt_steered_over_a_bad_wire_reaches_the_turn_once() -> anyhow::Result<()> {
+    let stack = breakable("steer").await?;
+    let ada = stack.sign_in("ada").await?;
+    let (session, mut observer) = session(&ada, "stream 150 20").await?;
+    observer.text_of(100).await?;
+    let wire = &wires(&stack)?.commands;
+    wire.add_rule(Rule::new("PUT", "/commands/", Then::LoseRequest).times(1));
+    wire.add_rule(Rule::new("PUT", "/commands/", Then::LoseAnswer).times(2));
+    let mut prompt = Client::prompt("append a.txt steered");
+    prompt.delivery = Delivery::Steer;
+    ada.submit(&session, &prompt).await?;
+    assert_eq!(observer.turns_over(1).await?.outcome, TurnOutcome::Completed);
+    settled(&stack, &ada, &session, &mut observer, Expected { prompts: 2, commits: 1 }).await?;
+    assert_eq!(observer.view.turns.len(), 1, "it had a turn of its own: {:#?}", observer.view.turns);
+    ensure!(observer.view.prompts.iter().any(|known| known.id == prompt.id && known.steered_into.is_some()));
+    let counts = wire.counts();
+    // The runner's word that it has the prompt may be there before the second try.
+    ensure!(counts.lost_requests == 1 && counts.lost_answers >= 1, "{counts:?}");
+    let branch = format!("{}:a.txt", observer.view.session.branch);
+    assert_eq!(stack.github().git("acme/shop", &["show", &branch]).await?, "steered");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_deleted_while_the_bridge_is_away_leaves_nothing_behind() -> anyhow::Result<()> {
+    let stack = breakable("deleted").await?;
+    let ada = stack.sign_in("ada").await?;
+    let (session, mut observer) = session(&ada, "append a.txt one").await?;
+    observer.until("the snapshot", |observer| observer.snapshots() == 1).await?;
+    ada.submit(&session, &Client::prompt("wait 600000")).await?;
+    observer.until("the second turn", |observer| observer.view.turns.len() == 2).await?;
+    let layers = stack.directory().join("sandboxes/layers");
+    let layer_count = || std::fs::read_dir(&layers).map_or(0, Iterator::count);
+    assert_eq!(layer_count(), 2, "the base and a snapshot");
+    let wire = &wires(&stack)?.commands;
+    wire.set_door(Door::Shut);
+    wire.cut(Cut::Finish);
+    let before = wire.counts().accepted;
+    let _: serde_json::Value =
+        ada.request(Method::DELETE, &format!("/api/sessions/{session}"), None::<&()>).await?;
+    let end = observer.until("more", |_| false).await;
+    ensure!(format!("{end:?}").contains("4004"), "{end:?}");
+    wire.until("a refused order", |counts| counts.accepted > before).await?;
+    wire.set_door(Door::Open);
+    eventually("the end of the sandbox", || sandboxes_of(&stack, &session).is_empty()).await?;
+    eventually("the end of the snapshots", || layer_count() == 1).await?;
+    ensure!(ada.status(&session).await.is_err(), "it is still there");
+    ensure!(ada.sessions().await?.sessions.is_empty(), "it is still listed");
+    Ok(())
 }

@@ -39,7 +39,7 @@ pub(super) async fn settled(
 }
 
 /// Who joins afresh sees what this one sees that was here all the time.
-pub(super) async fn same_for_all(
+pub(crate) async fn same_for_all(
     client: &Client,
     session: &SessionId,
     observer: &mut Observer,

@@ -4,7 +4,7 @@
 
 mod agents;
 mod bridge;
-mod check;
+pub(crate) mod check;
 mod events;
 mod prompts;
 mod pushes;

@@ -168,7 +168,7 @@ async fn an_idle_sandbox_is_saved_stopped_and_restored_with_its_memory() -> anyh
 
 #[tokio::test]
 async fn work_is_handed_over_before_the_sandboxs_life_ends() -> anyhow::Result<()> {
-    let variables = vec![("SANDBOX_LIFE_MS".to_owned(), "16000".to_owned())];
+    let variables = vec![("SANDBOX_LIFE_MS".to_owned(), "24000".to_owned())];
     let stack = Stack::start(Options { variables, ..options("life") }).await?;
     let ada = stack.sign_in("ada").await?;
     // The first sandbox is kept busy until its end; the second finds what the first has left.
@@ -177,6 +177,8 @@ async fn work_is_handed_over_before_the_sandboxs_life_ends() -> anyhow::Result<(
     let (session, mut observer) = session(&ada, script).await?;
     observer.until("the first sandbox", |observer| observer.running().is_some()).await?;
     let first = only_sandbox(&stack, &session)?;
+    let ordered = std::fs::read_to_string(first.directory.join("state.json"))?;
+    ensure!(ordered.contains("\"lifeMs\":24000"), "the bridge ends it at another time: {ordered}");
     observer.turns_over(2).await?;
     assert_eq!(observer.attempts(), [1, 1], "the end of a sandbox's life costs the prompt a try");
     let outcomes: Vec<_> = observer.ends().map(|end| end.outcome.clone()).collect();

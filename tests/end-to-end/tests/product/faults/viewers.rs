@@ -7,7 +7,7 @@ use anyhow::ensure;
 use protocol::client::{ClientMessage, ServerMessage};
 use protocol::limit::VIEWER_WINDOW_BYTES;
 use protocol::timeline::Seq;
-use stack::{Client, Cut, CutAfter, Direction};
+use stack::{Client, Cut, CutAfter, Direction, Pace};
 use std::time::Duration;
 
 #[tokio::test]
@@ -100,6 +100,9 @@ async fn a_viewer_that_does_not_read_is_told_once_and_holds_up_nobody() -> anyho
     let (session, mut observer) = session(&ada, &script).await?;
     observer.until("the turn", |observer| observer.running().is_some()).await?;
     let mut idle = Observer::join(&grace, &session).await?;
+    let wire = &wires(&stack)?.clients;
+    let mut slow = Observer::join(&stack.sign_in_at(wire.url(), "alan").await?, &session).await?;
+    wire.set_pace(Pace { delay: Duration::ZERO, bytes_per_second: Some(10_000) });
     let mut others = Vec::new();
     for _ in 0..10 {
         others.push(Observer::join(&grace, &session).await?);
@@ -127,6 +130,10 @@ async fn a_viewer_that_does_not_read_is_told_once_and_holds_up_nobody() -> anyho
     idle.until("everything", |idle| idle.seq >= newest).await?;
     assert_eq!(idle.lagged, 1);
     assert_eq!(idle.view, observer.view);
+    wire.set_pace(Pace::default());
+    slow.until("everything", |slow| slow.seq >= newest).await?;
+    assert_eq!(slow.lagged, 1);
+    assert_eq!(slow.view, observer.view);
     // And it is heard as before.
     idle.send(ClientMessage::Prompt { prompt: Client::prompt("say Hello.") }).await?;
     idle.turns_over(2).await?;

@@ -1,7 +1,7 @@
 //! workerd dies or is replaced: what it answered is stored, what it stored is the same afterwards, and everybody comes back.
 
 use super::check::{Expected, same_for_all, settled};
-use super::{breakable, wires, witness, words};
+use super::{breakable, only_sandbox, wires, witness, words};
 use crate::{Observer, session};
 use anyhow::ensure;
 use protocol::timeline::TurnOutcome;
@@ -31,6 +31,47 @@ async fn a_worker_killed_between_write_and_answer_has_every_event_once() -> anyh
     assert_eq!(observer.attempts(), [1], "the turn was tried again");
     ensure!(observer.rejoined >= 3, "came back {} times", observer.rejoined);
     settled(&stack, &ada, &session, &mut observer, Expected { prompts: 1, commits: 1 }).await
+}
+
+#[tokio::test]
+async fn a_worker_killed_after_each_effect_and_before_it_hears_of_it_does_nothing_twice() -> anyhow::Result<()>
+{
+    let mut stack = breakable("effect-kills").await?;
+    let ada = stack.sign_in("ada").await?;
+    let hold = |path| Rule::new("PUT", path, Then::HoldAnswer).times(1);
+    wires(&stack)?.commands.add_rule(hold("/sandboxes/"));
+    let session = ada.create_session("acme/shop", Some(Client::prompt("append log.txt once"))).await?;
+    let mut observer = witness(&ada, &session).await?;
+    for held in 1..=3 {
+        let wire = &wires(&stack)?.commands;
+        wire.until("a held answer", |counts| counts.held_answers == held).await?;
+        let next = ["/commands/", "/snapshots/"].get(usize::try_from(held)? - 1);
+        if let Some(path) = next {
+            wire.add_rule(hold(path));
+        }
+        if held == 2 {
+            // The turn ends meanwhile, and both follow from that.
+            wires(&stack)?.code_host.add_rule(Rule::new("POST", "/pulls", Then::HoldAnswer).times(1));
+        }
+        if held == 3 {
+            wires(&stack)?.code_host.until("a held answer", |counts| counts.held_answers == 1).await?;
+        }
+        stack.kill_workerd();
+        wires(&stack)?.commands.cut(Cut::Reset);
+        wires(&stack)?.code_host.cut(Cut::Reset);
+        stack.restart_workerd().await?;
+        observer.rejoin().await?;
+    }
+    assert_eq!(observer.turns_over(1).await?.outcome, TurnOutcome::Completed);
+    observer.until("the snapshot", |observer| observer.snapshots() == 1).await?;
+    assert_eq!(observer.attempts(), [1]);
+    settled(&stack, &ada, &session, &mut observer, Expected { prompts: 1, commits: 1 }).await?;
+    assert_eq!(only_sandbox(&stack, &session)?.generation, 1);
+    let layers = std::fs::read_dir(stack.directory().join("sandboxes/layers"))?.count();
+    assert_eq!(layers, 2, "the base and one snapshot");
+    let branch = format!("{}:log.txt", observer.view.session.branch);
+    assert_eq!(stack.github().git("acme/shop", &["show", &branch]).await?, "once");
+    Ok(())
 }
 
 #[tokio::test]
