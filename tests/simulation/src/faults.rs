@@ -34,42 +34,11 @@ impl World {
             }
             Fault::RunnerCut => self.cut_runner((1, 300)),
             Fault::RunnerHalfOpen => self.cut_runner((25_000, 45_000)),
-            Fault::RunnerRestart => {
-                if let Some(id) = self.some_sandbox()
-                    && let Some(runner) = self.provider.runner(&id)
-                {
-                    runner.restart(&mut self.scene, &mut self.sockets);
-                }
+            Fault::RunnerRestart | Fault::SandboxFrozen | Fault::SandboxDies | Fault::SandboxVanishes => {
+                self.strike_sandbox(fault);
             }
-            Fault::SandboxFrozen => self.freeze(),
-            Fault::SandboxDies => {
-                if let Some(id) = self.some_sandbox() {
-                    self.end_sandbox(&id, Some("killed"));
-                }
-            }
-            Fault::SandboxVanishes => {
-                if let Some(id) = self.some_sandbox() {
-                    self.end_sandbox(&id, None);
-                }
-            }
-            Fault::ClientCut => {
-                let sockets = self.shell.viewers.all();
-                if let Some(socket) = self.scene.random.pick(&sockets).copied() {
-                    self.shell.viewers.cut(&mut self.scene, socket);
-                }
-            }
-            Fault::ClientHalfOpen => {
-                let sockets = self.shell.viewers.all();
-                if let Some(socket) = self.scene.random.pick(&sockets).copied() {
-                    self.shell.viewers.silence(socket);
-                }
-            }
-            Fault::ClientLags => {
-                let sockets = self.shell.viewers.all();
-                if let Some(socket) = self.scene.random.pick(&sockets).copied() {
-                    self.shell.viewers.lag(&mut self.scene, socket);
-                }
-            }
+            Fault::ClientCut | Fault::ClientHalfOpen | Fault::ClientLags => self.strike_client(fault),
+            // These strike where messages, inputs and operations ask for them.
             Fault::RequestLost
             | Fault::RequestTwice
             | Fault::RequestLate
@@ -102,6 +71,32 @@ impl World {
         }
     }
 
+    fn strike_sandbox(&mut self, fault: Fault) {
+        let ids: Vec<_> = self.provider.live.keys().cloned().collect();
+        let Some(id) = self.scene.random.pick(&ids).cloned() else { return };
+        if fault == Fault::SandboxDies {
+            self.end_sandbox(&id, Some("killed"));
+        } else if fault == Fault::SandboxVanishes {
+            self.end_sandbox(&id, None);
+        } else if fault == Fault::SandboxFrozen {
+            self.freeze(&id);
+        } else if let Some(runner) = self.provider.runner(&id) {
+            runner.restart(&mut self.scene, &mut self.sockets);
+        }
+    }
+
+    fn strike_client(&mut self, fault: Fault) {
+        let sockets = self.shell.viewers.all();
+        let Some(socket) = self.scene.random.pick(&sockets).copied() else { return };
+        if fault == Fault::ClientCut {
+            self.shell.viewers.cut(&mut self.scene, socket);
+        } else if fault == Fault::ClientHalfOpen {
+            self.shell.viewers.silence(socket);
+        } else {
+            self.shell.viewers.lag(&mut self.scene, socket);
+        }
+    }
+
     fn with_shell(&mut self, act: impl FnOnce(&mut shell::Shell, &mut shell::Around<'_>)) {
         let around =
             &mut shell::Around { scene: &mut self.scene, observer: &mut self.observer, road: &self.road };
@@ -130,25 +125,19 @@ impl World {
         }
     }
 
-    fn freeze(&mut self) {
-        let Some(id) = self.some_sandbox() else { return };
+    fn freeze(&mut self, id: &SandboxId) {
         let ms = self.scene.random.between(1_000, 180_000);
         let until = self.scene.now + ms;
-        if let Some(runner) = self.provider.runner(&id) {
+        if let Some(runner) = self.provider.runner(id) {
             runner.frozen_until = until;
         }
         // The bridge takes a connection for dead from which nothing comes.
         if ms > 30_000 {
             for connection in self.sockets.all() {
-                if self.sockets.sandbox(connection) == Some(&id) {
+                if self.sockets.sandbox(connection) == Some(id) {
                     self.sockets.cut(&mut self.scene, connection, (30_000, 32_000));
                 }
             }
         }
-    }
-
-    fn some_sandbox(&mut self) -> Option<SandboxId> {
-        let ids: Vec<_> = self.provider.live.keys().cloned().collect();
-        self.scene.random.pick(&ids).cloned()
     }
 }

@@ -1,4 +1,6 @@
 //! Connections of runners: events go up in batches until the session has them, commands wait for the welcome.
+//!
+//! Never says that the session has an event before the session said so. `world` hands it frames, answers and losses.
 
 use super::{ANSWER_MS_MAX, Around, Bridge, Connection, Purpose, end_by_itself};
 use crate::happening::{Happening, RunnerStep, Tell, TellBody, ToRunner, Token};

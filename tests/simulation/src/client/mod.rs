@@ -1,4 +1,6 @@
 //! A client and the person at it: shows what it was sent, comes back after every interruption, and repeats what was not answered.
+//!
+//! Folds events with the very function that is the specification of the browser's reducer.
 
 mod person;
 

@@ -1,4 +1,6 @@
 //! The person at a client: prompts, edits, moves, stops, and looks after roles and titles.
+//!
+//! Acts on what the client shows, which may be out of date. Called by `world` at moments that the plan has drawn.
 
 use super::Client;
 use crate::happening::{ROLES, user_id};

@@ -1,4 +1,6 @@
 //! What must hold of each event as it is recorded, and of the machine after each step.
+//!
+//! Compares with what runners said and what people see; changes nothing. Called by the observer with every commit.
 
 use super::{Heard, Observer};
 use crate::scene::Scene;

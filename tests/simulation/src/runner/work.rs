@@ -1,4 +1,6 @@
 //! What a runner does by itself: sets its sandbox up, works on turns, gives signs of life.
+//!
+//! One action at each tick, as the agent's script says. Everything that it says goes through the spool.
 
 use super::{Deed, HEARTBEAT_AFTER_MS, POISON, Runner, RunningTurn, Work};
 use crate::agent::{Action, STOPPED, Script};

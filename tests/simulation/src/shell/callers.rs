@@ -1,4 +1,6 @@
 //! Those who call the object: the bridge with a runner's words, clients with frames and requests.
+//!
+//! Turns each into an input and its reply into an answer; decides nothing. An object that dies answers nobody.
 
 use super::{Around, Shell, Silence};
 use crate::happening::{ClientStep, FromClient, Tell, TellBody, ToClient, Token};

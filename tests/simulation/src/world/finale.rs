@@ -1,4 +1,6 @@
 //! How a run ends: one more prompt when everything rests, and the deletion where it is planned.
+//!
+//! Called by the run's loop whenever nothing is left to be done.
 
 use super::{DeletionState, Finale, World};
 use crate::happening::{ClientStep, FromClient, Happening, user_id};

@@ -1,4 +1,6 @@
 //! One run: all parts together, from the first prompt to rest.
+//!
+//! Takes what happens next from the scene, hands it to the part that it is for, and looks at the invariants after each step.
 
 use crate::bridge::{self, Bridge};
 use crate::client::Client;

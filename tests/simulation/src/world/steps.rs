@@ -1,4 +1,6 @@
 //! Which part takes what happens to runners, to clients and to their sockets.
+//!
+//! Only hands over: what comes for a connection that is gone, or a sandbox that stands still, is dropped or waits here.
 
 use super::World;
 use crate::bridge::{self};
