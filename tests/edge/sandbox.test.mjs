@@ -80,6 +80,7 @@ test("a turn that runs when its sandbox's life ends goes on in another one", asy
   await next.receive(again);
   await next.report(turnEnded(again));
   assert.equal((await next.turn(({ turnId }) => turnId !== again.turnId)).prompt, "Afterwards");
+  await viewer.event("turn_ended", ({ promptState }) => promptState === "done");
   const ends = viewer.records
     .filter(({ event }) => event.type === "turn_ended")
     .map(({ event }) => event.promptState);

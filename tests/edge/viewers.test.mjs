@@ -103,7 +103,9 @@ test("who is there is right also right after sleep", async () => {
   from = watcher.frames.length;
   const back = await open(two);
   await change("joined", two, from)();
-  const present = (await open(someone(3))).frames.find(({ type }) => type === "presence").users;
+  const third = await open(someone(3));
+  await third.frame(({ users, joined }) => (users ?? joined ?? []).includes(someone(3).id));
+  const present = third.frames.flatMap(({ users, joined }) => users ?? joined ?? []);
   assert.deepEqual(new Set(present), new Set([ADA.id, one.id, two.id, someone(3).id]));
 
   await edge.sleep(sessionId);
