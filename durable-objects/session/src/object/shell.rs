@@ -75,6 +75,7 @@ impl Shell {
         // A refusal, or what was known already.
         if let ([Effect::Reply(_)], Source::Caller) = (effects.as_slice(), &source) {
             *self.session.borrow_mut() = Some(session);
+            self.take_over();
             return Ok(reply);
         }
         // When this fails, the machine is ahead of the tables; it is dropped here and rebuilt by the next input.
@@ -136,6 +137,14 @@ impl Shell {
             self.arm_for_everything();
         } else if let Some(at) = deadline {
             self.arm(at);
+        }
+    }
+
+    /// Goes on with what an earlier object had begun, on the first word from outside and not only when the alarm comes.
+    fn take_over(self: &Rc<Self>) {
+        if self.alarm_at.get().is_none() {
+            self.dispatch();
+            self.arm_for_everything();
         }
     }
 
