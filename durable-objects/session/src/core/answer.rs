@@ -25,6 +25,10 @@ pub fn evaluate_refusal(status: u16, body: &[u8]) -> WorkOutcome {
     if !(400..500).contains(&status) || matches!(status, 408 | 425 | 429) {
         return WorkOutcome::Delayed { reason };
     }
+    if code == ErrorCode::Unknown {
+        // Not the bridge's own words: something in front of it, or another server. Nothing may be given up for that.
+        return WorkOutcome::Failed { reason };
+    }
     WorkOutcome::Rejected { reason }
 }
 
@@ -67,7 +71,12 @@ mod tests {
         check(
             404,
             "",
-            &WorkOutcome::Rejected { reason: reason("the sandbox bridge answered with status 404") },
+            &WorkOutcome::Failed { reason: reason("the sandbox bridge answered with status 404") },
+        );
+        check(
+            404,
+            r#"{"code":"not_found","message":"the snapshot is gone"}"#,
+            &WorkOutcome::Rejected { reason: reason("the snapshot is gone") },
         );
         check(
             429,
