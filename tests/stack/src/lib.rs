@@ -9,6 +9,7 @@ mod error;
 mod identity;
 mod options;
 mod paths;
+mod ports;
 mod process;
 mod proxy;
 mod run;

@@ -5,6 +5,7 @@ use crate::bridge::{self, Surroundings};
 use crate::client::Client;
 use crate::identity::{PEOPLE, Person, Secrets};
 use crate::options::{Model, Options, Repository};
+use crate::ports::{Ports, choose_port, port_of};
 use crate::process::Process;
 use crate::sandbox::{self, Sandbox};
 use crate::wires::Wires;
@@ -12,8 +13,6 @@ use crate::worker::{self, Variables};
 use fakes::github::{Github, GithubOptions};
 use fakes::model::{DemoModel, ModelOptions};
 use fakes::seed;
-use serde::{Deserialize, Serialize};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,14 +21,6 @@ const PIECE_DELAY: Duration = Duration::from_millis(10);
 
 /// Marks a run's folder that is to stay.
 const KEPT: &str = "kept";
-
-/// Ports of a run, kept so that it can be started again under the same addresses.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Ports {
-    worker: u16,
-    github: u16,
-    bridge: u16,
-}
 
 /// The running product. Everything ends when it is dropped.
 #[derive(Debug)]
@@ -339,18 +330,6 @@ fn configure(
     worker::configure(options, secrets, &variables)
 }
 
-impl Ports {
-    fn of_run(directory: &Path) -> Self {
-        let file = directory.join("ports.json");
-        std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-    }
-
-    fn save(self, directory: &Path) -> Result<(), StackError> {
-        let file = directory.join("ports.json");
-        std::fs::write(&file, serde_json::to_vec(&self).unwrap_or_default()).map_err(StackError::file(&file))
-    }
-}
-
 /// Removes what runs left that were killed before they could; their folder's name has the id of their process.
 fn remove_leftovers() {
     let Ok(entries) = std::fs::read_dir(crate::root().join("target/runs")) else { return };
@@ -362,54 +341,5 @@ fn remove_leftovers() {
         {
             let _ = std::fs::remove_dir_all(&path);
         }
-    }
-}
-
-fn is_free(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_ok()
-}
-
-/// The port asked for, or the one of the last time, or any free one.
-fn choose_port(wanted: Option<u16>, last: u16) -> Result<u16, StackError> {
-    match wanted {
-        Some(port) if port != 0 => {
-            if is_free(port) {
-                Ok(port)
-            } else {
-                Err(StackError::PortTaken { port })
-            }
-        }
-        Some(_) | None if last != 0 && is_free(last) => Ok(last),
-        Some(_) | None => {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(StackError::file("127.0.0.1"))?;
-            Ok(listener.local_addr().map_err(StackError::file("127.0.0.1"))?.port())
-        }
-    }
-}
-
-fn port_of(url: &str) -> u16 {
-    url.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok()).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_taken_port_is_refused_with_the_remedy() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let text = choose_port(Some(port), 0).unwrap_err().to_string();
-        assert!(text.contains(&port.to_string()) && text.contains("--port"), "{text}");
-        assert_ne!(choose_port(None, port).unwrap(), port);
-        drop(listener);
-        assert_eq!(choose_port(None, port).unwrap(), port);
-    }
-
-    #[test]
-    fn the_port_of_an_address_is_read() {
-        assert_eq!(port_of("http://127.0.0.1:8787"), 8787);
-        assert_eq!(port_of("http://127.0.0.1:8787/"), 8787);
-        assert_eq!(port_of("http://x"), 0);
     }
 }

@@ -143,6 +143,28 @@ async fn a_long_chain_of_snapshots_is_joined_and_still_right() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_whose_description_is_damaged_is_refused_for_good() {
+    let Some(bench) = Bench::start() else { return };
+    let sandbox = bench.create(&request()).await;
+    let snapshot = new_snapshot_id();
+    bench.provider.snapshot(&sandbox, &snapshot).await.unwrap();
+    let meta = bench.state().join("layers").join(snapshot.as_str()).join("meta.json");
+    let whole = fs::read_to_string(&meta).unwrap();
+    let newer = whole.replace("\"format\":1", "\"format\":9");
+    for damaged in ["", "{", &whole[..whole.len() / 2], &newer] {
+        fs::write(&meta, damaged).unwrap();
+        let refusal = bench.provider.create(&new_sandbox_id(), &from_snapshot(&snapshot), &secrets()).await;
+        assert!(
+            matches!(&refusal, Err(ProviderError::SnapshotUnusable(why)) if why.contains("damaged")),
+            "{refusal:?}"
+        );
+    }
+    fs::write(&meta, &whole).unwrap();
+    bench.create(&from_snapshot(&snapshot)).await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_snapshot_stays_as_long_as_something_stands_on_it() {
     let Some(bench) = Bench::start() else { return };
     let first = bench.create(&request()).await;

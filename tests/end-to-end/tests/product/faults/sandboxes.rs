@@ -136,6 +136,32 @@ async fn a_snapshot_whose_description_is_damaged_is_refused_once_and_passed_over
 }
 
 #[tokio::test]
+async fn a_refusal_that_is_not_about_the_snapshot_leaves_it_alone() -> anyhow::Result<()> {
+    let stack = breakable("refusals").await?;
+    let ada = stack.sign_in("ada").await?;
+    let (session, mut observer) = session(&ada, "append a.txt one\nrun echo kept > .git/memory").await?;
+    observer.until("the snapshot", |observer| observer.snapshots() == 1).await?;
+    let snapshot_id = taken(&observer).pop().context("none")?;
+    lose_idle_sandbox(&stack, &mut observer, &session).await?;
+    let wire = &wires(&stack)?.commands;
+    eventually("the end of the lost sandbox", || {
+        wire.requests().iter().any(|request| request.ends_with("/terminated"))
+    })
+    .await?;
+    // A key that is being changed, and a proxy that does not know the bridge.
+    let keys = r#"{"code":"signature_invalid","message":"wrong key"}"#.to_owned();
+    wire.add_rule(Rule::new("PUT", "/sandboxes/", Then::Answer { status: 401, body: keys }).times(1));
+    let html = "<html>no such host</html>".to_owned();
+    wire.add_rule(Rule::new("PUT", "/sandboxes/", Then::Answer { status: 404, body: html }).times(1));
+    ada.submit(&session, &Client::prompt("run cat .git/memory")).await?;
+    assert_eq!(observer.turns_over(2).await?.outcome, TurnOutcome::Completed);
+    assert_eq!(wire.counts().answered, 2);
+    assert_eq!(observer.output(), "kept\n");
+    assert_eq!(restorations(&observer), [Restoration::Snapshot { snapshot_id }]);
+    settled(&stack, &ada, &session, &mut observer, Expected { prompts: 2, commits: 1 }).await
+}
+
+#[tokio::test]
 async fn an_idle_sandbox_is_saved_stopped_and_restored_with_its_memory() -> anyhow::Result<()> {
     let variables = vec![("SANDBOX_IDLE_MS".to_owned(), "2000".to_owned())];
     let stack = Stack::start(Options { variables, ..options("idle") }).await?;
