@@ -49,6 +49,7 @@ impl World {
             | Fault::CrashBeforeCommit
             | Fault::CrashAfterCommit
             | Fault::CrashBeforeSettle
+            | Fault::AlarmLost
             | Fault::AlarmLate
             | Fault::CreateFails
             | Fault::CreateUnavailable

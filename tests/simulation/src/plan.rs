@@ -59,6 +59,8 @@ faults! {
     CrashBeforeCommit = "crash-before-commit", PerMille(5, 60);
     /// The object dies when what it decided is stored and nobody has heard of it.
     CrashAfterCommit = "crash-after-commit", PerMille(5, 60);
+    /// With the object, the alarm is lost that it had just set.
+    AlarmLost = "alarm-lost", PerMille(300, 900);
     /// The object dies when something has happened outside and it does not know yet.
     CrashBeforeSettle = "crash-before-settle", PerMille(10, 200);
     /// The object sleeps: its memory is gone, its sockets are not.

@@ -1,8 +1,8 @@
 //! The session's object: the real machine over the real tables, and a shell that does what the Durable Object's shell does, step by
 //! step, with a place to die before and after each of them.
 //!
-//! One run of code without waiting is one transaction of the runtime: what it wrote and the alarm that it set are there together or
-//! not at all, and what it sent leaves only when they are.
+//! One run of code without waiting is one transaction of the runtime: what it wrote is there together or not at all, and what it sent
+//! leaves only when it is. The alarm mostly is, too; that it can be lost is more than the runtime threatens with.
 
 mod callers;
 
@@ -136,6 +136,7 @@ impl Shell {
         if let ([Effect::Reply(_)], Source::Caller) = (effects.as_slice(), source) {
             around.observer.answered(around.scene, &session, &reply, &heard);
             self.memory.session = Some(session);
+            self.take_over(around);
             return Ok(reply);
         }
         let stored = match source {
@@ -213,10 +214,21 @@ impl Shell {
         }
     }
 
-    /// The same when the object dies before anything leaves it: only the alarm is set.
+    /// Goes on with what an earlier object had begun, on the first word from outside and not only when the alarm comes.
+    fn take_over(&mut self, around: &mut Around<'_>) {
+        if self.memory.alarm_at.is_none() {
+            self.dispatch(around);
+            self.arm_for_everything(around.scene);
+        }
+    }
+
+    /// The same when the object dies before anything leaves it: the alarm is set, or not even that.
     fn publish_nothing(&mut self, around: &mut Around<'_>, session: Session) {
         around.observer.forgotten(session.clone());
         self.memory.session = Some(session);
+        if around.scene.strikes(Fault::AlarmLost) {
+            return;
+        }
         let now = around.scene.clock();
         for row in self.tables.load_due(now).unwrap_or_default() {
             self.memory.in_flight.insert(row.key);
