@@ -7,6 +7,7 @@
 mod artifacts;
 mod bridge;
 mod calls;
+mod connection;
 mod failure;
 mod index;
 mod outbox;

@@ -1,9 +1,10 @@
 //! Frames of clients: a socket is opened once per ticket, brought up to date by a subscription, and may then take part.
 
+use super::connection::{Attachment, Watching, attach, attachment_of, close, send, send_raw};
 use super::failure::Failure;
 use super::platform::{now, random};
 use super::shell::Shell;
-use super::viewers::{Admission, Attachment, Watching, attach, attachment_of, close, send, send_raw};
+use super::viewers::Admission;
 use crate::call::{SOCKET_HEADER, SocketCall};
 use crate::core::{Action, Input, Person, Reply, evaluate_permission};
 use protocol::client::{ClientMessage, SOCKET_PROTOCOL, ServerMessage, close_code};

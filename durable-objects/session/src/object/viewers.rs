@@ -3,6 +3,9 @@
 //! What is here is lost when the object sleeps, and rebuilt from the sockets' attachments. Nothing is sent while it is being rebuilt,
 //! so nobody is told twice.
 
+use super::connection::{
+    Attachment, Watching, attach, attachment_of, close, last_ping, render, send, send_raw,
+};
 use super::platform::now;
 use super::shell::Shell;
 use crate::audience::{Pace, Presence, Sent};
@@ -12,11 +15,10 @@ use protocol::id::{ConnectionId, UserId};
 use protocol::limit::{FRAME_EVENTS_BYTES_MAX, FRAME_EVENTS_MAX, TYPING_REPEAT_MS, VIEWER_LAG_MS_MAX};
 use protocol::time::Timestamp;
 use protocol::timeline::Seq;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::JsValue;
 use worker::{Delay, WebSocket, WebSocketRequestResponsePair};
 
 /// A running stream's frames: 19 a second, after two at once.
@@ -36,45 +38,6 @@ const REFUSALS_MAX: u32 = 100;
 const SILENT_MS_MAX: u64 = 100_000;
 /// How often that is looked at.
 const SWEEP_MS: u64 = 30_000;
-
-#[wasm_bindgen]
-extern "C" {
-    type RawSocket;
-
-    /// Takes the text as a JavaScript string, so that it crosses from Wasm once for all sockets.
-    #[wasm_bindgen(method, catch, js_name = send)]
-    fn send_text(this: &RawSocket, text: &JsValue) -> Result<(), JsValue>;
-
-    #[wasm_bindgen(method, catch, js_name = serializeAttachment)]
-    fn keep_text(this: &RawSocket, text: &JsValue) -> Result<(), JsValue>;
-
-    #[wasm_bindgen(method, catch, js_name = deserializeAttachment)]
-    fn kept_text(this: &RawSocket) -> Result<JsValue, JsValue>;
-
-    type RawState;
-
-    #[wasm_bindgen(method, catch, js_name = getWebSocketAutoResponseTimestamp)]
-    fn last_ping(this: &RawState, socket: &JsValue) -> Result<Option<js_sys::Date>, JsValue>;
-}
-
-/// What a socket keeps while the object sleeps.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Attachment {
-    pub(super) user_id: UserId,
-    pub(super) connection_id: ConnectionId,
-    pub(super) watching: Watching,
-}
-
-/// Whether a socket gets events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Watching {
-    /// Not before it subscribes.
-    No,
-    /// Each one.
-    Yes,
-    /// Not before it subscribes again: it has not read what it was sent.
-    Lagging { since: Timestamp },
-}
 
 struct Viewer {
     socket: WebSocket,
@@ -390,7 +353,6 @@ impl Shell {
     /// Closes those that lag for too long, and those that have stopped to answer without saying good-bye.
     fn sweep(&self) {
         let at = now();
-        let state: &RawState = self.state.as_raw().unchecked_ref();
         self.with_viewers(|viewers| {
             if at.ms_since(viewers.swept_at) < SWEEP_MS {
                 return;
@@ -403,14 +365,7 @@ impl Shell {
                     close(&viewer.socket, close_code::TOO_SLOW, "too slow; come back with what you have");
                     continue;
                 }
-                let socket: &JsValue = viewer.socket.as_ref().unchecked_ref();
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "milliseconds since 1970"
-                )]
-                let pinged =
-                    state.last_ping(socket).ok().flatten().map(|date| Timestamp(date.get_time() as u64));
+                let pinged = last_ping(&self.state, &viewer.socket);
                 if pinged.is_some_and(|pinged| at.ms_since(pinged) > SILENT_MS_MAX) {
                     close(&viewer.socket, 1001, "no sign of life");
                 }
@@ -434,40 +389,4 @@ impl Shell {
             act(&shell);
         });
     }
-}
-
-pub(super) fn attachment_of(socket: &WebSocket) -> Option<Attachment> {
-    let text = raw(socket).kept_text().ok()?.as_string()?;
-    serde_json::from_slice(text.as_bytes()).ok()
-}
-
-/// Gives a socket what it keeps, as JSON: the module has one reader for that and none for JavaScript's values.
-pub(super) fn attach(socket: &WebSocket, attachment: &Attachment) {
-    let text = serde_json::to_string(attachment).unwrap_or_default();
-    if let Err(error) = raw(socket).keep_text(&JsValue::from_str(&text)) {
-        worker::console_warn!("a socket's attachment could not be kept: {error:?}");
-    }
-}
-
-/// Closes a socket; one that is closing already is as it should be.
-pub(super) fn close(socket: &WebSocket, code: u16, reason: &str) {
-    let _ = socket.close(Some(code), Some(reason));
-}
-
-pub(super) fn send(socket: &WebSocket, message: &ServerMessage) {
-    send_raw(socket, &render(message));
-}
-
-fn render(message: &ServerMessage) -> JsValue {
-    JsValue::from_str(&serde_json::to_string(message).unwrap_or_default())
-}
-
-/// A socket that cannot be sent to is closing; its close comes by itself.
-pub(super) fn send_raw(socket: &WebSocket, frame: &JsValue) {
-    let _ = raw(socket).send_text(frame);
-}
-
-fn raw(socket: &WebSocket) -> &RawSocket {
-    let socket: &worker::web_sys::WebSocket = socket.as_ref();
-    socket.unchecked_ref()
 }
