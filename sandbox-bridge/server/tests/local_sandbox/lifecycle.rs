@@ -239,7 +239,10 @@ async fn another_session_cannot_have_the_snapshot() {
         ..from_snapshot(&snapshot)
     };
     let refusal = bench.provider.create(&new_sandbox_id(), &foreign, &secrets()).await.unwrap_err();
-    assert!(matches!(&refusal, ProviderError::Rejected(why) if why.contains("another session")), "{refusal}");
+    assert!(
+        matches!(&refusal, ProviderError::SnapshotUnusable(why) if why.contains("another session")),
+        "{refusal}"
+    );
     let refusal = bench.provider.delete_snapshot(&snapshot, &foreign.session_id).await.unwrap_err();
     assert!(matches!(&refusal, ProviderError::Rejected(why) if why.contains("another session")), "{refusal}");
     assert_eq!(bench.desk.ok(&bench.create(&from_snapshot(&snapshot)).await, "echo here").await, "here\n");
