@@ -1,3 +1,5 @@
+//! Each fault of the proxy, seen from the client that meets it.
+
 use super::*;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
