@@ -72,10 +72,7 @@ impl Runner {
     pub(super) fn item(&mut self, content: ItemContent) -> Item {
         self.items += 1;
         // As long as a runner's ids, because each delta carries one.
-        let mut random = [0xa5; 16];
-        for (slot, byte) in random.iter_mut().zip(self.items.to_le_bytes()) {
-            *slot = byte;
-        }
+        let random = u128::from(self.items).to_be_bytes();
         Item { id: ItemId::from_random(random), turn_id: self.turn_id.clone(), started_at: now(), content }
     }
 
