@@ -215,7 +215,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("logs/x.log");
         let mut command = Command::new("sh");
-        command.args(["-c", "sleep 600 & echo $!; echo oops >&2; wait"]);
+        command.args(["-c", "sleep 600 & echo oops >&2; echo $!; wait"]);
         let (process, line) =
             Process::spawn_and_hear("x", &mut command, &log, End::AtOnce, Duration::from_secs(10)).unwrap();
         let grandchild = line.trim().to_owned();
