@@ -166,7 +166,7 @@ fn edge() -> anyhow::Result<Outcome> {
 
 /// One at a time: each starts the whole stack.
 fn end_to_end() -> anyhow::Result<Outcome> {
-    cargo_tests("end-to-end", &["-p", "end-to-end"], Some(1))
+    cargo_tests("end-to-end", &["-p", "end-to-end"], Some(2))
 }
 
 /// The web client in Chromium against a running stack.

@@ -21,8 +21,8 @@ use std::time::Duration;
 use wasm_bindgen::JsValue;
 use worker::{Delay, WebSocket, WebSocketRequestResponsePair};
 
-/// A running stream's frames: 19 a second, after two at once.
-const FRAME_MS: u64 = 53;
+/// A running stream's frames: 20 a second, after two at once. Bridges send as often, so that a running stream waits once only.
+const FRAME_MS: u64 = 50;
 const FRAME_BURST: u64 = 2;
 /// Comings and goings are told together.
 const PRESENCE_MS: u64 = 100;
