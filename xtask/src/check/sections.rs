@@ -164,7 +164,7 @@ fn edge() -> anyhow::Result<Outcome> {
     section("edge", Runner::Node, command.env("FARHAND_EDGE_PREBUILT", "1"))
 }
 
-/// One at a time: each starts the whole stack.
+/// Two at a time: each starts a whole stack, which mostly waits.
 fn end_to_end() -> anyhow::Result<Outcome> {
     cargo_tests("end-to-end", &["-p", "end-to-end"], Some(2))
 }
