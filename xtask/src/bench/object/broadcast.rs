@@ -37,8 +37,9 @@ struct Presence {
 }
 
 /// A session with everybody in it, each of them reading on.
-struct Hall {
-    session: Session,
+pub(super) struct Hall {
+    pub(super) session: Session,
+    people: usize,
     seen: UnboundedReceiver<Seen>,
     lines: usize,
     joins_s: f64,
@@ -52,7 +53,7 @@ struct Hall {
 type Seen = (usize, Instant);
 
 /// Everybody joins; done when each has the session's state and the first one has been told of all.
-async fn join(server: &Server, side: Side) -> anyhow::Result<Hall> {
+pub(super) async fn join(server: &Server, side: Side, people: usize) -> anyhow::Result<Hall> {
     let session = Session::start(server, side).await?;
     let object = session.object.clone();
     let (sender, seen) = unbounded_channel();
@@ -62,10 +63,10 @@ async fn join(server: &Server, side: Side) -> anyhow::Result<Hall> {
     let mut first = Viewer::connect(&object, 1).await?;
     first.subscribe(None).await?;
     let watching = tokio::spawn(async move {
-        count_people(&mut first).await?;
+        count_people(&mut first, people).await?;
         anyhow::Ok((first, Instant::now()))
     });
-    let mut others = futures::stream::iter(2..=PEOPLE)
+    let mut others = futures::stream::iter(2..=people)
         .map(|number| {
             let object = object.clone();
             async move {
@@ -85,14 +86,14 @@ async fn join(server: &Server, side: Side) -> anyhow::Result<Hall> {
     let joins_s = knows_all.max(last_joined).duration_since(started).as_secs_f64();
     let used_ms = server.processor_ms().zip(before).map(|(after, before)| after - before);
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let processor_ms = used_ms.map(|used| used / PEOPLE as f64);
-    Ok(Hall { session, seen, lines: 0, joins_s, processor_ms, _viewers: viewers })
+    let processor_ms = used_ms.map(|used| used / people as f64);
+    Ok(Hall { session, people, seen, lines: 0, joins_s, processor_ms, _viewers: viewers })
 }
 
 /// Reads until everybody is present.
-async fn count_people(viewer: &mut Viewer) -> anyhow::Result<()> {
+async fn count_people(viewer: &mut Viewer, people: usize) -> anyhow::Result<()> {
     let mut present = BTreeSet::new();
-    while present.len() < PEOPLE {
+    while present.len() < people {
         let frame = viewer.next().await?;
         let kind = frame.kind();
         if kind != "presence" && kind != "presence_changed" {
@@ -123,23 +124,22 @@ async fn watch(mut viewer: Viewer, seen: UnboundedSender<Seen>) {
     }
 }
 
-/// Writes one line, and answers how long it took to each viewer.
-async fn line(
-    session: &mut Session,
-    number: usize,
-    seen: &mut UnboundedReceiver<Seen>,
-) -> anyhow::Result<Vec<f64>> {
-    let batch = session.runner.notice(format!("{MARK}{number}."));
+/// Writes one line of this many bytes or more, and answers how long it took to each viewer.
+async fn line(hall: &mut Hall, bytes: usize) -> anyhow::Result<Vec<f64>> {
+    hall.lines += 1;
+    let Hall { session, people, seen, lines: number, .. } = hall;
+    let (people, number) = (*people, *number);
+    let batch = session.runner.notice(format!("{MARK}{number}. {}", "-".repeat(bytes)));
     let post = Session::prepare(&batch)?;
     let sent = Instant::now();
     session.post(&post, Way::Direct).await?;
-    let mut times = Vec::with_capacity(PEOPLE);
-    while times.len() < PEOPLE {
+    let mut times = Vec::with_capacity(people);
+    while times.len() < people {
         let next = tokio::time::timeout(Duration::from_secs(10), seen.recv()).await;
         let (which, read_at) = next
             .ok()
             .flatten()
-            .with_context(|| format!("line {number} reached only {} of {PEOPLE} viewers", times.len()))?;
+            .with_context(|| format!("line {number} reached only {} of {people} viewers", times.len()))?;
         ensure!(which == number, "line {which} came while line {number} was awaited");
         times.push(read_at.duration_since(sent).as_secs_f64() * 1000.0);
     }
@@ -149,11 +149,10 @@ async fn line(
 
 impl Hall {
     /// 50th and 99th percentile of a round.
-    async fn round(&mut self) -> anyhow::Result<(f64, f64)> {
+    pub(super) async fn round(&mut self, line_bytes: usize) -> anyhow::Result<(f64, f64)> {
         let mut times = Vec::new();
         for _ in 0..LINES {
-            self.lines += 1;
-            times.extend(line(&mut self.session, self.lines, &mut self.seen).await?);
+            times.extend(line(self, line_bytes).await?);
         }
         let at = |share| percentile(&times, share).context("nothing was measured");
         Ok((at(0.5)?, at(0.99)?))
@@ -168,7 +167,7 @@ pub(super) async fn measure(server: &Server) -> anyhow::Result<Figure> {
     for index in 0..JOINS {
         for side in Side::pair(index) {
             drop(halls.of(side).take());
-            let hall = join(server, side).await?;
+            let hall = join(server, side, PEOPLE).await?;
             joins.of(side).push(hall.joins_s);
             used.of(side).extend(hall.processor_ms);
             *halls.of(side) = Some(hall);
@@ -180,7 +179,7 @@ pub(super) async fn measure(server: &Server) -> anyhow::Result<Figure> {
     let mut tails: Pair<Vec<f64>> = Pair::default();
     for index in 0..=ROUNDS {
         for side in Side::pair(index) {
-            let (median, tail) = halls.of(side).round().await.with_context(|| format!("{side:?}"))?;
+            let (median, tail) = halls.of(side).round(0).await.with_context(|| format!("{side:?}"))?;
             // The first round warms up.
             if index > 0 {
                 medians.of(side).push(median);
@@ -188,7 +187,10 @@ pub(super) async fn measure(server: &Server) -> anyhow::Result<Figure> {
             }
         }
     }
-    report(&joins, &used, &medians, &tails)
+    let mut figure = report(&joins, &used, &medians, &tails)?;
+    drop(halls);
+    figure.rows.extend(super::slow::measure(server).await?);
+    Ok(figure)
 }
 
 fn report(

@@ -12,6 +12,7 @@ mod resume;
 mod script_start;
 mod server;
 mod session;
+mod slow;
 mod stream;
 mod viewer;
 

@@ -80,6 +80,14 @@ impl Server {
         Some(ticks * 10.0)
     }
 
+    /// Memory of workerd, in MB; `None` where the system does not say.
+    pub(super) fn memory_mb(&self) -> Option<f64> {
+        let node = self.child.id()?;
+        let children = std::fs::read_to_string(format!("/proc/{node}/task/{node}/children")).ok()?;
+        let kilobytes = children.split_whitespace().filter_map(resident_kb).sum::<f64>();
+        Some(kilobytes / 1024.0)
+    }
+
     /// Ends it; what its objects stored stays.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.child.stdin.take());
@@ -87,6 +95,13 @@ impl Server {
         ensure!(ended.is_ok(), "the server did not end");
         Ok(())
     }
+}
+
+/// Memory of a process that is not swapped out.
+fn resident_kb(process: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Time of a process and its threads in user and kernel mode.
