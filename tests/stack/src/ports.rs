@@ -1,6 +1,7 @@
 //! Ports of this machine: chosen once for a run, and kept so that it can be started again under the same addresses.
 
 use crate::StackError;
+use fakes::token::random_hex;
 use serde::{Deserialize, Serialize};
 use std::net::TcpListener;
 use std::path::Path;
@@ -27,6 +28,11 @@ impl Ports {
     }
 }
 
+/// Below those that systems give to outgoing connections: between the choice and the start of who listens there, seconds pass, and
+/// other runs connect to thousands of addresses.
+const OWN_PORTS_FROM: u16 = 16_384;
+const OWN_PORTS: u16 = 16_384;
+
 fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
@@ -43,8 +49,9 @@ pub(crate) fn choose_port(wanted: Option<u16>, last: u16) -> Result<u16, StackEr
         }
         Some(_) | None if last != 0 && is_free(last) => Ok(last),
         Some(_) | None => {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(StackError::file("127.0.0.1"))?;
-            Ok(listener.local_addr().map_err(StackError::file("127.0.0.1"))?.port())
+            let first = u16::from_str_radix(&random_hex(2), 16).unwrap_or_default();
+            let mut own = (0..OWN_PORTS).map(|step| OWN_PORTS_FROM + first.wrapping_add(step) % OWN_PORTS);
+            own.find(|port| is_free(*port)).ok_or(StackError::PortTaken { port: OWN_PORTS_FROM })
         }
     }
 }
