@@ -31,7 +31,7 @@ pub use input::{Context, Effect, Input, PullRequestOrder, Reply, Timing, Work, W
 pub use item::{ItemLength, TurnItem, growing_text, growing_text_mut, is_open};
 pub use policy::{Action, evaluate_permission};
 pub use prompt::{Accepted, QueuedPrompt, Steering, prompt_digest};
-pub use reduce::apply_event;
+pub use reduce::{apply_event, empty_snapshot};
 pub use retry::{Retry, evaluate_retry};
 pub use sandbox::{LiveSandbox, SandboxPhase};
 pub use session::{NewSession, Person, PullRequestState, Saved, Saving, Session};

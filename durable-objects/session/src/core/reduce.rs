@@ -3,10 +3,31 @@
 //! Applying all events after a snapshot gives the later snapshot. An event that refers to something left out changes nothing.
 
 use super::item::{growing_text, growing_text_mut};
-use protocol::client::SessionSnapshot;
+use super::session::UNTITLED;
+use protocol::client::{SessionInfo, SessionSnapshot};
 use protocol::id::{ItemId, PromptId, TurnId};
 use protocol::limit::NOTICES_MAX;
-use protocol::timeline::{EventRecord, Item, Prompt, PromptState, SessionEvent, TurnEnd};
+use protocol::timeline::{
+    EventRecord, Item, Prompt, PromptState, SandboxStatus, SessionEvent, TurnEnd, Usage,
+};
+
+/// What there is of a session before its first event.
+#[must_use]
+pub fn empty_snapshot(info: &SessionInfo) -> SessionSnapshot {
+    SessionSnapshot {
+        session: SessionInfo { title: UNTITLED.to_owned(), archived_at: None, ..info.clone() },
+        participants: Vec::new(),
+        prompts: Vec::new(),
+        queue: Vec::new(),
+        turns: Vec::new(),
+        earlier: None,
+        items: Vec::new(),
+        artifacts: Vec::new(),
+        sandbox: SandboxStatus::None,
+        usage: Usage::default(),
+        notices: Vec::new(),
+    }
+}
 
 /// Applies one event to a snapshot of all events before it.
 pub fn apply_event(snapshot: &mut SessionSnapshot, record: &EventRecord) {
@@ -21,14 +42,27 @@ pub fn apply_event(snapshot: &mut SessionSnapshot, record: &EventRecord) {
                 participant.role = *role;
             }
         }
-        SessionEvent::PromptQueued { .. }
-        | SessionEvent::PromptEdited { .. }
-        | SessionEvent::PromptMoved { .. }
-        | SessionEvent::PromptCancelled { .. }
-        | SessionEvent::PromptSteered { .. } => apply_prompt(snapshot, &record.event),
+        SessionEvent::PromptQueued { prompt } => {
+            put(&mut snapshot.prompts, prompt, |a, b| a.id == b.id);
+            snapshot.queue.push(prompt.id.clone());
+        }
+        SessionEvent::PromptEdited { prompt_id, text, by } => change_prompt(snapshot, prompt_id, |prompt| {
+            prompt.text.clone_from(text);
+            prompt.edited_by = Some(by.clone());
+        }),
+        SessionEvent::PromptMoved { prompt_id, before, .. } => {
+            move_prompt(snapshot, prompt_id, before.as_ref());
+        }
+        SessionEvent::PromptCancelled { prompt_id, by } => take_prompt(snapshot, prompt_id, |prompt| {
+            prompt.state = PromptState::Cancelled;
+            prompt.cancelled_by = Some(by.clone());
+        }),
+        SessionEvent::PromptSteered { prompt_id, turn_id } => take_prompt(snapshot, prompt_id, |prompt| {
+            prompt.state = PromptState::Running;
+            prompt.steered_into = Some(turn_id.clone());
+        }),
         SessionEvent::TurnStarted { turn } => {
-            leave_queue(snapshot, &turn.prompt_id);
-            change_prompt(snapshot, &turn.prompt_id, |prompt| prompt.state = PromptState::Running);
+            take_prompt(snapshot, &turn.prompt_id, |prompt| prompt.state = PromptState::Running);
             put(&mut snapshot.turns, turn, |a, b| a.id == b.id);
         }
         SessionEvent::StopRequested { turn_id, by } => {
@@ -57,59 +91,6 @@ pub fn apply_event(snapshot: &mut SessionSnapshot, record: &EventRecord) {
     }
 }
 
-/// What happens to a prompt while it waits.
-fn apply_prompt(snapshot: &mut SessionSnapshot, event: &SessionEvent) {
-    match event {
-        SessionEvent::PromptQueued { prompt } => {
-            put(&mut snapshot.prompts, prompt, |a, b| a.id == b.id);
-            snapshot.queue.push(prompt.id.clone());
-        }
-        SessionEvent::PromptEdited { prompt_id, text, by } => {
-            change_prompt(snapshot, prompt_id, |prompt| {
-                prompt.text.clone_from(text);
-                prompt.edited_by = Some(by.clone());
-            });
-        }
-        SessionEvent::PromptMoved { prompt_id, before, .. } => {
-            leave_queue(snapshot, prompt_id);
-            let place = snapshot.queue.iter().position(|known| Some(known) == before.as_ref());
-            snapshot.queue.insert(place.unwrap_or(snapshot.queue.len()), prompt_id.clone());
-        }
-        SessionEvent::PromptCancelled { prompt_id, by } => {
-            leave_queue(snapshot, prompt_id);
-            change_prompt(snapshot, prompt_id, |prompt| {
-                prompt.state = PromptState::Cancelled;
-                prompt.cancelled_by = Some(by.clone());
-            });
-        }
-        SessionEvent::PromptSteered { prompt_id, turn_id } => {
-            leave_queue(snapshot, prompt_id);
-            change_prompt(snapshot, prompt_id, |prompt| {
-                prompt.state = PromptState::Running;
-                prompt.steered_into = Some(turn_id.clone());
-            });
-        }
-        SessionEvent::SessionCreated { .. }
-        | SessionEvent::TitleChanged { .. }
-        | SessionEvent::ParticipantJoined { .. }
-        | SessionEvent::RoleChanged { .. }
-        | SessionEvent::TurnStarted { .. }
-        | SessionEvent::StopRequested { .. }
-        | SessionEvent::TurnEnded { .. }
-        | SessionEvent::ItemChanged { .. }
-        | SessionEvent::ItemRevised { .. }
-        | SessionEvent::ItemAppended { .. }
-        | SessionEvent::SandboxChanged { .. }
-        | SessionEvent::ConversationRestored { .. }
-        | SessionEvent::SnapshotTaken { .. }
-        | SessionEvent::ArtifactChanged { .. }
-        | SessionEvent::SessionArchived { .. }
-        | SessionEvent::SessionUnarchived { .. }
-        | SessionEvent::EffectFailed { .. }
-        | SessionEvent::Unknown => {}
-    }
-}
-
 /// Replaces the value that is the same thing, where it stands, or adds it at the end.
 fn put<T: Clone>(values: &mut Vec<T>, value: &T, is_same: impl Fn(&T, &T) -> bool) {
     match values.iter_mut().find(|known| is_same(known, value)) {
@@ -124,8 +105,16 @@ fn change_prompt(snapshot: &mut SessionSnapshot, prompt_id: &PromptId, change: i
     }
 }
 
-fn leave_queue(snapshot: &mut SessionSnapshot, prompt_id: &PromptId) {
+/// A prompt waits no more.
+fn take_prompt(snapshot: &mut SessionSnapshot, prompt_id: &PromptId, change: impl FnOnce(&mut Prompt)) {
     snapshot.queue.retain(|known| known != prompt_id);
+    change_prompt(snapshot, prompt_id, change);
+}
+
+fn move_prompt(snapshot: &mut SessionSnapshot, prompt_id: &PromptId, before: Option<&PromptId>) {
+    snapshot.queue.retain(|known| known != prompt_id);
+    let place = snapshot.queue.iter().position(|known| Some(known) == before);
+    snapshot.queue.insert(place.unwrap_or(snapshot.queue.len()), prompt_id.clone());
 }
 
 /// The turn's prompt, and those that went into it, share their end; when it waits again, so do they, right behind it.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Title until the first prompt gives one.
-const UNTITLED: &str = "New session";
+pub(super) const UNTITLED: &str = "New session";
 
 /// One conversation about one repository.
 #[derive(Clone, Debug, PartialEq)]

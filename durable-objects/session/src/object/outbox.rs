@@ -53,8 +53,7 @@ impl Shell {
                 Failure::Refused(_) => return,
             }
         }
-        self.dispatch();
-        self.arm_for_everything();
+        self.go_on();
         self.vanish_if_done().await;
     }
 

@@ -133,8 +133,7 @@ impl Shell {
         let ordered = effects.iter().any(|effect| matches!(effect, Effect::Enqueue(_)));
         // A fresh object does not know what its predecessor left.
         if ordered || self.alarm_at.get().is_none() {
-            self.dispatch();
-            self.arm_for_everything();
+            self.go_on();
         } else if let Some(at) = deadline {
             self.arm(at);
         }
@@ -143,9 +142,14 @@ impl Shell {
     /// Goes on with what an earlier object had begun, on the first word from outside and not only when the alarm comes.
     fn take_over(self: &Rc<Self>) {
         if self.alarm_at.get().is_none() {
-            self.dispatch();
-            self.arm_for_everything();
+            self.go_on();
         }
+    }
+
+    /// Begins what is due outside, and makes the runtime call when anything at all is due next.
+    pub(super) fn go_on(self: &Rc<Self>) {
+        self.dispatch();
+        self.arm_for_everything();
     }
 
     /// Gives the storage back when the session was deleted and nothing of it is left outside.
@@ -216,12 +220,10 @@ impl Shell {
             self.arm(now().plus_ms(1000));
             return;
         }
-        self.dispatch();
-        self.arm_for_everything();
+        self.go_on();
     }
 
-    /// Makes the runtime call when anything at all is due next.
-    pub(super) fn arm_for_everything(&self) {
+    fn arm_for_everything(&self) {
         let deadline = self
             .with_session(|session| session.next_deadline(self.settings.timing).map(|(at, _)| at))
             .ok()

@@ -5,14 +5,11 @@
 use super::Store;
 use super::item_writes::ItemWrites;
 use super::replay::render_record;
-use super::row::json;
+use super::row::{BOUND_BYTES_MAX, json, push_element};
 use super::sql::{Sql, StoreError};
 use crate::core::{Effect, Person, QueuedPrompt, Session, Steering};
 use protocol::time::Timestamp;
 use protocol::timeline::{Role, Seq};
-
-/// JSON of events that one statement inserts; a bound text must stay below 2 MB.
-const INSERT_BYTES_MAX: usize = 512 * 1024;
 
 /// Rows for `events` that are next to each other and of one moment.
 struct Run {
@@ -128,11 +125,10 @@ impl<S: Sql> Store<S> {
                 Some(run)
                     if run.first + run.count == *seq
                         && run.at == *at
-                        && run.data.len() + data.len() < INSERT_BYTES_MAX =>
+                        && run.data.len() + data.len() < BOUND_BYTES_MAX =>
                 {
                     run.count += 1;
-                    run.data.push(',');
-                    run.data.push_str(&data);
+                    push_element(&mut run.data, &data);
                 }
                 Some(_) | None => {
                     let next = Run { first: *seq, at: *at, count: 1, data };

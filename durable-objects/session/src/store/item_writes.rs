@@ -3,15 +3,12 @@
 
 use super::Store;
 use super::item::{item_type, split_text};
-use super::row::json;
+use super::row::{BOUND_BYTES_MAX, json, push_element};
 use super::sql::{Sql, StoreError, Value};
 use crate::core::is_open;
 use protocol::id::{ItemId, TurnId};
 use protocol::time::Timestamp;
 use protocol::timeline::{Item, Seq};
-
-/// Rows that are sent together, roughly: a bound value is at most 2 MB.
-const STATEMENT_BYTES_MAX: usize = 512 * 1024;
 
 /// Changes of items that are not written yet.
 #[derive(Default)]
@@ -99,16 +96,17 @@ impl ItemWrite {
 impl<S: Sql> Store<S> {
     /// Writes what has gathered.
     pub(super) fn write_items(&self, writes: &mut ItemWrites) -> Result<(), StoreError> {
-        let (mut inserts, mut updates) = (Rows::default(), Rows::default());
+        // Elements of JSON arrays, without the brackets.
+        let (mut inserts, mut updates) = (String::new(), String::new());
         for row in writes.rows.drain(..) {
-            if row.needs_own_statement() || row.bytes() > STATEMENT_BYTES_MAX {
+            if row.needs_own_statement() || row.bytes() > BOUND_BYTES_MAX {
                 self.write_item(row)?;
                 continue;
             }
             let is_whole = row.whole.is_some();
             let rows = if is_whole { &mut inserts } else { &mut updates };
-            rows.push(&row.element()?);
-            if rows.json.len() > STATEMENT_BYTES_MAX {
+            push_element(rows, &row.element()?);
+            if rows.len() > BOUND_BYTES_MAX {
                 self.write_rows(is_whole, std::mem::take(rows))?;
             }
         }
@@ -116,8 +114,8 @@ impl<S: Sql> Store<S> {
         self.write_rows(false, updates)
     }
 
-    fn write_rows(&self, is_whole: bool, rows: Rows) -> Result<(), StoreError> {
-        if rows.json.is_empty() {
+    fn write_rows(&self, is_whole: bool, rows: String) -> Result<(), StoreError> {
+        if rows.is_empty() {
             return Ok(());
         }
         let statement = if is_whole {
@@ -133,7 +131,7 @@ impl<S: Sql> Store<S> {
              text_seq = COALESCE(value ->> 8, text_seq) \
              FROM json_each('[' || ?1 || ']') WHERE item_id = value ->> 0"
         };
-        self.sql.exec(statement, &[rows.json.into()])?;
+        self.sql.exec(statement, &[rows.into()])?;
         Ok(())
     }
 
@@ -165,20 +163,5 @@ impl<S: Sql> Store<S> {
             ],
         )?;
         Ok(())
-    }
-}
-
-/// Elements of a JSON array, without its brackets.
-#[derive(Default)]
-struct Rows {
-    json: String,
-}
-
-impl Rows {
-    fn push(&mut self, element: &str) {
-        if !self.json.is_empty() {
-            self.json.push(',');
-        }
-        self.json.push_str(element);
     }
 }

@@ -5,6 +5,7 @@
 
 use super::Store;
 use super::item::pieces_of;
+use super::row::push_element;
 use super::sql::{Sql, StoreError, Value};
 use protocol::timeline::Seq;
 
@@ -131,11 +132,8 @@ impl<S: Sql> Store<S> {
              FROM rows) SELECT group_concat(json, ',' ORDER BY place) FROM summed GROUP BY total / {CHUNK_BYTES} \
              ORDER BY MIN(place)"
         );
-        for (index, row) in self.sql.exec(&query, params)?.iter().enumerate() {
-            if index > 0 {
-                json.push(',');
-            }
-            json.push_str(row.text(0)?);
+        for row in &self.sql.exec(&query, params)? {
+            push_element(json, row.text(0)?);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Events as the frames that clients get. Those that a client missed are put together by SQLite and never parsed here.
 
 use super::Store;
+use super::row::push_element;
 use super::sql::{Sql, StoreError};
 use protocol::limit::{FRAME_EVENTS_BYTES_MAX, FRAME_EVENTS_MAX};
 use protocol::time::Timestamp;
@@ -31,11 +32,8 @@ pub fn render_events_frame<T: AsRef<str>>(records: &[T]) -> String {
     let bytes: usize = records.iter().map(|record| record.as_ref().len() + 1).sum();
     let mut frame = String::with_capacity(bytes + 32);
     frame.push_str(r#"{"type":"events","events":["#);
-    for (index, record) in records.iter().enumerate() {
-        if index > 0 {
-            frame.push(',');
-        }
-        frame.push_str(record.as_ref());
+    for record in records {
+        push_element(&mut frame, record.as_ref());
     }
     frame.push_str("]}");
     frame

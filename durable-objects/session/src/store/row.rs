@@ -35,3 +35,14 @@ pub(super) fn id<T>(parsed: Result<T, InvalidId>) -> Result<T, StoreError> {
 pub(super) fn small(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
+
+/// JSON that one statement gets to write from; a bound text must stay below 2 MB.
+pub(super) const BOUND_BYTES_MAX: usize = 512 * 1024;
+
+/// Puts one more element into a JSON array whose end is still open, or whose brackets come later.
+pub(super) fn push_element(array: &mut String, element: &str) {
+    if !array.is_empty() && !array.ends_with('[') {
+        array.push(',');
+    }
+    array.push_str(element);
+}

@@ -8,12 +8,12 @@ mod check;
 use crate::coverage::milestone;
 use crate::happening::TellBody;
 use crate::scene::Scene;
-use protocol::client::{SessionInfo, SessionSnapshot};
+use protocol::client::SessionSnapshot;
 use protocol::error::ErrorBody;
 use protocol::id::{PromptId, SandboxId, SnapshotId, TurnId};
 use protocol::runner::{Author, RunnerEventRecord, TurnOrder};
-use protocol::timeline::{EventRecord, Prompt, SandboxStatus, Seq, SessionEvent, Usage};
-use session::core::{Effect, Input, Reply, Session, apply_event};
+use protocol::timeline::{EventRecord, Prompt, Seq, SessionEvent, Usage};
+use session::core::{Effect, Input, Reply, Session, apply_event, empty_snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -53,7 +53,7 @@ pub(crate) struct Heard {
 
 impl Observer {
     pub(crate) fn created(&mut self, session: &Session) {
-        self.reference = Some(empty_snapshot(session));
+        self.reference = Some(empty_snapshot(&session.info));
     }
 
     /// The object's memory is lost with this in it.
@@ -314,23 +314,6 @@ fn level(expected: &mut Session, found: &mut Session) {
                 *unsaved = 0;
             }
         }
-    }
-}
-
-/// What a client has before the first event.
-pub(crate) fn empty_snapshot(session: &Session) -> SessionSnapshot {
-    SessionSnapshot {
-        session: SessionInfo { title: "New session".to_owned(), archived_at: None, ..session.info.clone() },
-        participants: Vec::new(),
-        prompts: Vec::new(),
-        queue: Vec::new(),
-        turns: Vec::new(),
-        earlier: None,
-        items: Vec::new(),
-        artifacts: Vec::new(),
-        sandbox: SandboxStatus::None,
-        usage: Usage::default(),
-        notices: Vec::new(),
     }
 }
 

@@ -359,17 +359,7 @@ fn a_stop_ends_the_named_turn_only() {
         = Done
     "#]],
     );
-    let RunnerEvent::TurnEnded { attempt, files, usage, .. } = rig.ended(None) else { unreachable!() };
-    let outcome = TurnOutcome::Stopped;
-    let ended = RunnerEvent::TurnEnded {
-        turn_id,
-        attempt,
-        outcome,
-        change: None,
-        files,
-        usage,
-        first_token_ms: None,
-    };
+    let ended = rig.stopped();
     check(
         &rig.events(vec![ended]),
         &expect![[r#"

@@ -396,20 +396,12 @@ fn a_sandbox_that_cannot_be_set_up_fails_its_prompt_after_three_tries() {
     assert_eq!(rig.session.queue.len(), 1);
 }
 
-fn creation(rig: &Rig) -> Work {
-    Work::CreateSandbox {
-        sandbox_id: rig.sandbox(),
-        generation: rig.session.generation,
-        source: protocol::bridge::SandboxSource::Base,
-    }
-}
-
 #[test]
 fn a_refused_sandbox_fails_its_prompt_at_once_and_the_next_is_tried_anew() {
     let mut rig = Rig::new().0;
     rig.prompt(1);
     rig.prompt(2);
-    let work = creation(&rig);
+    let work = rig.creation();
     check(
         &rig.apply(Input::WorkDone { work, outcome: WorkOutcome::Rejected { reason: "no".into() } }),
         &expect![[r#"
@@ -434,7 +426,7 @@ fn a_bridge_that_is_away_is_waited_for() {
     for expected in
         ["#6 sandbox starting: waiting for the sandbox bridge: it does not answer\n= Done\n", "= Done\n"]
     {
-        let work = creation(&rig);
+        let work = rig.creation();
         assert_eq!(render(&rig.apply(Input::WorkDone { work, outcome: delayed.clone() })), expected);
     }
     assert_eq!(rig.session.next_deadline(rig.timing), None);
@@ -456,7 +448,7 @@ fn a_snapshot_that_cannot_be_restored_is_forgotten() {
     "#]],
     );
     rig.prompt(2);
-    let work = creation(&rig);
+    let work = rig.creation();
     assert!(rig.session.sandbox.as_ref().unwrap().source.is_some());
     check(
         &rig.apply(Input::WorkDone { work, outcome: WorkOutcome::Rejected { reason: "gone".into() } }),
@@ -478,7 +470,7 @@ fn a_snapshot_that_cannot_be_restored_is_forgotten() {
 fn a_sandbox_that_comes_too_late_is_ended() {
     let mut rig = Rig::new().0;
     rig.prompt(1);
-    let work = creation(&rig);
+    let work = rig.creation();
     rig.lose_sandbox("gave up");
     let created = WorkOutcome::SandboxCreated { provider: "local".into(), isolation: Isolation::Weak };
     check(
@@ -494,7 +486,7 @@ fn a_sandbox_that_comes_too_late_is_ended() {
 fn a_runner_that_never_comes_is_given_up() {
     let mut rig = Rig::new().0;
     rig.prompt(1);
-    let work = creation(&rig);
+    let work = rig.creation();
     let created = WorkOutcome::SandboxCreated { provider: "local".into(), isolation: Isolation::Weak };
     rig.apply(Input::WorkDone { work, outcome: created });
     assert_eq!(rig.wait(119_999), []);

@@ -143,14 +143,19 @@ impl Rig {
         EventBatch { sandbox_id: self.sandbox(), generation: self.session.generation, events: records }
     }
 
-    /// The sandbox that was ordered becomes ready.
-    pub(crate) fn boot(&mut self) -> Vec<Effect> {
-        self.runner_seq = 0;
-        let work = Work::CreateSandbox {
+    /// The order for the session's sandbox.
+    pub(crate) fn creation(&self) -> Work {
+        Work::CreateSandbox {
             sandbox_id: self.sandbox(),
             generation: self.session.generation,
             source: protocol::bridge::SandboxSource::Base,
-        };
+        }
+    }
+
+    /// The sandbox that was ordered becomes ready.
+    pub(crate) fn boot(&mut self) -> Vec<Effect> {
+        self.runner_seq = 0;
+        let work = self.creation();
         let outcome =
             WorkOutcome::SandboxCreated { provider: "local".into(), isolation: Isolation::Namespaces };
         let mut effects = self.apply(Input::WorkDone { work, outcome });
@@ -176,6 +181,19 @@ impl Rig {
             change,
             usage: Usage { input_tokens: 10, output_tokens: 5, cached_tokens: 1, cost_usd: 0.125 },
             first_token_ms: Some(7),
+        }
+    }
+
+    /// The same turn's end after a stop.
+    pub(crate) fn stopped(&self) -> RunnerEvent {
+        RunnerEvent::TurnEnded {
+            turn_id: self.turn(),
+            attempt: self.session.turn.as_ref().unwrap().attempt,
+            outcome: TurnOutcome::Stopped,
+            change: None,
+            files: Vec::new(),
+            usage: Usage { input_tokens: 10, output_tokens: 5, cached_tokens: 1, cost_usd: 0.125 },
+            first_token_ms: None,
         }
     }
 
@@ -268,27 +286,6 @@ pub(crate) fn file(path: &str) -> FileDiff {
             lines: vec![DiffLine { kind: DiffLineKind::Added, text: "x".into() }],
         }],
         omitted: false,
-    }
-}
-
-/// What a client has before the first event.
-pub(crate) fn empty_snapshot(session: &Session) -> SessionSnapshot {
-    SessionSnapshot {
-        session: protocol::client::SessionInfo {
-            title: "New session".into(),
-            archived_at: None,
-            ..session.info.clone()
-        },
-        participants: Vec::new(),
-        prompts: Vec::new(),
-        queue: Vec::new(),
-        turns: Vec::new(),
-        earlier: None,
-        items: Vec::new(),
-        artifacts: Vec::new(),
-        sandbox: SandboxStatus::None,
-        usage: Usage::default(),
-        notices: Vec::new(),
     }
 }
 

@@ -72,7 +72,7 @@ impl Observer {
         let (mut rig, effects) = Rig::new();
         // Short enough for idleness and handovers to happen in a history.
         rig.timing = Timing { life_ms: 600_000, idle_ms: 60_000 };
-        let client = empty_snapshot(&rig.session);
+        let client = empty_snapshot(&rig.session.info);
         let mut observer = Self {
             rig,
             client,

@@ -24,11 +24,6 @@ fn source(rig: &Rig) -> Option<SnapshotId> {
     rig.session.sandbox.as_ref().unwrap().source.clone()
 }
 
-fn creation(rig: &Rig) -> Work {
-    let source = protocol::bridge::SandboxSource::Base;
-    Work::CreateSandbox { sandbox_id: rig.sandbox(), generation: rig.session.generation, source }
-}
-
 #[test]
 fn a_sandbox_with_nothing_to_do_is_stopped_and_restored() {
     let mut rig = Rig::new().0;
@@ -82,7 +77,7 @@ fn an_agent_that_was_never_told_of_the_turns_before_it_does_not_count_as_remembe
     rig.wait(600_000);
     // The snapshot cannot be restored, and the prompt is taken back before the fresh sandbox takes it up.
     rig.prompt(2);
-    let work = creation(&rig);
+    let work = rig.creation();
     let outcome = WorkOutcome::Rejected { reason: "no such layer".into() };
     rig.apply(Input::WorkDone { work, outcome });
     assert_eq!((source(&rig), rig.session.snapshots.contains(&saved)), (None, false));
@@ -124,16 +119,7 @@ fn a_life_that_ends_is_handed_over_with_its_turn() {
         = Done
     "#]],
     );
-    let RunnerEvent::TurnEnded { turn_id, attempt, usage, .. } = rig.ended(None) else { unreachable!() };
-    let ended = RunnerEvent::TurnEnded {
-        turn_id,
-        attempt,
-        outcome: TurnOutcome::Stopped,
-        change: None,
-        files: Vec::new(),
-        usage,
-        first_token_ms: None,
-    };
+    let ended = rig.stopped();
     check(
         &rig.events(vec![ended]),
         &expect![[r#"
@@ -189,7 +175,7 @@ fn what_cannot_be_restored_gives_way_to_what_is_older() {
     rig.lose_sandbox("power cut");
     rig.prompt(5);
     let refuse = |rig: &mut Rig| {
-        let work = creation(rig);
+        let work = rig.creation();
         rig.apply(Input::WorkDone { work, outcome: WorkOutcome::Rejected { reason: "damaged".into() } })
     };
     let lines = render(&refuse(&mut rig));

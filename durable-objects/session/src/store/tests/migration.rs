@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::core::apply_event;
-use crate::core::tests::empty_snapshot;
+use crate::core::empty_snapshot;
 use crate::store::migrate::MIGRATIONS;
 use protocol::timeline::{EventRecord, Role};
 
@@ -92,7 +92,7 @@ fn a_session_of_the_first_tables_goes_on() {
     assert_eq!(store.load_due(Timestamp(300)).unwrap()[0].version, 3);
 
     let (_, snapshot) = load_snapshot(&store);
-    let mut folded = empty_snapshot(&session);
+    let mut folded = empty_snapshot(&session.info);
     store
         .replay(0, |frame| {
             let ServerMessage::Events { events } = serde_json::from_str(frame).unwrap() else { panic!() };
