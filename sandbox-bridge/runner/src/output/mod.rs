@@ -1,7 +1,7 @@
 //! What a turn shows: turns an agent's words into items and events, within the limits of the wire.
 //!
-//! Text travels as it comes, each piece once; the output of tools is gathered and sent at most ten times a second. Agents call
-//! it; it writes to the spool and so waits while that is full.
+//! Text travels as it comes, each piece once; the output of tools, which may come byte by byte, is gathered for a moment. Agents
+//! call it; it writes to the spool and so waits while that is full.
 
 mod prose;
 mod text;
@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use tool::Tool;
 pub(crate) use tool::ToolCall;
 
-/// Output of tools is sent this often at most.
-pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// Output of tools is sent this often at most. Much shorter than the bridge's batches, whose delay is the one that a viewer feels.
+pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(10);
 /// Steps of a plan, and the length of each.
 const PLAN_STEPS_MAX: usize = 100;
 const PLAN_STEP_BYTES_MAX: usize = 500;

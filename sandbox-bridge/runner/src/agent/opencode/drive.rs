@@ -30,6 +30,8 @@ const SETTLE_MAX: Duration = Duration::from_secs(3);
 const STOP_MAX: Duration = Duration::from_secs(10);
 /// How long a provider may keep refusing before the turn fails; OpenCode itself would go on for ever.
 const RETRY_MAX: Duration = Duration::from_secs(600);
+/// How often a turn that may be over is looked at.
+const LOOK_SOON: Duration = Duration::from_millis(100);
 /// How often the state is asked for when no event says that it changed.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -116,8 +118,10 @@ impl OpencodeAgent {
     ) -> Result<TurnOutcome, Broken> {
         let client = self.server.client.clone();
         let mut progress = Progress::new();
-        let mut tick = interval(FLUSH_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut flush, mut look) = (interval(FLUSH_EVERY), interval(LOOK_SOON));
+        for interval in [&mut flush, &mut look] {
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         loop {
             tokio::select! {
                 event = stream.next() => match event {
@@ -140,8 +144,8 @@ impl OpencodeAgent {
                 handed = steering.handed(), if steering.is_handing() => {
                     self.take_handed(handed, request, &mut progress).await?;
                 }
-                _ = tick.tick() => {
-                    output.flush().await;
+                _ = flush.tick(), if output.has_waiting() => output.flush().await,
+                _ = look.tick() => {
                     let outcome = self.look(view, &mut steering, &mut progress, output).await?;
                     match outcome {
                         Some(TurnOutcome::Completed) => match request.steers.next_or_close() {
