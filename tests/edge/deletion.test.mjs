@@ -19,10 +19,6 @@ before(async () => {
 });
 after(() => edge?.close());
 
-const newSession = async () => (await ada.post("/api/sessions", { repository: "acme/shop" })).body.sessionId;
-const list = async (query = "") => (await ada.get(`/api/sessions${query}`)).body.sessions;
-const isListed = async (sessionId, query) => (await list(query)).some((row) => row.sessionId === sessionId);
-
 /** Until nothing of a session is left in its object. */
 const isEmpty = (sessionId) => {
   const tables =
@@ -53,7 +49,7 @@ test("a deleted session is gone, everywhere and for everyone", async () => {
 
   const answer = await ada.delete(`/api/sessions/${sessionId}`);
   assert.deepEqual([answer.status, answer.body], [200, {}]);
-  assert.equal(await isListed(sessionId), false, "the very next list is right");
+  assert.equal(await ada.isListed(sessionId), false, "the very next list is right");
   for (const viewer of viewers) assert.equal(await viewer.closed(), 4004);
   for (const { route, status, body } of await askEverything(edge, ada, sessionId))
     assert.deepEqual([status, body.code], [404, "not_found"], route);
@@ -91,7 +87,7 @@ test("nothing comes back, however soon after its beginning a session is deleted"
     }),
   );
   for (const id of ids) await isEmpty(id);
-  const listed = (await list("?limit=100")).filter(({ sessionId }) => ids.includes(sessionId));
+  const listed = (await ada.list("?limit=100")).filter(({ sessionId }) => ids.includes(sessionId));
   assert.deepEqual(listed, []);
   const ordered = edge.bridge.requests.filter(({ body }) => ids.includes(body?.sessionId));
   assert.ok(ordered.length > 0);
@@ -102,7 +98,7 @@ test("nothing comes back, however soon after its beginning a session is deleted"
 });
 
 test("a session that is deleted while the database is away is taken off the list when it is back", async () => {
-  const sessionId = await newSession();
+  const sessionId = await ada.newSession();
   const { DB } = await edge.worker.getEnv();
   await DB.prepare("ALTER TABLE sessions RENAME TO sessions_away").run();
   try {
@@ -112,7 +108,7 @@ test("a session that is deleted while the database is away is taken off the list
     await DB.prepare("ALTER TABLE sessions_away RENAME TO sessions").run();
   }
   await until(
-    () => isListed(sessionId),
+    () => ada.isListed(sessionId),
     (listed) => !listed,
     "a list without the session",
     20_000,

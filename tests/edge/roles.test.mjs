@@ -16,10 +16,7 @@ before(async () => {
 });
 after(() => edge?.close());
 
-const newSession = async () => (await ada.post("/api/sessions", { repository: "acme/shop" })).body.sessionId;
 const status = async (sessionId) => (await ada.get(`/api/sessions/${sessionId}/status`)).body;
-const list = async (query = "") => (await ada.get(`/api/sessions${query}`)).body.sessions;
-const isListed = async (sessionId, query) => (await list(query)).some((row) => row.sessionId === sessionId);
 
 /** Sends a frame that must be refused for this reason. */
 async function refuses(viewer, frame, code) {
@@ -29,7 +26,7 @@ async function refuses(viewer, frame, code) {
 }
 
 test("each role may do what the table says, on the socket and over HTTP", async () => {
-  const sessionId = await newSession();
+  const sessionId = await ada.newSession();
   const owner = await view(edge, ada, sessionId);
   const other = await view(edge, grace, sessionId);
   await refuses(other, { type: "set_role", userId: ADA.id, role: "viewer" }, "forbidden");
@@ -84,7 +81,7 @@ test("each role may do what the table says, on the socket and over HTTP", async 
 });
 
 test("an archived session takes no prompts, is on its own list, and is taken up again", async () => {
-  const sessionId = await newSession();
+  const sessionId = await ada.newSession();
   const owner = await view(edge, ada, sessionId);
   await (await view(edge, grace, sessionId)).close();
   const archive = (client, archived) => client.put(`/api/sessions/${sessionId}/archived`, { archived });
@@ -98,17 +95,21 @@ test("an archived session takes no prompts, is on its own list, and is taken up 
   assert.deepEqual([answer.status, answer.body.code], [409, "session_archived"]);
   assert.ok((await status(sessionId)).session.archivedAt > 0);
 
-  await until(() => isListed(sessionId, "?archived=true"), Boolean, "the session among the archived ones");
-  assert.equal(await isListed(sessionId), false);
-  assert.equal(await isListed(sessionId, "?archived=false"), false);
-  assert.ok((await list("?archived=true")).every(({ archived }) => archived));
-  assert.ok((await list()).every(({ archived }) => !archived));
+  await until(
+    () => ada.isListed(sessionId, "?archived=true"),
+    Boolean,
+    "the session among the archived ones",
+  );
+  assert.equal(await ada.isListed(sessionId), false);
+  assert.equal(await ada.isListed(sessionId, "?archived=false"), false);
+  assert.ok((await ada.list("?archived=true")).every(({ archived }) => archived));
+  assert.ok((await ada.list()).every(({ archived }) => !archived));
 
   assert.equal((await archive(ada, false)).status, 200);
   assert.equal((await owner.event("session_unarchived")).by, ADA.id);
   await owner.submit("again");
-  await until(() => isListed(sessionId), Boolean, "the session in the list");
-  assert.equal(await isListed(sessionId, "?archived=true"), false);
+  await until(() => ada.isListed(sessionId), Boolean, "the session in the list");
+  assert.equal(await ada.isListed(sessionId, "?archived=true"), false);
   assert.equal(owner.records.filter(({ event }) => event.type === "session_archived").length, 1);
   const busy = await archive(ada, true);
   assert.equal(busy.status, 400, "a session with work left");

@@ -18,7 +18,6 @@ before(async () => {
 });
 after(() => edge?.close());
 
-const newSession = async () => (await ada.post("/api/sessions", { repository: "acme/shop" })).body.sessionId;
 const say = async (sessionId, text) => {
   const { status, body } = await ada.post(`/api/sessions/${sessionId}/message`, prompt(text));
   assert.equal(status, 202);
@@ -42,7 +41,7 @@ async function many(count, work) {
 }
 
 test("the first event after sleep reaches a thousand sockets, once", async () => {
-  const sessionId = await newSession();
+  const sessionId = await ada.newSession();
   const viewers = await many(SOCKETS, (number) =>
     connect(edge, ticketOf(edge, someone(number % USERS), sessionId), sessionId),
   );
@@ -74,7 +73,7 @@ test("the first event after sleep reaches a thousand sockets, once", async () =>
 });
 
 test("who is there is right also right after sleep", async () => {
-  const sessionId = await newSession();
+  const sessionId = await ada.newSession();
   const watcher = await view(edge, ada, sessionId);
   const open = (user) => connect(edge, ticketOf(edge, user, sessionId), sessionId);
   const [one, two] = [someone(1), someone(2)];
@@ -116,7 +115,7 @@ test("who is there is right also right after sleep", async () => {
 });
 
 test("who writes is shown to the others", async () => {
-  const sessionId = await newSession();
+  const sessionId = await ada.newSession();
   const watcher = await view(edge, ada, sessionId);
   const writer = await connect(edge, ticketOf(edge, GRACE, sessionId), sessionId);
   await edge.sleep(sessionId);
@@ -185,7 +184,7 @@ test("who does not read is told once and gets no more until it comes back; other
 });
 
 test("who sends too many frames is refused, then put out; others are heard", async () => {
-  const sessionId = await newSession();
+  const sessionId = await ada.newSession();
   const other = await view(edge, ada, sessionId);
   const shouting = await connect(edge, ticketOf(edge, GRACE, sessionId), sessionId);
   for (let count = 0; count < 1000; count += 1) shouting.send({ type: "typing" });

@@ -179,6 +179,11 @@ async function signIn(server, origin, user) {
     post: (path, value, extra) => client.send("POST", path, value, extra),
     put: (path, value, extra) => client.send("PUT", path, value, extra),
     delete: (path, value, extra) => client.send("DELETE", path, value, extra),
+    /** A session without a prompt; its id. */
+    newSession: async () => (await client.post("/api/sessions", { repository: "acme/shop" })).body.sessionId,
+    list: async (query = "") => (await client.get(`/api/sessions${query}`)).body.sessions,
+    isListed: async (sessionId, query) =>
+      (await client.list(query)).some((row) => row.sessionId === sessionId),
     async ticket(sessionId) {
       const { status, body } = await client.post(`/api/sessions/${sessionId}/ticket`);
       if (status !== 200) throw new Error(`ticket: ${status} ${JSON.stringify(body)}`);
