@@ -19,10 +19,11 @@
 //! | `POST /api/bridge/sessions/{session_id}/attached` | [`RunnerAttached`] | [`EventsAck`]: where the runner resumes |
 //! | `POST /api/bridge/sessions/{session_id}/events` | [`EventBatch`] | [`EventsAck`], or `event_gap`, or `generation_stale` |
 //! | `POST /api/bridge/sessions/{session_id}/ended` | [`SandboxEnded`] | 200 `{}` |
+//! | `POST /api/bridge/sessions/{session_id}/egress` | [`EgressReport`] | 200 `{}` |
 
 use crate::id::{RepositoryId, SandboxId, SessionId, SnapshotId};
 use crate::runner::{AgentKind, RunnerCommand, RunnerEventRecord};
-use crate::timeline::{Isolation, Seq};
+use crate::timeline::{EgressDenial, Isolation, Seq};
 use serde::{Deserialize, Serialize};
 
 /// Makes a sandbox for a session, or finds the one already made under this id.
@@ -219,4 +220,16 @@ pub struct SandboxEnded {
     pub generation: u64,
     /// For humans.
     pub reason: String,
+}
+
+/// Connections out of a sandbox that were refused. Counts only rise, so a report that comes twice changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressReport {
+    /// Where they were tried.
+    pub sandbox_id: SandboxId,
+    /// Of the sandbox.
+    pub generation: u64,
+    /// At least one and at most [`crate::limit::EGRESS_DENIALS_MAX`]: what is new or has grown since the last report.
+    pub denials: Vec<EgressDenial>,
 }

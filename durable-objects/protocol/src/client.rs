@@ -328,8 +328,8 @@ pub struct SessionSnapshot {
     pub sandbox: SandboxStatus,
     /// Sum over all turns.
     pub usage: Usage,
-    /// The newest [`crate::limit::NOTICES_MAX`] facts that stand for themselves: [`SessionEvent::EffectFailed`] and
-    /// [`SessionEvent::ConversationRestored`].
+    /// The newest [`crate::limit::NOTICES_MAX`] facts that stand for themselves: [`SessionEvent::EffectFailed`],
+    /// [`SessionEvent::ConversationRestored`] and [`SessionEvent::EgressDenied`].
     #[serde(skip_serializing_if = "crate::is_default", default)]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<EventRecord>>", optional))]
     pub notices: Vec<EventRecord>,

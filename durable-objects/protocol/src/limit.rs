@@ -50,3 +50,5 @@ pub const VIEWER_LAG_MS_MAX: u64 = 60_000;
 pub const TYPING_REPEAT_MS: u64 = 3_000;
 /// How long that holds.
 pub const TYPING_MS_MAX: u64 = 5_000;
+/// Refused places that a bridge reports of one sandbox.
+pub const EGRESS_DENIALS_MAX: usize = 100;

@@ -639,6 +639,22 @@ pub enum Restoration {
     Unknown,
 }
 
+/// Connections of a sandbox to one place that its bridge refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct EgressDenial {
+    /// As the sandbox asked for it: a name, or an address.
+    pub host: String,
+    /// Of TCP.
+    pub port: u16,
+    /// One word for programs, such as `host_not_allowed`.
+    pub reason: String,
+    /// How often, since the sandbox began.
+    #[cfg_attr(feature = "typescript", ts(type = "number"))]
+    pub count: u64,
+}
+
 /// A recorded fact. Applied in the order of its `seq`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -791,6 +807,11 @@ pub enum SessionEvent {
         what: String,
         /// For humans, with the remedy.
         reason: String,
+    },
+    /// The sandbox wanted to go where it may not. Recorded the first time, and again each time the count has one more digit.
+    EgressDenied {
+        /// Where, why and how often.
+        denial: EgressDenial,
     },
     /// A fact of a newer version; has its `seq`, changes nothing here.
     #[serde(other)]

@@ -278,6 +278,14 @@ fn later_server_messages() -> Vec<ServerMessage> {
     ]
 }
 
+fn denial() -> EgressDenial {
+    EgressDenial { host: "example.net".into(), port: 443, reason: "host_not_allowed".into(), count: 10 }
+}
+
+fn egress_messages() -> Vec<ServerMessage> {
+    vec![ServerMessage::Events { events: vec![record(SessionEvent::EgressDenied { denial: denial() })] }]
+}
+
 fn later_runner_events() -> Vec<RunnerEvent> {
     vec![RunnerEvent::SteerTaken { turn_id: turn_id(), prompt_id: prompt().id }]
 }
@@ -491,6 +499,15 @@ fn every_message_matches_its_vector() {
     check("bridge_messages", &bridge_messages());
     check("client_messages_2", &later_client_messages());
     check("server_messages_2", &later_server_messages());
+    check("server_messages_3", &egress_messages());
+    check(
+        "egress_report",
+        &EgressReport {
+            sandbox_id: SandboxId::parse("sbx_1").unwrap(),
+            generation: 2,
+            denials: vec![denial()],
+        },
+    );
     check("runner_events_2", &later_runner_events());
     check("runner_commands_2", &later_commands());
     check(
@@ -558,7 +575,10 @@ fn typescript_sees_the_same_examples() {
          export const clientMessages = {} satisfies ClientMessage[];\n\n\
          export const serverMessages = {} satisfies ServerMessage[];\n",
         serde_json::to_string_pretty(&[client_messages(), later_client_messages()].concat()).unwrap(),
-        serde_json::to_string_pretty(&[server_messages(), later_server_messages()].concat()).unwrap(),
+        serde_json::to_string_pretty(
+            &[server_messages(), later_server_messages(), egress_messages()].concat()
+        )
+        .unwrap(),
     );
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("typescript/vectors.ts");
     if updating() {

@@ -1239,5 +1239,23 @@ export const serverMessages = [
   },
   {
     "type": "lagging"
+  },
+  {
+    "type": "events",
+    "events": [
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "egress_denied",
+          "denial": {
+            "host": "example.net",
+            "port": 443,
+            "reason": "host_not_allowed",
+            "count": 10
+          }
+        }
+      }
+    ]
   }
 ] satisfies ServerMessage[];

@@ -58,12 +58,14 @@ pub enum Call {
     Events,
     /// [`protocol::bridge::SandboxEnded`] → 200 `{}`.
     Ended,
+    /// [`protocol::bridge::EgressReport`] → 200 `{}`.
+    Egress,
     /// A panic inside the object, where the variable `TEST_ROUTES` is `1`; otherwise 404.
     TestPanic,
 }
 
 impl Call {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Create,
         Self::Message,
         Self::Status,
@@ -75,6 +77,7 @@ impl Call {
         Self::Attached,
         Self::Events,
         Self::Ended,
+        Self::Egress,
         Self::TestPanic,
     ];
 
@@ -89,7 +92,8 @@ impl Call {
             | Self::Delete
             | Self::Attached
             | Self::Events
-            | Self::Ended => "POST",
+            | Self::Ended
+            | Self::Egress => "POST",
         }
     }
 
@@ -108,6 +112,7 @@ impl Call {
             Self::Attached => "/attached",
             Self::Events => "/events",
             Self::Ended => "/ended",
+            Self::Egress => "/egress",
             Self::TestPanic => "/test/panic",
         }
     }

@@ -61,6 +61,7 @@ pub(crate) fn milestone(event: &SessionEvent) -> Option<&'static str> {
         },
         SessionEvent::SnapshotTaken { .. } => "snapshot-taken",
         SessionEvent::EffectFailed { .. } => "effect-failed",
+        SessionEvent::EgressDenied { .. } => "egress-denied",
         SessionEvent::ConversationRestored { from, .. } => match from {
             Restoration::Snapshot { .. } => "restored-from-snapshot",
             Restoration::EarlierSnapshot { .. } => "restored-from-earlier-snapshot",

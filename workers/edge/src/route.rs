@@ -59,6 +59,8 @@ pub enum SessionRoute {
     Events,
     /// A bridge reports the end of a sandbox.
     Ended,
+    /// A bridge reports where a sandbox was not let go.
+    Egress,
     /// Its page of the web client.
     Page,
     /// A panic in its object.
@@ -122,6 +124,7 @@ pub const TABLE: &[Entry] = &[
     of_session("POST", "/api/bridge/sessions/{id}/attached", Access::Bridge, SessionRoute::Attached),
     of_session("POST", "/api/bridge/sessions/{id}/events", Access::Bridge, SessionRoute::Events),
     of_session("POST", "/api/bridge/sessions/{id}/ended", Access::Bridge, SessionRoute::Ended),
+    of_session("POST", "/api/bridge/sessions/{id}/egress", Access::Bridge, SessionRoute::Egress),
     entry("GET", "/", Access::Public, Route::Page),
     entry("GET", "/new", Access::Public, Route::Page),
     of_session("GET", "/sessions/{id}", Access::Public, SessionRoute::Page),

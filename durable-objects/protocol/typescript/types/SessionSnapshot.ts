@@ -55,7 +55,7 @@ sandbox: SandboxStatus,
  */
 usage: Usage, 
 /**
- * The newest [`crate::limit::NOTICES_MAX`] facts that stand for themselves: [`SessionEvent::EffectFailed`] and
- * [`SessionEvent::ConversationRestored`].
+ * The newest [`crate::limit::NOTICES_MAX`] facts that stand for themselves: [`SessionEvent::EffectFailed`],
+ * [`SessionEvent::ConversationRestored`] and [`SessionEvent::EgressDenied`].
  */
 notices?: Array<EventRecord>, };

@@ -1,7 +1,7 @@
 //! Everything a session can be told, and everything it can order.
 
 use super::limit::HANDOVER_MS;
-use protocol::bridge::{EventBatch, RunnerAttached, SandboxEnded, SandboxSource};
+use protocol::bridge::{EgressReport, EventBatch, RunnerAttached, SandboxEnded, SandboxSource};
 use protocol::client::PromptRequest;
 use protocol::error::ErrorBody;
 use protocol::id::{ArtifactId, CommandId, ItemId, PromptId, SandboxId, SnapshotId, TurnId, UserId};
@@ -126,6 +126,8 @@ pub enum Input {
     RunnerEvents(EventBatch),
     /// A sandbox is gone without having been told to.
     SandboxEnded(SandboxEnded),
+    /// A bridge tells where a sandbox was not let go.
+    EgressDenied(EgressReport),
     /// Something ordered by [`Effect::Enqueue`] came to an end, or did not yet.
     WorkDone {
         /// What was ordered.

@@ -2,6 +2,8 @@
 
 /// One line for humans: a set-up step, a reason.
 pub(super) const LINE_BYTES_MAX: usize = 2 * 1024;
+/// A host's name; names in DNS have at most 253.
+pub(super) const HOST_BYTES_MAX: usize = 255;
 /// Text of one item. With every character escaped its row stays below SQLite's 2 MB.
 pub(super) const ITEM_TEXT_BYTES_MAX: usize = 256 * 1024;
 /// The same for the output of one tool that is kept as an artifact.

@@ -82,7 +82,9 @@ pub fn apply_event(snapshot: &mut SessionSnapshot, record: &EventRecord) {
         }
         SessionEvent::SessionArchived { .. } => snapshot.session.archived_at = Some(record.at),
         SessionEvent::SessionUnarchived { .. } => snapshot.session.archived_at = None,
-        SessionEvent::EffectFailed { .. } | SessionEvent::ConversationRestored { .. } => {
+        SessionEvent::EffectFailed { .. }
+        | SessionEvent::ConversationRestored { .. }
+        | SessionEvent::EgressDenied { .. } => {
             snapshot.notices.push(record.clone());
             let surplus = snapshot.notices.len().saturating_sub(NOTICES_MAX);
             snapshot.notices.drain(..surplus);

@@ -1,17 +1,18 @@
 //! What runners say, through bridges: each event is applied once, in order, and only from the session's current sandbox.
 
 use super::input::Reply;
-use super::limit::LINE_BYTES_MAX;
+use super::limit::{HOST_BYTES_MAX, LINE_BYTES_MAX, NUMBER_MAX};
 use super::outcome::{TurnReport, cut};
 use super::prompt::refuse;
 use super::sandbox::SandboxPhase;
 use super::step::Step;
 use super::turn::StopState;
-use protocol::bridge::{EventBatch, RunnerAttached, SandboxEnded};
+use protocol::bridge::{EgressReport, EventBatch, RunnerAttached, SandboxEnded};
 use protocol::error::ErrorCode;
 use protocol::id::SandboxId;
+use protocol::limit::EGRESS_DENIALS_MAX;
 use protocol::runner::RunnerEvent;
-use protocol::timeline::SandboxStatus;
+use protocol::timeline::{EgressDenial, SandboxStatus, SessionEvent};
 
 impl Step<'_> {
     fn is_current(&self, sandbox_id: &SandboxId, generation: u64) -> bool {
@@ -126,6 +127,35 @@ impl Step<'_> {
             self.lose_sandbox(&format!("the sandbox ended: {reason}"));
         }
         Reply::Done
+    }
+
+    /// Records what is new, so that neither a report that comes twice nor an agent that tries for ever fills the history.
+    pub(super) fn take_denials(&mut self, report: EgressReport) -> Reply {
+        if self.is_current(&report.sandbox_id, report.generation) {
+            for denial in report.denials.into_iter().take(EGRESS_DENIALS_MAX) {
+                self.take_denial(denial);
+            }
+        }
+        Reply::Done
+    }
+
+    fn take_denial(&mut self, mut denial: EgressDenial) {
+        cut(&mut denial.host, HOST_BYTES_MAX);
+        cut(&mut denial.reason, HOST_BYTES_MAX);
+        denial.count = denial.count.min(NUMBER_MAX);
+        let Some(sandbox) = &mut self.session.sandbox else { return };
+        let digits = |denial: &EgressDenial| denial.count.checked_ilog10();
+        let is_same = |known: &&mut EgressDenial| {
+            (&known.host, known.port, &known.reason) == (&denial.host, denial.port, &denial.reason)
+        };
+        let is_full = sandbox.denials.len() >= EGRESS_DENIALS_MAX;
+        match sandbox.denials.iter_mut().find(is_same) {
+            Some(known) if digits(known) >= digits(&denial) => return,
+            Some(known) => known.count = denial.count,
+            None if is_full => return,
+            None => sandbox.denials.push(denial.clone()),
+        }
+        self.record(SessionEvent::EgressDenied { denial });
     }
 
     pub(super) fn set_starting(&mut self, step: &str) {

@@ -8,7 +8,8 @@ use protocol::id::{SandboxId, SnapshotId};
 use protocol::limit::TURN_ATTEMPTS_MAX;
 use protocol::time::Timestamp;
 use protocol::timeline::{
-    ArtifactContent, Isolation, Restoration, SandboxDescription, SandboxStatus, Seq, SessionEvent,
+    ArtifactContent, EgressDenial, Isolation, Restoration, SandboxDescription, SandboxStatus, Seq,
+    SessionEvent,
 };
 
 /// The one sandbox that may speak for the session. Its generation is the session's.
@@ -38,6 +39,8 @@ pub struct LiveSandbox {
     pub isolation: Option<Isolation>,
     /// Name and version of the agent, once known.
     pub agent: Option<String>,
+    /// Where it was not let go, as recorded.
+    pub denials: Vec<EgressDenial>,
 }
 
 /// How far a sandbox is on its way to taking turns.
@@ -85,6 +88,7 @@ impl Step<'_> {
             provider: None,
             isolation: None,
             agent: None,
+            denials: Vec::new(),
         };
         self.enqueue(Work::CreateSandbox {
             sandbox_id: sandbox.id.clone(),

@@ -209,6 +209,7 @@ impl Session {
             Input::RunnerAttached(attached) => step.attach_runner(attached),
             Input::RunnerEvents(batch) => step.take_events(batch),
             Input::SandboxEnded(ended) => step.end_sandbox(&ended),
+            Input::EgressDenied(report) => step.take_denials(report),
             Input::WorkDone { work, outcome } => {
                 step.take_outcome(work, outcome);
                 Reply::Done

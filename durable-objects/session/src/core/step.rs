@@ -165,6 +165,7 @@ fn changes_index(event: &SessionEvent) -> bool {
         | SessionEvent::ConversationRestored { .. }
         | SessionEvent::SnapshotTaken { .. }
         | SessionEvent::EffectFailed { .. }
+        | SessionEvent::EgressDenied { .. }
         | SessionEvent::Unknown => false,
     }
 }

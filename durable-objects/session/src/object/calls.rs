@@ -79,6 +79,10 @@ async fn carry_out(shell: &Rc<Shell>, call: Call, request: &mut Request) -> Resu
             let ended: SandboxEnded = read(request, REQUEST_BYTES_MAX).await?;
             answer_reply(shell.apply(Input::SandboxEnded(ended))?)
         }
+        Call::Egress => {
+            let report = read(request, REQUEST_BYTES_MAX).await?;
+            answer_reply(shell.apply(Input::EgressDenied(report))?)
+        }
         Call::TestPanic if shell.settings.has_test_routes => test_panic(),
         Call::TestPanic => Err(Failure::refused(ErrorCode::NotFound, "a session has no such call")),
     }

@@ -5,9 +5,10 @@ use super::sql::{Sql, StoreError, Value};
 use protocol::time::Timestamp;
 
 /// Every migration, oldest first. Published ones never change.
-pub(super) const MIGRATIONS: [(&str, &str); 2] = [
+pub(super) const MIGRATIONS: [(&str, &str); 3] = [
     ("0001_session", include_str!("../../../../migrations/session/0001_session.sql")),
     ("0002_multiplayer", include_str!("../../../../migrations/session/0002_multiplayer.sql")),
+    ("0003_egress", include_str!("../../../../migrations/session/0003_egress.sql")),
 ];
 
 impl<S: Sql> Store<S> {

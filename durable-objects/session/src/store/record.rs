@@ -52,9 +52,9 @@ impl<S: Sql> Store<S> {
             SessionEvent::ItemChanged { item } => writes.change(seq, item),
             SessionEvent::ItemRevised { item } => writes.revise(item),
             SessionEvent::ArtifactChanged { artifact } => self.record_artifact(seq, artifact),
-            SessionEvent::EffectFailed { .. } | SessionEvent::ConversationRestored { .. } => {
-                self.record_notice(seq, at, event)
-            }
+            SessionEvent::EffectFailed { .. }
+            | SessionEvent::ConversationRestored { .. }
+            | SessionEvent::EgressDenied { .. } => self.record_notice(seq, at, event),
             // Pieces of text are in the events until `save_text`; people, queue and sandbox have effects of their own.
             SessionEvent::ItemAppended { .. }
             | SessionEvent::SessionCreated { .. }

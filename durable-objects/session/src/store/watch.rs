@@ -36,7 +36,7 @@ pub(super) struct TurnWatch {
 
 const COLUMNS: &str = "generation, status, snapshots, pull_request, turns_ended, kept_from, active_at, deleted, seq, \
     saving_id, saving_since, ordered_at, received, stop, stop_at, stop_cause, digest_turns, \
-    phase, sandbox_id, source, runner_seq, bridge_url, heard_at, provider, isolation, agent, created_at, forgotten, leaving";
+    phase, sandbox_id, source, runner_seq, bridge_url, heard_at, provider, isolation, agent, created_at, forgotten, leaving, denials";
 
 impl<S: Sql> Store<S> {
     /// Only how far the runner's events were taken.
@@ -68,7 +68,7 @@ impl<S: Sql> Store<S> {
         self.sql.exec(
             &format!(
                 "INSERT OR REPLACE INTO sandbox (one, {COLUMNS}) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
-                 ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)"
+                 ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)"
             ),
             &values,
         )?;
@@ -145,7 +145,7 @@ fn read_turn(row: &Row) -> Result<Option<TurnWatch>, StoreError> {
     }))
 }
 
-fn sandbox_values(sandbox: Option<&LiveSandbox>) -> Result<[Value; 12], StoreError> {
+fn sandbox_values(sandbox: Option<&LiveSandbox>) -> Result<[Value; 13], StoreError> {
     let phase = match sandbox.map(|sandbox| sandbox.phase) {
         None => "none",
         Some(SandboxPhase::Ordered) => "ordered",
@@ -168,6 +168,7 @@ fn sandbox_values(sandbox: Option<&LiveSandbox>) -> Result<[Value; 12], StoreErr
         sandbox.map(|sandbox| sandbox.created_at).into(),
         sandbox.map_or(0, |sandbox| sandbox.forgotten).into(),
         sandbox.map_or(0, |sandbox| u32::from(sandbox.leaving)).into(),
+        json(&sandbox.map_or(&[][..], |sandbox| &sandbox.denials))?.into(),
     ])
 }
 
@@ -192,6 +193,7 @@ fn read_sandbox(row: &Row) -> Result<Option<LiveSandbox>, StoreError> {
         created_at: row.timestamp(26)?,
         forgotten: small(row.number(27)?),
         leaving: row.number(28)? == 1,
+        denials: from_json(row.text(29)?)?,
     }))
 }
 

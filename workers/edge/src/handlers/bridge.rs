@@ -1,4 +1,4 @@
-//! What bridges report: runners that dialled in, events, sandboxes that ended.
+//! What bridges report: runners that dialled in, events, sandboxes that ended, connections that were refused.
 //!
 //! The guard has checked the signature over the very bytes; they go to the object as they came, which reads and checks them once.
 

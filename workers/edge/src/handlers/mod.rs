@@ -75,6 +75,7 @@ async fn handle_session(
         SessionRoute::Attached => bridge::report(context, admitted, id, Call::Attached).await,
         SessionRoute::Events => bridge::report(context, admitted, id, Call::Events).await,
         SessionRoute::Ended => bridge::report(context, admitted, id, Call::Ended).await,
+        SessionRoute::Egress => bridge::report(context, admitted, id, Call::Egress).await,
         SessionRoute::Page => Err(not_found()),
         SessionRoute::TestPanic => test_routes::panic_in_object(context, id).await,
     }

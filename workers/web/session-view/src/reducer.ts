@@ -99,6 +99,7 @@ function applyToSnapshot(snapshot: KnownSnapshot, record: EventRecord): boolean 
       return true;
     case "effect_failed":
     case "conversation_restored":
+    case "egress_denied":
       snapshot.notices.push({ seq: record.seq, at: record.at, event });
       snapshot.notices.splice(0, snapshot.notices.length - NOTICES_MAX);
       return true;

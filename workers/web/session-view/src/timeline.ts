@@ -4,6 +4,7 @@
  */
 import type {
   Artifact,
+  EgressDenial,
   EventRecord,
   Item,
   ItemContent,
@@ -163,6 +164,7 @@ export function timelineEntries(
 /** The facts that stand for themselves, in words. */
 export function noticeText({ event }: EventRecord): { level: "info" | "warning" | "error"; text: string } {
   if (event.type === "effect_failed") return { level: "error", text: `${event.what}: ${event.reason}` };
+  if (event.type === "egress_denied") return { level: "warning", text: denialText(event.denial) };
   if (event.type !== "conversation_restored") return { level: "info", text: "" };
   switch (event.from.type) {
     case "snapshot":
@@ -181,6 +183,19 @@ export function noticeText({ event }: EventRecord): { level: "info" | "warning" 
       return { level: "info", text: "The session goes on in a new sandbox." };
   }
 }
+
+/** A refused place is shown as it was written: the sandbox chose the letters, so they stand between quotes. */
+function denialText({ host, port, reason, count }: EgressDenial): string {
+  const why = denialReasons[reason] ?? `was refused (${reason})`;
+  return `“${host}:${port}” ${why}${count > 1 ? `, ${count} times so far` : ""}.`;
+}
+
+const denialReasons: Record<string, string> = {
+  host_not_allowed: "is not among the hosts that this sandbox may reach",
+  port_not_allowed: "is reachable on other ports only",
+  address_literal: "is an address; sandboxes reach hosts by name only",
+  private_address: "leads to a private address, where sandboxes may not go",
+};
 
 function turnsOf(count: number): string {
   return count === 1 ? "one turn" : `${count} turns`;

@@ -66,6 +66,10 @@ class Recorder {
         { type: "session_archived", by: "usr_0" },
         { type: "session_unarchived", by: "usr_0" },
         { type: "effect_failed", what: "Opening the pull request", reason: `No ${count}` },
+        {
+          type: "egress_denied",
+          denial: { host: `host${count}.example`, port: 443, reason: "host_not_allowed", count: 1 },
+        },
         { type: "conversation_restored", sandboxId: `sbx_${count}`, from },
         { type: "snapshot_taken", snapshotId: `snp_${count}` },
         { type: "sandbox_changed", status: { state: "none" } },

@@ -211,6 +211,28 @@ describe("waiting prompts", () => {
   });
 });
 
+describe("a refused connection", () => {
+  const text = (reason: string, count: number) =>
+    noticeText({
+      seq: 1,
+      at: AT,
+      event: { type: "egress_denied", denial: { host: "example.net", port: 443, reason, count } },
+    });
+
+  it("is told with its place and reason", () => {
+    expect(text("host_not_allowed", 1)).toEqual({
+      level: "warning",
+      text: "“example.net:443” is not among the hosts that this sandbox may reach.",
+    });
+  });
+
+  it("is told with the word of a newer bridge, and how often", () => {
+    expect(text("moon_phase", 100).text).toBe(
+      "“example.net:443” was refused (moon_phase), 100 times so far.",
+    );
+  });
+});
+
 describe("the timeline", () => {
   const turn = (id: string, at: number) => ({ id, promptId: `prm_${id}`, attempt: 1, startedAt: AT + at });
   const notice = (seq: number, at: number): EventRecord => ({

@@ -375,6 +375,9 @@ fn render_event(event: &SessionEvent) -> String {
         SessionEvent::SnapshotTaken { .. } => "snapshot taken".into(),
         SessionEvent::ArtifactChanged { artifact } => format!("artifact {}", artifact.id),
         SessionEvent::EffectFailed { what, reason } => format!("failed {what}: {reason}"),
+        SessionEvent::EgressDenied { denial } => {
+            format!("denied {}:{} {} ×{}", denial.host, denial.port, denial.reason, denial.count)
+        }
         SessionEvent::Unknown => "unknown".into(),
     }
 }

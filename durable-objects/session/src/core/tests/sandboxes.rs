@@ -2,6 +2,9 @@
 
 use super::*;
 use expect_test::{Expect, expect};
+use protocol::bridge::EgressReport;
+use protocol::limit::EGRESS_DENIALS_MAX;
+use protocol::timeline::EgressDenial;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -270,4 +273,62 @@ fn old_events_are_removed_together() {
     }
     assert_eq!(compactions, [5001, 10_001]);
     assert_eq!(rig.session.kept_from, 10_001);
+}
+
+#[test]
+fn refused_connections_are_told_once_and_again_with_each_digit() {
+    let mut rig = Rig::running();
+    let report = |rig: &Rig, generation, denials: &[(&str, u64)]| {
+        let denials = denials.iter().map(|(host, count)| EgressDenial {
+            host: (*host).into(),
+            port: 443,
+            reason: "host_not_allowed".into(),
+            count: *count,
+        });
+        let denials = denials.collect();
+        Input::EgressDenied(EgressReport { sandbox_id: rig.sandbox(), generation, denials })
+    };
+    let generation = rig.session.generation;
+    let first = report(&rig, generation, &[("a.example", 1), ("b.example", 20)]);
+    check(
+        &rig.apply(first.clone()),
+        &expect![[r#"
+        #11 denied a.example:443 host_not_allowed ×1
+        #12 denied b.example:443 host_not_allowed ×20
+        = Done
+    "#]],
+    );
+    for again in [first, report(&rig, generation, &[("b.example", 99), ("a.example", 9)])] {
+        assert_eq!(render(&rig.apply(again)), "= Done\n");
+    }
+    let more = report(&rig, generation, &[("a.example", 10)]);
+    check(
+        &rig.apply(more),
+        &expect![[r#"
+        #13 denied a.example:443 host_not_allowed ×10
+        = Done
+    "#]],
+    );
+    let stale = report(&rig, generation - 1, &[("c.example", 1)]);
+    assert_eq!(render(&rig.apply(stale)), "= Done\n");
+}
+
+#[test]
+fn a_sandbox_that_tries_every_host_is_told_of_a_hundred() {
+    let mut rig = Rig::running();
+    let (sandbox_id, generation) = (rig.sandbox(), rig.session.generation);
+    for round in 0..3 {
+        let denial = |index: usize| EgressDenial {
+            host: format!("{}.example", round * EGRESS_DENIALS_MAX + index),
+            port: 443,
+            reason: "host_not_allowed".into(),
+            count: 1,
+        };
+        rig.apply(Input::EgressDenied(EgressReport {
+            sandbox_id: sandbox_id.clone(),
+            generation,
+            denials: (0..EGRESS_DENIALS_MAX - 1).map(denial).collect(),
+        }));
+    }
+    assert_eq!(rig.session.sandbox.unwrap().denials.len(), EGRESS_DENIALS_MAX);
 }
