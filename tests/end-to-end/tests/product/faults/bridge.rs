@@ -1,7 +1,7 @@
 //! The bridge dies, comes back, or cannot be reached: turns go on, and every order is carried out once.
 
 use super::check::{Expected, settled};
-use super::{Dice, breakable, eventually, only_sandbox, options, sandboxes_of, status_until, wires, words};
+use super::{breakable, eventually, only_sandbox, options, sandboxes_of, status_until, wires, words};
 use crate::{Observer, session};
 use anyhow::{Context, ensure};
 use protocol::client::{Activity, ClientMessage};
@@ -13,29 +13,6 @@ use std::collections::BTreeSet;
 /// A stack whose sandboxes outlive their bridge.
 async fn with_lasting_sandboxes(name: &str) -> anyhow::Result<Stack> {
     Ok(Stack::start(Options { sandboxes_die_with_bridge: false, ..options(name) }).await?)
-}
-
-#[tokio::test]
-async fn a_bridge_killed_again_and_again_loses_nothing() -> anyhow::Result<()> {
-    const SEED: u64 = 0xf04;
-    const KILLS: u64 = 6;
-    let mut stack = with_lasting_sandboxes("bridge-kills").await?;
-    let ada = stack.sign_in("ada").await?;
-    let (session, mut observer) = session(&ada, "stream 3000 4\nwrite after.txt done").await?;
-    let mut dice = Dice::new(SEED);
-    let mut shown = 0;
-    for _ in 0..KILLS {
-        shown += usize::try_from(dice.between(1200, 4000))?;
-        observer.text_of(shown).await?;
-        stack.kill_bridge();
-        stack.restart_bridge()?;
-    }
-    let end = observer.turns_over(1).await?;
-    ensure!(end.outcome == TurnOutcome::Completed, "seed {SEED:#x}: {end:?}");
-    assert_eq!(observer.attempts(), [1], "seed {SEED:#x}: the turn was tried again");
-    assert_eq!(observer.text(), words(3000), "seed {SEED:#x}");
-    assert_eq!(only_sandbox(&stack, &session)?.generation, 1);
-    settled(&stack, &ada, &session, &mut observer, Expected { prompts: 1, commits: 1 }).await
 }
 
 #[tokio::test]
