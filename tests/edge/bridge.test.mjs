@@ -96,6 +96,37 @@ test("a report that is none is 400, and one about nothing 404", async () => {
   assert.deepEqual([nobody.status, nobody.body.code], [404, "not_found"]);
 });
 
+test("where a sandbox was not let go is told once, by its own bridge and to everyone", async () => {
+  const runner = await startRunner(edge, ada);
+  const viewer = await view(edge, ada, runner.sessionId);
+  const denial = { host: "example.net", port: 443, reason: "host_not_allowed", count: 3 };
+  const report = (changed) =>
+    edge.report(runner.sessionId, "egress", {
+      sandboxId: runner.sandboxId,
+      generation: runner.generation,
+      denials: [denial],
+      ...changed,
+    });
+  assert.equal(
+    (await report({ generation: runner.generation + 1, denials: [{ ...denial, port: 1 }] })).status,
+    200,
+  );
+  for (let repeat = 0; repeat < 2; repeat += 1) assert.equal((await report()).status, 200);
+  assert.equal((await report({ denials: [{ ...denial, count: 40 }] })).status, 200);
+  const grown = await viewer.event("egress_denied", (event) => event.denial.count === 40);
+  assert.deepEqual(grown.denial, { ...denial, count: 40 });
+  await edge.sleep(runner.sessionId);
+  assert.equal((await report({ denials: [{ ...denial, count: 41 }] })).status, 200);
+  const late = await view(edge, ada, runner.sessionId);
+  assert.deepEqual(
+    late.view.snapshot.notices.map(({ event }) => event.denial),
+    [denial, { ...denial, count: 40 }],
+  );
+  assert.deepEqual([viewer.faults, late.faults], [[], []]);
+  await viewer.close();
+  await late.close();
+});
+
 test("a turn is seen live by everyone, and the next prompt runs after it", async () => {
   const runner = await startRunner(edge, ada, "First");
   const { sessionId } = runner;

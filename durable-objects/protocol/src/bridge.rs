@@ -23,8 +23,11 @@
 
 use crate::id::{RepositoryId, SandboxId, SessionId, SnapshotId};
 use crate::runner::{AgentKind, RunnerCommand, RunnerEventRecord};
+use crate::tagged;
 use crate::timeline::{EgressDenial, Isolation, Seq};
 use serde::{Deserialize, Serialize};
+
+tagged!("type": SandboxSource);
 
 /// Makes a sandbox for a session, or finds the one already made under this id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +67,7 @@ pub struct RepositorySource {
 
 /// What a sandbox starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SandboxSource {
     /// The provider's base image; the runner clones the repository.
     Base,

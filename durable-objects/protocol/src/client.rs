@@ -11,12 +11,15 @@
 
 use crate::error::ErrorBody;
 use crate::id::{PromptId, RepositoryId, SessionId, TurnId, UserId};
+use crate::tagged;
 use crate::time::Timestamp;
 use crate::timeline::{
     Artifact, Delivery, EventRecord, Item, Participant, Prompt, PromptOrigin, Role, SandboxStatus, Seq,
     SessionEvent, Turn, Usage, User,
 };
 use serde::{Deserialize, Serialize};
+
+tagged!("type": SignInMethod, ClientMessage, ServerMessage);
 
 /// The WebSocket sub-protocol of this version.
 pub const SOCKET_PROTOCOL: &str = "farhand.v1";
@@ -240,8 +243,8 @@ pub struct Configuration {
 
 /// How people sign in to this deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SignInMethod {
     /// Development on loopback: pick one of these, no password.
     Local {
@@ -337,8 +340,8 @@ pub struct SessionSnapshot {
 
 /// Client → session, one JSON text frame each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ClientMessage {
     /// First frame. Answer: [`ServerMessage::Snapshot`], or exactly the missed [`ServerMessage::Event`]s when `since` is known.
     Subscribe {
@@ -408,8 +411,8 @@ pub enum ClientMessage {
     expect(clippy::large_enum_variant, reason = "a frame is read once and taken apart at once")
 )]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ServerMessage {
     /// The whole state as of `seq`.
     Snapshot {

@@ -11,6 +11,7 @@ pub mod id;
 pub mod limit;
 pub mod runner;
 pub mod sign;
+pub mod tagged;
 pub mod time;
 pub mod timeline;
 

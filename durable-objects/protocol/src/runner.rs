@@ -5,14 +5,17 @@
 //! agent beside it could say the same.
 
 use crate::id::{CommandId, ItemId, PromptId, RepositoryId, SandboxId, SessionId, TurnId};
+use crate::tagged;
 use crate::time::Timestamp;
 use crate::timeline::{Change, FileDiff, Item, Seq, TurnOutcome, Usage};
 use serde::{Deserialize, Serialize};
 
+tagged!("type": RunnerMessage, BridgeMessage, RunnerCommand, RunnerEvent);
+
 /// Runner → bridge, one JSON text frame each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum RunnerMessage {
     /// First frame.
     Hello {
@@ -48,8 +51,8 @@ pub enum RunnerMessage {
 
 /// Bridge → runner, one JSON text frame each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum BridgeMessage {
     /// Answer to `hello`: send events from here on.
     Welcome {
@@ -114,8 +117,8 @@ pub enum AgentKind {
 
 /// What a runner can be told to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum RunnerCommand {
     /// Work on a prompt.
     StartTurn {
@@ -190,8 +193,8 @@ pub struct RunnerEventRecord {
 
 /// What happens in a sandbox, the same for every agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum RunnerEvent {
     /// A step of the set-up began, such as "cloning acme/shop".
     SetupStep {

@@ -4,8 +4,12 @@
 //! present state; Rust (`session::core`) and TypeScript (`workers/web`) do it alike.
 
 use crate::id::{ArtifactId, ItemId, PromptId, RepositoryId, SandboxId, SnapshotId, TurnId, UserId};
+use crate::tagged;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+
+tagged!("type": TurnOutcome, ItemContent, ToolState, ArtifactContent, Restoration, SessionEvent);
+tagged!("state": SandboxStatus);
 
 /// Position of an event in its session. The first event has 1; 0 means "nothing yet".
 pub type Seq = u64;
@@ -194,8 +198,8 @@ pub struct TurnEnd {
 
 /// How a turn ended, by kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case")]
 pub enum TurnOutcome {
     /// The agent finished.
     Completed,
@@ -269,8 +273,8 @@ pub struct Item {
 
 /// What an item is. `text` of prose and reasoning and `output` of a tool grow by [`SessionEvent::ItemAppended`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ItemContent {
     /// Prose of the agent, Markdown.
     Text {
@@ -324,8 +328,8 @@ pub enum ItemContent {
 
 /// How far a tool call is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ToolState {
     /// On its way.
     Running,
@@ -504,8 +508,8 @@ pub struct Artifact {
 
 /// What an artifact is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ArtifactContent {
     /// The session's branch with its newest commit.
     Branch {
@@ -537,8 +541,8 @@ pub enum ArtifactContent {
 
 /// The session's sandbox, as people see it: one state, not many flags.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "state", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "state"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SandboxStatus {
     /// None yet, or none any more.
     None,
@@ -614,8 +618,8 @@ pub struct EventRecord {
 
 /// What the agent of a replacement sandbox knows of the conversation before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Restoration {
     /// Its own state, saved after the last turn.
     Snapshot {
@@ -657,8 +661,8 @@ pub struct EgressDenial {
 
 /// A recorded fact. Applied in the order of its `seq`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SessionEvent {
     /// The session exists.
     SessionCreated {

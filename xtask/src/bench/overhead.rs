@@ -141,6 +141,7 @@ async fn prompt(socket: &mut SessionSocket, text: &str) -> anyhow::Result<Sample
             | SessionEvent::SnapshotTaken { .. }
             | SessionEvent::ArtifactChanged { .. }
             | SessionEvent::EffectFailed { .. }
+            | SessionEvent::EgressDenied { .. }
             | SessionEvent::Unknown => {}
         }
     }

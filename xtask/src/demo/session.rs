@@ -83,6 +83,7 @@ impl Facts {
             | SessionEvent::ItemAppended { .. }
             | SessionEvent::ItemRevised { .. }
             | SessionEvent::ConversationRestored { .. }
+            | SessionEvent::EgressDenied { .. }
             | SessionEvent::SessionArchived { .. }
             | SessionEvent::SessionUnarchived { .. }
             | SessionEvent::Unknown => {}

@@ -2,8 +2,8 @@
 
 use protocol::id::ItemId;
 use protocol::timeline::{
-    ArtifactContent, ItemContent, NoticeLevel, PlanStepState, SandboxStatus, SessionEvent, ToolState,
-    TurnOutcome,
+    ArtifactContent, EgressDenial, ItemContent, NoticeLevel, PlanStepState, SandboxStatus, SessionEvent,
+    ToolState, TurnOutcome,
 };
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -100,6 +100,10 @@ impl Transcript {
                 }
             }
             SessionEvent::EffectFailed { what, reason } => self.line(&format!("✗ {what}: {reason}")),
+            SessionEvent::EgressDenied { denial } => {
+                let EgressDenial { host, port, reason, count } = denial;
+                self.line(&format!("✗ refused: {host}:{port} ({reason}, {count}×)"));
+            }
             SessionEvent::SessionCreated { .. }
             | SessionEvent::TitleChanged { .. }
             | SessionEvent::ParticipantJoined { .. }

@@ -9,6 +9,8 @@ use protocol::time::Timestamp;
 use protocol::timeline::{Change, Isolation, Role, Seq, SessionEvent, User};
 use serde::{Deserialize, Serialize};
 
+protocol::tagged!("kind": Work);
+
 /// What a decision needs besides the input.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -228,7 +230,7 @@ pub enum Reply {
 
 /// Something that must happen outside the session. A repeat has the same effect as one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(remote = "Self", rename_all = "snake_case")]
 pub enum Work {
     /// Ask the bridge for a sandbox.
     CreateSandbox {
