@@ -5,6 +5,7 @@ mod history;
 mod migration;
 mod page;
 mod replay;
+mod size;
 mod sqlite;
 mod tables;
 mod text;
