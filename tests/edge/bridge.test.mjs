@@ -119,7 +119,7 @@ test("where a sandbox was not let go is told once, by its own bridge and to ever
   assert.equal((await report({ denials: [{ ...denial, count: 41 }] })).status, 200);
   const late = await view(edge, ada, runner.sessionId);
   assert.deepEqual(
-    late.view.snapshot.notices.map(({ event }) => event.denial),
+    late.state.snapshot.notices.map(({ event }) => event.denial),
     [denial, { ...denial, count: 40 }],
   );
   assert.deepEqual([viewer.faults, late.faults], [[], []]);

@@ -51,14 +51,8 @@ impl<'de> Tagged<'de> {
     }
 
     fn find(name: &'static str, object: &'de str) -> Result<Self, JsonError> {
-        let mut found = None;
-        // A tag that comes first is all that is read, and leaving then is an error that means nothing.
-        let outcome = json(object).deserialize_map(TagVisitor { name, found: &mut found });
-        match (found, outcome) {
-            (Some(tag), _) => Ok(Self { tag, object }),
-            (None, Err(error)) => Err(error),
-            (None, Ok(())) => Err(JsonError::missing_field(name)),
-        }
+        let tag = json(object).deserialize_map(TagVisitor { name })?;
+        Ok(Self { tag, object })
     }
 }
 
@@ -67,28 +61,30 @@ fn json(text: &str) -> Json<'_> {
     serde_json::Deserializer::from_slice(text.as_bytes())
 }
 
-struct TagVisitor<'a, 'de> {
+struct TagVisitor {
     name: &'static str,
-    found: &'a mut Option<Cow<'de, str>>,
 }
 
-impl<'de> Visitor<'de> for TagVisitor<'_, 'de> {
-    type Value = ();
+impl<'de> Visitor<'de> for TagVisitor {
+    type Value = Cow<'de, str>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "an object with the member `{}`", self.name)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
         while let Some(Text(member)) = members.next_key()? {
-            if member == self.name {
+            if member != self.name {
+                members.next_value::<serde::de::IgnoredAny>()?;
+            } else if found.is_none() {
                 let Text(tag) = members.next_value()?;
-                *self.found = Some(tag);
-                return Ok(());
+                found = Some(tag);
+            } else {
+                return Err(A::Error::duplicate_field(self.name));
             }
-            members.next_value::<serde::de::IgnoredAny>()?;
         }
-        Ok(())
+        found.ok_or_else(|| A::Error::missing_field(self.name))
     }
 }
 
@@ -383,6 +379,7 @@ mod tests {
             ("[]", "an object with the member `type`"),
             ("{}", "missing field `type`"),
             (r#"{"type":7}"#, "expected a string"),
+            (r#"{"type":"rest","type":"rest"}"#, "duplicate field `type`"),
             (r#"{"type":"go_to"}"#, "missing field `placeName`"),
             (r#"{"type":"go_to","placeName":7}"#, "expected a string"),
             (r#"{"type":"go_to","placeName":"x""#, "EOF"),
