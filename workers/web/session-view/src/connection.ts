@@ -9,8 +9,12 @@ const SOCKET_PROTOCOL = "farhand.v1";
 const PING_EVERY_MS = 25_000;
 const PONG_WITHIN_MS = 10_000;
 const OPEN_WITHIN_MS = 15_000;
-const BACKOFF_FIRST_MS = 500;
-const BACKOFF_MAX_MS = 15_000;
+/**
+ * A deployment cuts all sockets of a session in the same moment, also those of a thousand people, and none of them knows that it is
+ * not alone: over this time they come back evenly, at most a fifth of them in any second.
+ */
+const BACKOFF_FIRST_MS = 10_000;
+const BACKOFF_MAX_MS = 30_000;
 /** How long an event that a pong told of may be on its way. */
 const PONG_AHEAD_MS = 2000;
 /** The limit of the wire: how much is read before the session is told so. */
@@ -57,7 +61,7 @@ export interface ConnectionOptions {
   random?(): number;
 }
 
-/** How long to wait before attempt `attempt + 1`: anywhere between nothing and a bound that doubles up to 15 s. */
+/** How long to wait before attempt `attempt + 1`: anywhere between nothing and a bound that doubles up to 30 s. */
 export function backoffMs(attempt: number, random: number): number {
   return Math.round(random * Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(attempt, 10)));
 }
