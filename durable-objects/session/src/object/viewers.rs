@@ -305,6 +305,7 @@ impl Shell {
             });
         } else {
             self.answer_pings();
+            self.sweep();
         }
     }
 

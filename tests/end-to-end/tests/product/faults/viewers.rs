@@ -3,11 +3,11 @@
 use super::check::{Expected, same_for_all, settled};
 use super::{Dice, breakable, wires, witness, words};
 use crate::{Observer, session};
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use protocol::client::{ClientMessage, ServerMessage};
-use protocol::limit::VIEWER_WINDOW_BYTES;
+use protocol::limit::{VIEWER_LAG_MS_MAX, VIEWER_WINDOW_BYTES};
 use protocol::timeline::Seq;
-use stack::{Client, Cut, CutAfter, Direction, Pace};
+use stack::{Client, Cut, CutAfter, Direction, Pace, SessionSocket};
 use std::time::Duration;
 
 #[tokio::test]
@@ -138,4 +138,57 @@ async fn a_viewer_that_does_not_read_is_told_once_and_holds_up_nobody() -> anyho
     idle.send(ClientMessage::Prompt { prompt: Client::prompt("say Hello.") }).await?;
     idle.turns_over(2).await?;
     settled(&stack, &ada, &session, &mut observer, Expected { prompts: 2, commits: 1 }).await
+}
+
+/// Reads what was sent before its window was full and the notice that it lags, does nothing about that, and waits to be put out.
+async fn until_put_out(mut socket: SessionSocket) -> anyhow::Result<String> {
+    let notice = |message: &ServerMessage| matches!(message, ServerMessage::Lagging).then_some(());
+    socket.until("the notice", LAG_PATIENCE, notice).await?;
+    let more = |message: &ServerMessage| Some(format!("{message:?}"));
+    match socket.until("the end", LAG_PATIENCE, more).await {
+        Ok(message) => anyhow::bail!("one that lags was sent {message:.300}"),
+        Err(error) => Ok(error.to_string()),
+    }
+}
+
+/// Longer than a viewer may lag, and than the session takes to look at it.
+const LAG_PATIENCE: Duration = Duration::from_millis(VIEWER_LAG_MS_MAX + 90_000);
+
+#[tokio::test]
+async fn viewers_that_have_stopped_or_are_cut_off_for_a_minute_are_put_out_and_may_come_back()
+-> anyhow::Result<()> {
+    let stack = breakable("stopped-viewers").await?;
+    let (ada, grace) = (stack.sign_in("ada").await?, stack.sign_in("grace").await?);
+    let script = format!(
+        "run head -c 30000 /dev/zero | tr '\\0' x > .git/large\nwait 1500\n{}say Flooded.\nstream 20000 20",
+        "read .git/large\n".repeat(50)
+    );
+    let (session, mut observer) = session(&ada, &script).await?;
+    observer.until("the turn", |observer| observer.running().is_some()).await?;
+    let stopped = grace.socket(&session, None).await?;
+    let wire = &wires(&stack)?.clients;
+    let mut cut_off =
+        Observer::join_patiently(&stack.sign_in_at(wire.url(), "alan").await?, &session).await?;
+    // Neither side is told.
+    wire.hold();
+    observer.until("the flood", |observer| observer.text().contains("Flooded.")).await?;
+    let putting_out = tokio::spawn(until_put_out(stopped));
+    // Meanwhile everybody else is served.
+    while !putting_out.is_finished() {
+        let seq = observer.seq;
+        observer.until("more", |observer| observer.seq > seq).await?;
+    }
+    let end = putting_out.await??;
+    ensure!(end.contains("4009"), "{end}");
+    let turn_id = observer.running().context("no turn runs")?;
+    observer.send(ClientMessage::Stop { turn_id }).await?;
+    observer.turns_over(1).await?;
+    ensure!(observer.lagged == 0 && observer.rejoined == 0, "one that reads was treated likewise");
+    // The other one finds that it was put out too, and gets what it has missed, once.
+    wire.release();
+    let newest = observer.seq;
+    cut_off.until("everything", |viewer| viewer.seq >= newest).await?;
+    ensure!(cut_off.rejoined >= 1, "it was never put out");
+    assert_eq!(cut_off.view, observer.view);
+    settled(&stack, &ada, &session, &mut observer, Expected { prompts: 1, commits: 0 }).await
 }
