@@ -131,6 +131,8 @@ pub struct Options {
     pub sandboxes_die_with_bridge: bool,
     /// Whether a fault proxy stands in every wire, see [`crate::Wires`].
     pub faults: bool,
+    /// Whether workerd comes back by itself when it alone is killed, see [`crate::Stack::crash_workerd`].
+    pub revives_workerd: bool,
     /// Whether the Worker and the web client are those of the start, also when they are built again meanwhile.
     pub copies_worker: bool,
     /// More variables of the Worker, such as `SANDBOX_IDLE_MS`.
@@ -154,6 +156,7 @@ impl Options {
             weak_sandbox: false,
             sandboxes_die_with_bridge: true,
             faults: false,
+            revives_workerd: false,
             copies_worker: false,
             variables: Vec::new(),
             binaries: Binaries::of_profile("debug"),

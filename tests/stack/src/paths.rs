@@ -23,6 +23,8 @@ pub struct Binaries {
     pub node: PathBuf,
     /// wrangler's module; its own start script would leave a process behind.
     pub wrangler: PathBuf,
+    /// The one that belongs to wrangler.
+    pub workerd: PathBuf,
 }
 
 impl Binaries {
@@ -39,6 +41,7 @@ impl Binaries {
             opencode: modules.join("opencode-ai/bin/opencode.exe"),
             node: modules.join(".bin/node"),
             wrangler: modules.join("wrangler/wrangler-dist/cli.js"),
+            workerd: modules.join("workerd/bin/workerd"),
         }
     }
 
@@ -52,6 +55,7 @@ impl Binaries {
             ("OpenCode", &self.opencode),
             ("Node", &self.node),
             ("wrangler", &self.wrangler),
+            ("workerd", &self.workerd),
             ("the Worker", &wasm),
             ("the web client", &web),
         ];

@@ -2,9 +2,17 @@
 
 use crate::StackError;
 use fakes::token::random_hex;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::net::TcpListener;
 use std::path::Path;
+
+/// Lets this process and those that it starts have as many sockets as the machine allows; the usual limit is below a thousand.
+pub fn raise_file_limit() -> Result<(), StackError> {
+    let failed = |error: nix::errno::Errno| StackError::file("RLIMIT_NOFILE")(error.into());
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_err(failed)
+}
 
 /// Ports of a run, kept so that it can be started again under the same addresses.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]

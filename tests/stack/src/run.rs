@@ -7,6 +7,7 @@ use crate::identity::{PEOPLE, Person, Secrets};
 use crate::options::{Model, Options, Repository};
 use crate::ports::{Ports, choose_port, port_of};
 use crate::process::Process;
+use crate::revive;
 use crate::sandbox::{self, Sandbox};
 use crate::wires::Wires;
 use crate::worker::{self, Variables};
@@ -282,6 +283,16 @@ impl Stack {
     /// SIGKILL to workerd and all around it.
     pub fn kill_workerd(&mut self) {
         self.worker = None;
+    }
+
+    /// SIGKILL to the process that runs the Worker and has its storage; it comes back without wrangler's slow start. Needs
+    /// [`Options::revives_workerd`].
+    pub async fn crash_workerd(&mut self) -> Result<(), StackError> {
+        revive::crash(&self.options).await?;
+        match &mut self.worker {
+            Some(worker) => worker::ready(worker, &self.url).await,
+            None => Ok(()),
+        }
     }
 
     /// Starts workerd again, at the same address and with the same state.

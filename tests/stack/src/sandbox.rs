@@ -93,6 +93,33 @@ impl Sandbox {
         self.signal_all(Signal::SIGCONT)
     }
 
+    /// Limits its control group to the memory that it has and this much more, whatever was ordered; answers whether there is a group
+    /// that can do so.
+    pub fn leave_memory(&self, bytes: u64) -> Result<bool, StackError> {
+        let file = format!("/proc/{}/cgroup", self.pid);
+        let groups = std::fs::read_to_string(&file).map_err(StackError::file(&file))?;
+        // `4:memory:/path` in version 1, `0::/path` in version 2; see cgroups(7).
+        let files = groups.lines().filter_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (parts.next()?, parts.next()?);
+            // Never the group of something else, such as the whole machine's.
+            let path = path.strip_prefix('/').filter(|path| path.ends_with(&self.id))?;
+            match controllers {
+                "memory" => Some(Path::new("/sys/fs/cgroup/memory").join(path).join("memory.limit_in_bytes")),
+                "" => Some(Path::new("/sys/fs/cgroup").join(path).join("memory.max")),
+                _ => None,
+            }
+        });
+        let Some(file) = files.into_iter().find(|file| file.exists()) else { return Ok(false) };
+        let statistics = file.with_file_name("memory.stat");
+        let text = std::fs::read_to_string(&statistics).map_err(StackError::file(&statistics))?;
+        // Memory of processes, in version 1 and 2; what the kernel keeps of files gives way by itself.
+        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        let held = value("total_rss ").or_else(|| value("anon ")).unwrap_or(0);
+        std::fs::write(&file, (held + bytes).to_string()).map_err(StackError::file(&file))?;
+        Ok(true)
+    }
+
     /// Its processes, as this machine numbers them.
     fn members(&self) -> Vec<i32> {
         let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();

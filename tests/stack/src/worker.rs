@@ -6,7 +6,7 @@
 use crate::identity::{Secrets, write_private};
 use crate::options::{Model, Options};
 use crate::process::{End, Process, tail};
-use crate::{StackError, root};
+use crate::{StackError, revive, root};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -228,6 +228,9 @@ pub(crate) fn start(options: &Options, configuration: &Path, port: u16) -> Resul
         .arg(format!("--port={port}"))
         .arg("--persist-to")
         .arg(state(options));
+    if options.revives_workerd {
+        revive::prepare(options, &mut command)?;
+    }
     let log = options.directory.join("logs/worker.log");
     Process::spawn("the Worker", &mut command, &log, End::AtOnce)
 }

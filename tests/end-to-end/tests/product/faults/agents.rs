@@ -1,13 +1,13 @@
 //! Agents that die, fall silent, flood or do not stop: the prompt comes to a visible end, and the next one runs.
 
 use super::check::{Expected, settled};
-use super::{breakable, eventually, only_sandbox, sandboxes_of, words};
+use super::{breakable, eventually, only_sandbox, options, sandboxes_of, words};
 use crate::session;
 use anyhow::{Context, ensure};
 use protocol::client::ClientMessage;
 use protocol::limit::TOOL_PREVIEW_BYTES_MAX;
 use protocol::timeline::{Delivery, ItemContent, PromptState, SessionEvent, TurnOutcome};
-use stack::Client;
+use stack::{Agent, Client, Options, Stack};
 
 #[tokio::test]
 async fn a_prompt_that_kills_its_agent_each_time_fails_and_the_next_runs() -> anyhow::Result<()> {
@@ -153,4 +153,63 @@ async fn a_prompt_steered_into_a_turn_that_is_lost_is_not_lost_with_it() -> anyh
     let branch = format!("{}:a.txt", observer.view.session.branch);
     assert_eq!(stack.github().git("acme/shop", &["show", &branch]).await?, "firstsecond");
     Ok(())
+}
+
+/// Takes 600 MB, and ends by itself where that is granted: `tail` keeps a line that has no end.
+const HOG: &str = "head -c 600000000 /dev/zero | tail -n 1 > /dev/null";
+
+/// Whether the sandbox may take only so much more memory; says so where this machine cannot do that.
+fn leaves(sandbox: &stack::Sandbox, bytes: u64) -> anyhow::Result<bool> {
+    let is_limited = sandbox.leave_memory(bytes)?;
+    if !is_limited {
+        eprintln!("skipped: no control group limits the memory of sandboxes on this machine");
+    }
+    Ok(is_limited)
+}
+
+#[tokio::test]
+async fn a_command_that_needs_more_memory_than_there_is_ends_alone() -> anyhow::Result<()> {
+    let stack = breakable("memory").await?;
+    let ada = stack.sign_in("ada").await?;
+    let (session, mut observer) = session(&ada, "say Ready.").await?;
+    observer.turns_over(1).await?;
+    if !leaves(&only_sandbox(&stack, &session)?, 128 << 20)? {
+        return Ok(());
+    }
+    let script = format!("run {HOG}; echo status $?\nappend after.txt done");
+    ada.submit(&session, &Client::prompt(&script)).await?;
+    assert_eq!(observer.turns_over(2).await?.outcome, TurnOutcome::Completed);
+    // The agent sees how it ended: 128 and SIGKILL.
+    ensure!(observer.output().contains("status 137"), "{}", observer.output());
+    ada.submit(&session, &Client::prompt("say Still here.")).await?;
+    assert_eq!(observer.turns_over(3).await?.outcome, TurnOutcome::Completed);
+    assert_eq!(only_sandbox(&stack, &session)?.generation, 1);
+    settled(&stack, &ada, &session, &mut observer, Expected { prompts: 3, commits: 1 }).await
+}
+
+#[tokio::test]
+async fn an_agent_that_needs_more_memory_than_there_is_fails_with_the_reason_and_starts_again()
+-> anyhow::Result<()> {
+    let options = Options { agent: Agent::Opencode, ..options("memory-opencode") };
+    let stack = Stack::start(options).await?;
+    let ada = stack.sign_in("ada").await?;
+    let (session, mut observer) = session(&ada, "Create a file `a.txt` that contains `one`.").await?;
+    assert_eq!(observer.turns_over(1).await?.outcome, TurnOutcome::Completed);
+    let sandbox = only_sandbox(&stack, &session)?;
+    // So little that the agent is the largest of all processes whatever it starts, and the one that the kernel ends.
+    if !leaves(&sandbox, 16 << 20)? {
+        return Ok(());
+    }
+    ada.submit(&session, &Client::prompt(&format!("Run `{HOG}`."))).await?;
+    let end = observer.turns_over(2).await?;
+    ensure!(
+        matches!(&end.outcome, TurnOutcome::Failed { reason } if reason.contains("OpenCode ended") && reason.contains("SIGKILL")),
+        "{end:?}"
+    );
+    ensure!(leaves(&sandbox, 2 << 30)?, "the limit is gone");
+    ada.submit(&session, &Client::prompt("Create a file `b.txt` that contains `two`.")).await?;
+    observer.prompts_over(3).await?;
+    let end = observer.ends().last().context("no end")?;
+    assert_eq!(end.outcome, TurnOutcome::Completed);
+    settled(&stack, &ada, &session, &mut observer, Expected { prompts: 3, commits: 2 }).await
 }

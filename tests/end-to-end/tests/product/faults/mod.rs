@@ -6,6 +6,7 @@ mod agents;
 mod bridge;
 pub(crate) mod check;
 mod events;
+mod herd;
 mod kills;
 mod prompts;
 mod pushes;
