@@ -127,7 +127,6 @@ function wrongFrames() {
     ["type in capitals", '{"type":"TYPING"}'],
     ["a frame of the server", '{"type":"prompt_accepted","promptId":"prm_1","seq":1}'],
     ["an event", '{"type":"event","seq":999,"at":1,"event":{"type":"session_archived","by":"usr_ada"}}'],
-    ["type twice", '{"type":"typing","type":"stop","turnId":"trn_1"}'],
     ["type __proto__", '{"type":"__proto__"}'],
     ["type constructor", '{"type":"constructor"}'],
     ["a prototype", '{"__proto__":{"type":"typing"}}'],

@@ -18,6 +18,15 @@ pub mod timeline;
 /// Version of all wires. A peer that speaks another one is told so by [`error::ErrorCode::VersionUnsupported`].
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// Reads JSON that came as bytes. Checking them as one text is several times faster than string by string, as
+/// `serde_json::from_slice` does.
+pub fn read_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text),
+        Err(error) => Err(serde::de::Error::custom(error)),
+    }
+}
+
 /// Whether a field has the value that its absence stands for.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

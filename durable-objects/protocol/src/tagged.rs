@@ -1,19 +1,22 @@
 //! Enums whose JSON is one object with a member that names the variant: `{"type": "stop", "turnId": …}`.
 //!
 //! serde derives that shape too (`tag`), but reads it by building a tree of the whole object first, with code for that in every
-//! variant. Here the tag is looked up in the text, and then the text is read as that variant. An enum asks for it with
-//! `#[serde(remote = "Self")]`, which keeps the derived functions from being the traits, and with [`tagged!`](crate::tagged). It is
-//! read from JSON text only, not from a `serde_json::Value`.
+//! variant. Here a tag that stands first, where all of our own writers put it, costs nothing: the members behind it are read as the
+//! variant's. In front of another tag the members are kept as text meanwhile. An enum asks for it with `#[serde(remote = "Self")]`,
+//! which keeps the derived functions from being the traits, and with [`tagged!`](crate::tagged). It is read from JSON text only, not
+//! from a `serde_json::Value`.
 
 use serde::Serialize;
+use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, VariantAccess,
-    Visitor,
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, IntoDeserializer,
+    MapAccess, VariantAccess, Visitor,
 };
 use serde::ser::{Error as _, Impossible, SerializeStruct, SerializeStructVariant, Serializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// Implements `Serialize` and `Deserialize` for enums with derived functions of the same names: `tagged!("type": Event, Command)`.
 #[macro_export]
@@ -27,71 +30,64 @@ macro_rules! tagged {
 
         impl<'de> ::serde::Deserialize<'de> for $name {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let tagged = $crate::tagged::Tagged::read($tag, deserializer)?;
-                Self::deserialize(tagged).map_err(::serde::de::Error::custom)
+                $crate::tagged::read($tag, deserializer)
+            }
+        }
+
+        impl<'de> $crate::tagged::FromTagged<'de> for $name {
+            fn from_tagged<A: ::serde::de::MapAccess<'de>>(
+                tagged: $crate::tagged::Tagged<'de, A>,
+            ) -> Result<Self, A::Error> {
+                Self::deserialize(tagged)
             }
         }
     )+};
 }
 
-type JsonError = serde_json::Error;
-type Json<'de> = serde_json::Deserializer<serde_json::de::SliceRead<'de>>;
-
-/// An object whose tag is known.
-pub struct Tagged<'de> {
-    tag: Cow<'de, str>,
-    object: &'de str,
+/// What [`tagged!`](crate::tagged) makes of a derived enum.
+pub trait FromTagged<'de>: Sized {
+    /// Reads the variant that the tag names.
+    fn from_tagged<A: MapAccess<'de>>(tagged: Tagged<'de, A>) -> Result<Self, A::Error>;
 }
 
-impl<'de> Tagged<'de> {
-    /// Finds the tag; fails where there is none.
-    pub fn read<D: Deserializer<'de>>(tag: &'static str, deserializer: D) -> Result<Self, D::Error> {
-        let object = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
-        Self::find(tag, object).map_err(D::Error::custom)
-    }
-
-    fn find(name: &'static str, object: &'de str) -> Result<Self, JsonError> {
-        let tag = json(object).deserialize_map(TagVisitor { name })?;
-        Ok(Self { tag, object })
-    }
+/// Reads an object with a member `tag`; fails where there is none.
+pub fn read<'de, T: FromTagged<'de>, D: Deserializer<'de>>(
+    tag: &'static str,
+    deserializer: D,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_map(ObjectVisitor { tag, value: PhantomData })
 }
 
-fn json(text: &str) -> Json<'_> {
-    // Not `from_str`: one kind of reader is half of the code of two.
-    serde_json::Deserializer::from_slice(text.as_bytes())
+struct ObjectVisitor<T> {
+    tag: &'static str,
+    value: PhantomData<T>,
 }
 
-struct TagVisitor {
-    name: &'static str,
-}
-
-impl<'de> Visitor<'de> for TagVisitor {
-    type Value = Cow<'de, str>;
+impl<'de, T: FromTagged<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "an object with the member `{}`", self.name)
+        write!(formatter, "an object with the member `{}`", self.tag)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(Text(member)) = members.next_key()? {
-            if member != self.name {
-                members.next_value::<serde::de::IgnoredAny>()?;
-            } else if found.is_none() {
-                let Text(tag) = members.next_value()?;
-                found = Some(tag);
-            } else {
-                return Err(A::Error::duplicate_field(self.name));
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<T, A::Error> {
+        let mut before = Vec::new();
+        while let Some(Text(member)) = object.next_key()? {
+            if member == self.tag {
+                let Text(tag) = object.next_value()?;
+                before.reverse();
+                return T::from_tagged(Tagged { tag, members: Members { before, value: None, object } });
             }
+            before.push((member, object.next_value()?));
         }
-        found.ok_or_else(|| A::Error::missing_field(self.name))
+        Err(A::Error::missing_field(self.tag))
     }
 }
 
 /// A string that is copied only when it has escapes.
 struct Text<'de>(Cow<'de, str>);
 
-impl<'de> serde::Deserialize<'de> for Text<'de> {
+impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextVisitor)
     }
@@ -115,10 +111,16 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-impl<'de> Deserializer<'de> for Tagged<'de> {
-    type Error = JsonError;
+/// An object whose tag is known.
+pub struct Tagged<'de, A> {
+    tag: Cow<'de, str>,
+    members: Members<'de, A>,
+}
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
+impl<'de, A: MapAccess<'de>> Deserializer<'de> for Tagged<'de, A> {
+    type Error = A::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
         visitor.visit_enum(self)
     }
 
@@ -128,41 +130,74 @@ impl<'de> Deserializer<'de> for Tagged<'de> {
     }
 }
 
-impl<'de> EnumAccess<'de> for Tagged<'de> {
-    type Error = JsonError;
-    type Variant = Variant<'de>;
+impl<'de, A: MapAccess<'de>> EnumAccess<'de> for Tagged<'de, A> {
+    type Error = A::Error;
+    type Variant = Members<'de, A>;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), JsonError> {
-        let variant =
-            seed.deserialize(IntoDeserializer::<JsonError>::into_deserializer(self.tag.as_ref()))?;
-        Ok((variant, Variant(self.object)))
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
+        Ok((seed.deserialize(text(self.tag))?, self.members))
     }
 }
 
-/// What a variant is read from: the object, its tag included.
-pub struct Variant<'de>(&'de str);
+fn text<E: serde::de::Error>(text: Cow<'_, str>) -> CowStrDeserializer<'_, E> {
+    text.into_deserializer()
+}
 
-impl<'de> VariantAccess<'de> for Variant<'de> {
-    type Error = JsonError;
+/// What a variant is read from: all members of the object but its tag.
+pub struct Members<'de, A> {
+    /// Those that stood before the tag, the first one last.
+    before: Vec<(Cow<'de, str>, &'de RawValue)>,
+    /// Of the key that was read last, where it is one of these.
+    value: Option<&'de RawValue>,
+    object: A,
+}
 
-    fn unit_variant(self) -> Result<(), JsonError> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'de, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        match self.before.pop() {
+            Some((key, value)) => {
+                self.value = Some(value);
+                seed.deserialize(text(key)).map(Some)
+            }
+            None => self.object.next_key_seed(seed),
+        }
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        match self.value.take() {
+            Some(value) => {
+                let mut json = serde_json::Deserializer::from_str(value.get());
+                seed.deserialize(&mut json).map_err(A::Error::custom)
+            }
+            None => self.object.next_value_seed(seed),
+        }
+    }
+}
+
+impl<'de, A: MapAccess<'de>> VariantAccess<'de> for Members<'de, A> {
+    type Error = A::Error;
+
+    fn unit_variant(mut self) -> Result<(), A::Error> {
+        while self.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(())
     }
 
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, JsonError> {
-        seed.deserialize(&mut json(self.0))
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
+        seed.deserialize(MapAccessDeserializer::new(self))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, JsonError> {
-        Err(serde::de::Error::custom(UNNAMED))
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, A::Error> {
+        Err(A::Error::custom(UNNAMED))
     }
 
     fn struct_variant<V: Visitor<'de>>(
         self,
-        fields: &'static [&'static str],
+        _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, JsonError> {
-        json(self.0).deserialize_struct("", fields, visitor)
+    ) -> Result<V::Value, A::Error> {
+        visitor.visit_map(self)
     }
 }
 
@@ -216,7 +251,7 @@ impl<S: Serializer> Serializer for Tagging<S> {
     type SerializeTupleVariant = Impossible<S::Ok, S::Error>;
     type SerializeMap = Impossible<S::Ok, S::Error>;
     type SerializeStruct = S::SerializeStruct;
-    type SerializeStructVariant = Members<S::SerializeStruct>;
+    type SerializeStructVariant = Behind<S::SerializeStruct>;
 
     fn serialize_unit_variant(
         self,
@@ -234,7 +269,7 @@ impl<S: Serializer> Serializer for Tagging<S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        self.begin(name, variant, len).map(Members)
+        self.begin(name, variant, len).map(Behind)
     }
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<S::SerializeStruct, S::Error> {
@@ -292,10 +327,10 @@ impl<S: Serializer> Serializer for Tagging<S> {
     }
 }
 
-/// The members of a variant, after its tag.
-pub struct Members<S>(S);
+/// The object of a variant, after its tag.
+pub struct Behind<S>(S);
 
-impl<S: SerializeStruct> SerializeStructVariant for Members<S> {
+impl<S: SerializeStruct> SerializeStructVariant for Behind<S> {
     type Ok = S::Ok;
     type Error = S::Error;
 
@@ -370,6 +405,11 @@ mod tests {
     fn a_variant_of_a_newer_version_is_unknown() {
         assert_eq!(read(r#"{"type":"fly","placeName":7}"#), Ok(Move::Unknown));
         assert_eq!(read(r#"{"type":"rest","placeName":7}"#), Ok(Move::Rest));
+        assert_eq!(
+            read(r#"{"placeName":7,"type":"rest","type":"fly"}"#),
+            Ok(Move::Rest),
+            "the first tag counts"
+        );
     }
 
     #[test]
@@ -379,11 +419,10 @@ mod tests {
             ("[]", "an object with the member `type`"),
             ("{}", "missing field `type`"),
             (r#"{"type":7}"#, "expected a string"),
-            (r#"{"type":"rest","type":"rest"}"#, "duplicate field `type`"),
             (r#"{"type":"go_to"}"#, "missing field `placeName`"),
             (r#"{"type":"go_to","placeName":7}"#, "expected a string"),
             (r#"{"type":"go_to","placeName":"x""#, "EOF"),
-            (r#"{"type":"go_to","placeName":"x",}"#, "key must be a string"),
+            (r#"{"type":"go_to","placeName":"x",}"#, "trailing comma"),
             (r#"{"type":"go_to","placeName":"x","then":{}}"#, "missing field `type`"),
         ] {
             let error = read(text).unwrap_err();

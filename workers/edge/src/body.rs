@@ -50,7 +50,9 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorBody> {
     if body.is_empty() {
         return Err(refused("the request has no body; send one JSON object".to_owned()));
     }
-    serde_json::from_slice(body).map_err(|error| {
+    let text =
+        std::str::from_utf8(body).map_err(|error| refused(format!("the body is not JSON: {error}")))?;
+    serde_json::from_str(text).map_err(|error| {
         let fault: String = error.to_string().chars().take(FAULT_CHARS_MAX).collect();
         match error.classify() {
             serde_json::error::Category::Data => {

@@ -118,7 +118,7 @@ impl Index {
             // One column of text: the module has one reader for JSON and none for JavaScript's values.
             let text = js_sys::Array::from(&row).get(0).as_string().unwrap_or_default();
             let mut session: SessionSummary =
-                serde_json::from_slice(text.as_bytes()).or_internal("reading the session index")?;
+                serde_json::from_str(&text).or_internal("reading the session index")?;
             session.archived = archived;
             sessions.push(session);
         }

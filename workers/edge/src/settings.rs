@@ -129,7 +129,7 @@ fn key(name: &str, secret: &str) -> Result<Key, ErrorBody> {
 }
 
 fn models(json: &str) -> Result<Vec<String>, ErrorBody> {
-    let models: Vec<String> = serde_json::from_slice(json.as_bytes())
+    let models: Vec<String> = serde_json::from_str(json)
         .map_err(|_| misconfigured("MODELS is not a JSON array of provider/name"))?;
     let well_formed = |model: &String| {
         model.split_once('/').is_some_and(|(provider, name)| !provider.is_empty() && !name.is_empty())

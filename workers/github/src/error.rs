@@ -73,7 +73,7 @@ const MESSAGE_BYTES_MAX: usize = 500;
 /// Reads the JSON of a successful answer, or says why there is none.
 pub(crate) fn parse<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, Error> {
     match status {
-        200..=299 => serde_json::from_slice(body).map_err(|error| Error::Unavailable {
+        200..=299 => protocol::read_json(body).map_err(|error| Error::Unavailable {
             reason: format!("its answer is not what this API version defines: {error}"),
         }),
         _ => Err(refusal(status, body)),
@@ -81,7 +81,7 @@ pub(crate) fn parse<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, 
 }
 
 fn refusal(status: u16, body: &[u8]) -> Error {
-    let message = serde_json::from_slice::<Refusal>(body).unwrap_or_default().into_message();
+    let message = protocol::read_json::<Refusal>(body).unwrap_or_default().into_message();
     // GitHub answers 403 to a caller over its rate limit; that is the one 403 which passes by itself.
     let over_limit = status == 403 && message.to_ascii_lowercase().contains("rate limit");
     match status {

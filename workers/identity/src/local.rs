@@ -64,7 +64,7 @@ impl LocalUsers {
     pub fn parse(json: &str) -> Result<Self, LocalUsersError> {
         let error = |reason: String| LocalUsersError { reason };
         // serde's own message may quote the value it stumbled over.
-        let users: Vec<LocalUser> = serde_json::from_slice(json.as_bytes())
+        let users: Vec<LocalUser> = serde_json::from_str(json)
             .map_err(|e| error(format!("wrong at line {} column {}", e.line(), e.column())))?;
         for (index, user) in users.iter().enumerate() {
             if [&user.login, &user.name, &user.email, &user.token.0]

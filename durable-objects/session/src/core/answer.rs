@@ -8,7 +8,7 @@ use protocol::error::{ErrorBody, ErrorCode};
 /// What passes by itself is delayed; what another sandbox may get over has failed; everything else was understood and refused.
 #[must_use]
 pub fn evaluate_refusal(status: u16, body: &[u8]) -> WorkOutcome {
-    let error = serde_json::from_slice::<ErrorBody>(body).ok();
+    let error = protocol::read_json::<ErrorBody>(body).ok();
     let reason = error.as_ref().map_or_else(
         || format!("the sandbox bridge answered with status {status}"),
         |error| error.message.clone(),

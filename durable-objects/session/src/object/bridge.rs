@@ -60,7 +60,7 @@ impl Shell {
             return evaluate_refusal(status, &body);
         }
         match work {
-            Work::CreateSandbox { .. } => match serde_json::from_slice::<SandboxCreated>(&body) {
+            Work::CreateSandbox { .. } => match protocol::read_json::<SandboxCreated>(&body) {
                 Ok(created) => {
                     WorkOutcome::SandboxCreated { provider: created.provider, isolation: created.isolation }
                 }

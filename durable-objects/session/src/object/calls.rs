@@ -10,6 +10,7 @@ use protocol::client::{CreateSessionResponse, PromptAccepted};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::ArtifactId;
 use protocol::limit::{REQUEST_BYTES_MAX, RUNNER_FRAME_BYTES_MAX};
+use protocol::read_json;
 use protocol::timeline::Seq;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -159,7 +160,7 @@ async fn read<T: DeserializeOwned>(request: &mut Request, bytes_max: usize) -> R
         let message = format!("the request has {} bytes; at most {bytes_max} are accepted", body.len());
         return Err(Failure::refused(ErrorCode::TooLarge, message));
     }
-    serde_json::from_slice(&body).map_err(|error| {
+    read_json(&body).map_err(|error| {
         Failure::refused(ErrorCode::BadRequest, format!("the body is not as expected: {error}"))
     })
 }

@@ -48,7 +48,7 @@ pub(super) enum Watching {
 
 pub(super) fn attachment_of(socket: &WebSocket) -> Option<Attachment> {
     let text = raw(socket).kept_text().ok()?.as_string()?;
-    serde_json::from_slice(text.as_bytes()).ok()
+    serde_json::from_str(&text).ok()
 }
 
 /// Gives a socket what it keeps, as JSON: the module has one reader for that and none for JavaScript's values.

@@ -42,9 +42,7 @@ impl Settings {
         Self {
             agent,
             timing,
-            models: text("MODELS")
-                .and_then(|json| serde_json::from_slice(json.as_bytes()).ok())
-                .unwrap_or_default(),
+            models: text("MODELS").and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
             branch_prefix: text("BRANCH_PREFIX").unwrap_or_else(|| "farhand/".to_owned()),
             bridge_url: text("BRIDGE_URL").unwrap_or_default(),
             bridge_key: text("BRIDGE_KEY").and_then(|secret| Key::new(secret.as_bytes())),

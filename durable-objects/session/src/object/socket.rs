@@ -23,7 +23,7 @@ impl Shell {
     /// Accepts a client's socket; the ticket is taken once.
     pub(super) fn open_socket(self: &Rc<Self>, request: &Request) -> Result<Response, Failure> {
         let header = request.headers().get(SOCKET_HEADER)?.unwrap_or_default();
-        let call: SocketCall = serde_json::from_slice(header.as_bytes())
+        let call: SocketCall = serde_json::from_str(&header)
             .map_err(|_| Failure::refused(ErrorCode::BadRequest, "the socket comes without its caller"))?;
         self.require_session()?;
         let pair = WebSocketPair::new()?;
@@ -72,10 +72,10 @@ impl Shell {
             WebSocketIncomingMessage::String(_) => return refuse_frame(socket, "the frame is too large"),
             WebSocketIncomingMessage::Binary(_) => return refuse_frame(socket, "frames are text"),
         };
-        let outcome = match serde_json::from_slice::<ClientMessage>(text.as_bytes()) {
+        let outcome = match serde_json::from_str::<ClientMessage>(&text) {
             Ok(message) => self.take_message(socket, &attachment, message),
             Err(error) => {
-                let Ok(value) = serde_json::from_slice::<serde_json::Value>(text.as_bytes()) else {
+                let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) else {
                     return refuse_frame(socket, "the frame is not JSON");
                 };
                 let prompt_id = value.pointer("/prompt/id").and_then(|id| PromptId::parse(id.as_str()?).ok());

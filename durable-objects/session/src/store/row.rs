@@ -15,8 +15,7 @@ pub(super) fn word<T: Serialize>(value: &T) -> Result<String, StoreError> {
 }
 
 pub(super) fn from_word<T: DeserializeOwned>(word: &str) -> Result<T, StoreError> {
-    serde_json::from_slice(format!("\"{word}\"").as_bytes())
-        .map_err(|error| StoreError::Corrupt(error.to_string()))
+    serde_json::from_str(&format!("\"{word}\"")).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
@@ -24,7 +23,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
 }
 
 pub(super) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_slice(text.as_bytes()).map_err(|error| StoreError::Corrupt(error.to_string()))
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 pub(super) fn id<T>(parsed: Result<T, InvalidId>) -> Result<T, StoreError> {
