@@ -160,9 +160,16 @@ fn devices(root: &str) -> Result<(), Refusal> {
 
 /// One overlay holds both, so that a snapshot has the agent's memory beside the files it worked on.
 fn workspace_and_home(spec: &LaunchSpec, root: &str) -> Result<(), Refusal> {
+    let directory = &spec.directory;
+    let places = [("workspace", "workspace"), ("home", "home/agent")];
+    if spec.lowers.is_empty() {
+        for (part, place) in places {
+            bind(&format!("{directory}/upper/{part}"), &format!("{root}/{place}"), BindAccess::Writable)?;
+        }
+        return Ok(());
+    }
     let whole = format!("{root}/mnt");
     fs::create_dir(&whole).failed(Step::Root, "make a directory")?;
-    let directory = &spec.directory;
     let options = format!(
         "lowerdir={},upperdir={directory}/upper,workdir={directory}/work,userxattr",
         spec.lowers.join(":")
@@ -175,7 +182,7 @@ fn workspace_and_home(spec: &LaunchSpec, root: &str) -> Result<(), Refusal> {
         Some(options.as_str()),
     )
     .failed(Step::Overlay, "mount the overlay of the snapshots")?;
-    for (part, place) in [("workspace", "workspace"), ("home", "home/agent")] {
+    for (part, place) in places {
         bind(&format!("{whole}/{part}"), &format!("{root}/{place}"), BindAccess::Writable)?;
     }
     umount2(whole.as_str(), MntFlags::MNT_DETACH).failed(Step::Overlay, "hide the overlay's own root")

@@ -19,7 +19,7 @@ pub struct LaunchSpec {
     pub directory: String,
     /// Whom the sandbox is on the host; never uid 0.
     pub account: Account,
-    /// File systems of the snapshots it starts from, the newest first; at least the base.
+    /// File systems of the snapshots it starts from, the newest first; none when `upper` holds everything itself.
     pub lowers: Vec<String>,
     /// More of the host that it may see.
     pub binds: Vec<Bind>,

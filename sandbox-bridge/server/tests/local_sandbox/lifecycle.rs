@@ -138,7 +138,8 @@ async fn a_long_chain_of_snapshots_is_joined_and_still_right() {
     for snapshot in &snapshots {
         bench.provider.delete_snapshot(snapshot, &order.session_id).await.unwrap();
     }
-    assert_eq!(fs::read_dir(bench.state().join("layers")).unwrap().count(), 1);
+    // Joining goes on in the background, and finds then that there is nothing to join.
+    until("only the base is left", || fs::read_dir(bench.state().join("layers")).unwrap().count() == 1).await;
     bench.finish().await;
 }
 
@@ -150,7 +151,7 @@ async fn a_snapshot_whose_description_is_damaged_is_refused_for_good() {
     bench.provider.snapshot(&sandbox, &snapshot).await.unwrap();
     let meta = bench.state().join("layers").join(snapshot.as_str()).join("meta.json");
     let whole = fs::read_to_string(&meta).unwrap();
-    let newer = whole.replace("\"format\":1", "\"format\":9");
+    let newer = whole.replace("\"format\":2", "\"format\":9");
     for damaged in ["", "{", &whole[..whole.len() / 2], &newer] {
         fs::write(&meta, damaged).unwrap();
         let refusal = bench.provider.create(&new_sandbox_id(), &from_snapshot(&snapshot), &secrets()).await;

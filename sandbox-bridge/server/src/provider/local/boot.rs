@@ -1,6 +1,7 @@
 //! Starts the launcher for one sandbox and hears whether it works. Knows the environment inside; keeps nothing.
 
 use super::cgroup::{Group, PROCESSES_MAX};
+use super::layers::SnapshotDriver;
 use super::layout::{HOME, Layout, WORKSPACE};
 use super::settings::{LocalConfig, Tier};
 use super::state::SandboxState;
@@ -71,7 +72,10 @@ pub(crate) fn spec(
     let mut spec = LaunchSpec {
         directory,
         account: tier.account(layout.account()),
-        lowers: state.lowers.iter().map(|name| format!("layers/{name}/fs")).collect(),
+        lowers: match state.driver {
+            SnapshotDriver::Overlay => state.lowers.iter().map(|name| format!("layers/{name}/fs")).collect(),
+            SnapshotDriver::Copy => Vec::new(),
+        },
         binds: Vec::new(),
         command: config.command.clone(),
         environment: environment(config, state, token),

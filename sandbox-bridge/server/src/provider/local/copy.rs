@@ -1,41 +1,34 @@
-//! Copies trees that a sandbox made: the upper directory of an overlay into a layer, or layers onto each other.
+//! Copies trees that a sandbox made: the upper directory of an overlay into a layer, or what layers show together into one.
 //!
-//! Nothing is ever reached by a path: every step opens the next entry of an open directory without following links, so a tree
-//! that lies about itself can only spoil its own copy.
+//! Nothing is ever reached by a path that a link could bend: every step opens the next entry of an open directory without
+//! following links, and hard links are made below the target's top (`openat2`, `RESOLVE_BENEATH`). A tree that lies about itself
+//! can only spoil its own copy.
 
-use super::remove::{entries, remove_entry};
+use super::merge::{self, Entry, Kind, Marks};
 use crate::launcher::Account;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, copy_file_range, openat, readlinkat};
-use nix::sys::stat::{
-    FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstat, fstatat, futimens, mkdirat, mknodat, utimensat,
-};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, copy_file_range, openat, openat2, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fchmod, futimens, mkdirat, mknodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, Whence, fchown, fchownat, linkat, lseek, symlinkat};
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
-/// Deeper trees are refused; builds stay far below.
-const DEPTH_MAX: u32 = 512;
-const ENTRIES_MAX: u64 = 4_000_000;
-/// The overlay's own marks on a file other than this one mean something only in the place where it made them.
-const OPAQUE: &[u8] = b"user.overlay.opaque";
+const ENTRIES_MAX: u64 = 2_000_000;
+/// Names of files with several that are remembered at a time; beyond, a further name becomes a file of its own.
+const LINKS_MAX: usize = 500_000;
+/// The overlay's own marks mean something only in the place where it made them.
 const OVERLAY: &[u8] = b"user.overlay.";
 const OVERLAY_ESCAPED: &[u8] = b"user.overlay.overlay.";
 
-/// What to do with the overlay's marks for removed entries.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Marks {
-    /// Copy them: the copy is a layer over the same lower ones.
-    Keep,
-    /// Carry them out: the target holds what is below.
-    Apply,
-}
-
 /// How the content of files gets across.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// By value; shared blocks where the file system can.
     Copy,
@@ -46,167 +39,207 @@ pub(crate) enum Content {
 /// One copy, and what it has cost so far.
 pub(crate) struct Copier {
     /// Whom everything belongs to afterwards; `None` leaves it to this process.
-    pub(crate) owner: Option<Account>,
-    /// See [`Marks`].
-    pub(crate) marks: Marks,
-    /// See [`Content`].
-    pub(crate) content: Content,
-    /// Refuse more than this.
-    pub(crate) bytes_max: u64,
-    /// Content copied so far.
+    owner: Option<Account>,
+    content: Content,
+    marks: Marks,
+    bytes_max: u64,
+    /// Content so far.
     pub(crate) bytes: u64,
     /// Entries so far.
     pub(crate) entries: u64,
+    can_share_blocks: bool,
+    /// Where files with several names have got their first one, and how many are to come.
+    linked: HashMap<(u64, u64), (PathBuf, u64)>,
+    /// Of the directory at hand, from the top.
+    path: PathBuf,
 }
 
 impl Copier {
-    pub(crate) fn new(owner: Option<Account>, marks: Marks, content: Content, bytes_max: u64) -> Self {
-        Self { owner, marks, content, bytes_max, bytes: 0, entries: 0 }
-    }
-
-    /// Copies what is in `from` into the existing directory `to`.
-    pub(crate) fn copy_tree(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let source = nix::fcntl::open(from, flags, Mode::empty())?;
-        let target = nix::fcntl::open(to, flags, Mode::empty())?;
-        self.directory_content(source.as_fd(), target.as_fd(), 0)
-    }
-
-    fn directory_content(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> io::Result<()> {
-        if depth > DEPTH_MAX {
-            return Err(io::Error::other(format!("directories are nested deeper than {DEPTH_MAX}")));
+    pub(crate) fn new(owner: Option<Account>, content: Content, bytes_max: u64) -> Self {
+        Self {
+            owner,
+            content,
+            marks: Marks::Keep,
+            bytes_max,
+            bytes: 0,
+            entries: 0,
+            can_share_blocks: true,
+            linked: HashMap::new(),
+            path: PathBuf::new(),
         }
-        for (name, _) in entries(from)? {
+    }
+
+    /// Copies one layer, its marks for removed entries included, into the existing directory `to`.
+    pub(crate) fn copy_layer(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.copy(&[from], to, Marks::Keep)
+    }
+
+    /// Copies what the layers show together, the newest first, into the existing and empty directory `to`.
+    pub(crate) fn copy_merged<P: AsRef<Path>>(&mut self, layers: &[P], to: &Path) -> io::Result<()> {
+        self.copy(layers, to, Marks::Apply)
+    }
+
+    fn copy<P: AsRef<Path>>(&mut self, from: &[P], to: &Path, marks: Marks) -> io::Result<()> {
+        self.marks = marks;
+        let (stack, top) = (merge::open_tops(from)?, merge::open_top(to)?);
+        self.directory_content(&stack, Target { top: top.as_fd(), directory: top.as_fd() }, 0)
+    }
+
+    fn directory_content(&mut self, stack: &[OwnedFd], to: Target<'_>, depth: usize) -> io::Result<()> {
+        for entry in merge::list(stack, self.marks, ENTRIES_MAX - self.entries)? {
             self.entries += 1;
-            if self.entries > ENTRIES_MAX {
+            if self.entries >= ENTRIES_MAX {
                 return Err(io::Error::other(format!("there are more than {ENTRIES_MAX} files")));
             }
-            let data = fstatat(from, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            self.entry(from, to, &name, &data, depth).map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", name.to_string_lossy()))
+            self.entry(stack, to, &entry, depth).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", entry.name.to_string_lossy()))
             })?;
         }
         Ok(())
     }
 
-    fn entry(
-        &mut self,
-        from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
-        name: &CStr,
-        data: &FileStat,
-        depth: u32,
-    ) -> io::Result<()> {
-        let kind = SFlag::from_bits_truncate(data.st_mode) & SFlag::S_IFMT;
-        if kind == SFlag::S_IFDIR {
-            return self.directory(from, to, name, data, depth);
-        }
-        if self.marks == Marks::Apply {
-            remove_entry(to, name)?;
-        }
-        if kind == SFlag::S_IFREG {
-            return self.file(from, to, name, data);
-        }
-        if kind == SFlag::S_IFLNK {
-            symlinkat(readlinkat(from, name)?.as_os_str(), to, name)?;
-        } else if kind == SFlag::S_IFIFO {
-            mknodat(to, name, SFlag::S_IFIFO, Mode::from_bits_truncate(data.st_mode), 0)?;
-        } else if kind == SFlag::S_IFCHR && data.st_rdev == 0 && self.marks == Marks::Keep {
-            // The mark of a removed entry; making this one device needs no privilege.
-            mknodat(to, name, SFlag::S_IFCHR, Mode::empty(), 0)?;
-        } else {
-            // Sockets are worth nothing without their process, and other devices cannot come out of a sandbox.
-            return Ok(());
+    fn entry(&mut self, stack: &[OwnedFd], to: Target<'_>, entry: &Entry, depth: usize) -> io::Result<()> {
+        let (name, data) = (entry.name.as_c_str(), &entry.data);
+        let from = stack.get(entry.place).map(OwnedFd::as_fd).ok_or(Errno::ENOENT)?;
+        match entry.kind() {
+            Kind::Directory => return self.directory(stack, to, entry, depth),
+            Kind::File => return self.file(from, to, entry),
+            Kind::Link => symlinkat(readlinkat(from, name)?.as_os_str(), to.directory, name)?,
+            Kind::Fifo => {
+                mknodat(
+                    to.directory,
+                    name,
+                    SFlag::S_IFIFO,
+                    Mode::from_bits_truncate(data.st_mode & 0o777),
+                    0,
+                )?;
+            }
+            // Sockets are worth nothing without their process, and other devices cannot come out of a sandbox; but they hide
+            // what is below. Making this one device needs no privilege.
+            Kind::Removed | Kind::Other if self.marks == Marks::Keep => {
+                mknodat(to.directory, name, SFlag::S_IFCHR, Mode::empty(), 0)?;
+            }
+            Kind::Removed | Kind::Other => return Ok(()),
         }
         if let Some(account) = self.owner {
             let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-            fchownat(to, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            fchownat(to.directory, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
         }
         let (accessed, modified) = times(data);
-        Ok(utimensat(to, name, &accessed, &modified, UtimensatFlags::NoFollowSymlink)?)
+        Ok(utimensat(to.directory, name, &accessed, &modified, UtimensatFlags::NoFollowSymlink)?)
     }
 
     fn directory(
         &mut self,
-        from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
-        name: &CStr,
-        data: &FileStat,
-        depth: u32,
+        stack: &[OwnedFd],
+        to: Target<'_>,
+        entry: &Entry,
+        depth: usize,
     ) -> io::Result<()> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        let source = open_whatever_the_mode(from, name, flags, data)?;
-        if self.marks == Marks::Apply {
-            let below = fstatat(to, name, AtFlags::AT_SYMLINK_NOFOLLOW);
-            let is_directory = below.is_ok_and(|below| {
-                SFlag::from_bits_truncate(below.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
-            });
-            if !is_directory || xattr(source.as_fd(), OPAQUE).is_some_and(|value| value == b"y") {
-                remove_entry(to, name)?;
-            }
-        }
-        match mkdirat(to, name, Mode::S_IRWXU) {
-            Ok(()) => {}
-            Err(Errno::EEXIST) if self.marks == Marks::Apply => {}
-            Err(error) => return Err(error.into()),
-        }
-        let target = openat(to, name, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-        // It may be closed for its owner until it gets the mode of its source.
-        fchmod(&target, Mode::S_IRWXU)?;
-        self.directory_content(source.as_fd(), target.as_fd(), depth + 1)?;
-        self.finish(source.as_fd(), target.as_fd(), data, 0o3777)
+        let name = entry.name.as_c_str();
+        let source = merge::open_directory(stack, entry, self.marks, depth)?;
+        mkdirat(to.directory, name, Mode::S_IRWXU)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let target = openat(to.directory, name, flags, Mode::empty())?;
+        self.path.push(std::ffi::OsStr::from_bytes(name.to_bytes()));
+        self.directory_content(&source, Target { top: to.top, directory: target.as_fd() }, depth + 1)?;
+        self.path.pop();
+        let topmost = source.first().map(OwnedFd::as_fd).ok_or(Errno::ENOENT)?;
+        self.finish(topmost, target.as_fd(), &entry.data, 0o3777)
     }
 
-    fn file(
-        &mut self,
-        from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
-        name: &CStr,
-        data: &FileStat,
-    ) -> io::Result<()> {
+    fn file(&mut self, from: BorrowedFd<'_>, to: Target<'_>, entry: &Entry) -> io::Result<()> {
+        let (name, data) = (entry.name.as_c_str(), &entry.data);
         if self.content == Content::Link {
-            return Ok(linkat(from, name, to, name, AtFlags::empty())?);
+            match linkat(from, name, to.directory, name, AtFlags::empty()) {
+                Ok(()) => {
+                    self.bytes += allocated(data).min(data.st_size.unsigned_abs());
+                    return Ok(());
+                }
+                // Too many names already, or not allowed to give it another.
+                Err(Errno::EMLINK | Errno::EPERM | Errno::EXDEV) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        let source = open_whatever_the_mode(from, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK, data)?;
+        if data.st_nlink > 1 && self.link_to_first(to, entry) {
+            return Ok(());
+        }
+        let source = merge::open_whatever_the_mode(from, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK, data)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let target = openat(to, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        self.content(source.as_fd(), target.as_fd(), data.st_size)?;
+        let target = openat(to.directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let (source, target) = (File::from(source), File::from(target));
+        self.content(&source, &target, data)?;
         // Without the bits that give somebody else's rights: nothing in a sandbox may use them.
         self.finish(source.as_fd(), target.as_fd(), data, 0o777)
     }
 
-    /// Only what is written takes time and room; holes stay holes.
-    fn content(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: i64) -> io::Result<()> {
-        let mut begin = 0;
-        while begin < size {
-            begin = match lseek(from, begin, Whence::SeekData) {
-                Ok(begin) => begin,
-                Err(Errno::ENXIO) => break,
-                Err(error) => return Err(error.into()),
-            };
-            let end = lseek(from, begin, Whence::SeekHole)?;
-            self.bytes += end.saturating_sub(begin).unsigned_abs();
-            if self.bytes > self.bytes_max {
-                let mib = self.bytes_max >> 20;
-                return Err(io::Error::other(format!("there are more than {mib} MiB of changed files")));
+    /// Gives the copy of a file that has come before another name. Remembers the file when this is its first.
+    fn link_to_first(&mut self, to: Target<'_>, entry: &Entry) -> bool {
+        let key = (entry.data.st_dev, entry.data.st_ino);
+        let Some((first, left)) = self.linked.get_mut(&key) else {
+            if self.linked.len() < LINKS_MAX {
+                let name = std::ffi::OsStr::from_bytes(entry.name.to_bytes());
+                self.linked.insert(key, (self.path.join(name), entry.data.st_nlink - 1));
             }
-            copy_range(from, to, begin, end)?;
-            begin = end;
+            return false;
+        };
+        let linked = link_beneath(to, first, entry.name.as_c_str()).is_ok();
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.linked.remove(&key);
         }
-        nix::unistd::ftruncate(to, size)?;
+        linked
+    }
+
+    /// Only what is written takes time and room; holes stay holes.
+    fn content(&mut self, from: &File, to: &File, data: &FileStat) -> io::Result<()> {
+        let size = data.st_size;
+        if size > 0 && self.can_share_blocks {
+            match reflink_copy::reflink_file(from, to) {
+                Ok(()) => return self.count(allocated(data).min(size.unsigned_abs())),
+                Err(error) => self.can_share_blocks = !is_for_all(&error),
+            }
+        }
+        if allocated(data) >= size.unsigned_abs() {
+            self.range(from, to, 0, size)?;
+        } else {
+            let mut begin = 0;
+            while begin < size {
+                begin = match lseek(from, begin, Whence::SeekData) {
+                    Ok(begin) => begin,
+                    Err(Errno::ENXIO) => break,
+                    Err(error) => return Err(error.into()),
+                };
+                let end = lseek(from, begin, Whence::SeekHole)?.min(size);
+                self.range(from, to, begin, end)?;
+                begin = end;
+            }
+        }
+        Ok(nix::unistd::ftruncate(to, size)?)
+    }
+
+    fn range(&mut self, from: &File, to: &File, begin: i64, end: i64) -> io::Result<()> {
+        self.count((end - begin).unsigned_abs())?;
+        copy_range(from, to, begin, end)
+    }
+
+    fn count(&mut self, bytes: u64) -> io::Result<()> {
+        self.bytes += bytes;
+        if self.bytes > self.bytes_max {
+            let mib = self.bytes_max >> 20;
+            return Err(io::Error::other(format!("there are more than {mib} MiB of changed files")));
+        }
         Ok(())
     }
 
     fn finish(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, data: &FileStat, mode: u32) -> io::Result<()> {
-        for name in xattr_names(from)? {
-            let own = name.to_bytes();
-            let of_overlay = own.starts_with(OVERLAY) && !own.starts_with(OVERLAY_ESCAPED);
-            let wanted = if own == OPAQUE { self.marks == Marks::Keep } else { !of_overlay };
-            if wanted
-                && own.starts_with(b"user.")
-                && let Some(value) = xattr(from, own)
-            {
-                set_xattr(to, &name, &value)?;
+        for name in merge::xattr_names(from)? {
+            let is_wanted = match name.to_bytes() {
+                _ if name.as_c_str() == merge::OPAQUE => self.marks == Marks::Keep,
+                own => is_kept(own),
+            };
+            if is_wanted && let Some(value) = merge::xattr(from, &name) {
+                merge::set_xattr(to, &name, &value)?;
             }
         }
         if let Some(account) = self.owner {
@@ -218,11 +251,48 @@ impl Copier {
     }
 }
 
+/// Where a copy goes.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    top: BorrowedFd<'a>,
+    directory: BorrowedFd<'a>,
+}
+
+/// Whether an attribute is the files' own: set by a program, not by the overlay.
+pub(crate) fn is_kept(name: &[u8]) -> bool {
+    name.starts_with(b"user.") && (!name.starts_with(OVERLAY) || name.starts_with(OVERLAY_ESCAPED))
+}
+
+/// Bytes on disk; a hole is none.
+pub(crate) fn allocated(data: &FileStat) -> u64 {
+    data.st_blocks.unsigned_abs() * 512
+}
+
 fn times(data: &FileStat) -> (TimeSpec, TimeSpec) {
     (TimeSpec::new(data.st_atime, data.st_atime_nsec), TimeSpec::new(data.st_mtime, data.st_mtime_nsec))
 }
 
-fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, begin: i64, end: i64) -> io::Result<()> {
+/// Opens a directory by its path below `top`: no link on the way, no other file system, no way up.
+pub(crate) fn open_beneath(top: BorrowedFd<'_>, path: &Path) -> nix::Result<OwnedFd> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC).resolve(
+        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV,
+    );
+    openat2(top, path, how)
+}
+
+fn link_beneath(to: Target<'_>, first: &Path, name: &CStr) -> io::Result<()> {
+    let parent = open_beneath(to.top, first.parent().unwrap_or(Path::new("")))?;
+    let first = CString::new(first.file_name().unwrap_or_default().as_bytes())?;
+    Ok(linkat(&parent, first.as_c_str(), to.directory, name, AtFlags::empty())?)
+}
+
+/// Whether the file system refused to share blocks of any file, and not just of this one.
+fn is_for_all(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY | libc::ENOSYS | libc::EXDEV))
+}
+
+fn copy_range(from: &File, to: &File, begin: i64, end: i64) -> io::Result<()> {
     let (mut read_at, mut write_at) = (begin, begin);
     while read_at < end {
         let length = usize::try_from(end - read_at).unwrap_or(usize::MAX).min(1 << 30);
@@ -238,10 +308,7 @@ fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, begin: i64, end: i64) ->
     Ok(())
 }
 
-fn copy_by_hand(from: BorrowedFd<'_>, to: BorrowedFd<'_>, begin: i64, end: i64) -> io::Result<()> {
-    use std::os::unix::fs::FileExt;
-    let (from, to) =
-        (std::fs::File::from(from.try_clone_to_owned()?), std::fs::File::from(to.try_clone_to_owned()?));
+fn copy_by_hand(from: &File, to: &File, begin: i64, end: i64) -> io::Result<()> {
     let (mut at, end) = (begin.unsigned_abs(), end.unsigned_abs());
     let mut buffer = vec![0; 256 * 1024];
     while at < end {
@@ -254,67 +321,4 @@ fn copy_by_hand(from: BorrowedFd<'_>, to: BorrowedFd<'_>, begin: i64, end: i64) 
         at += read as u64;
     }
     Ok(())
-}
-
-/// Opens an entry that its owner may have closed to itself; its mode is put back at once.
-fn open_whatever_the_mode(
-    parent: BorrowedFd<'_>,
-    name: &CStr,
-    flags: OFlag,
-    data: &FileStat,
-) -> io::Result<OwnedFd> {
-    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let opened = match openat(parent, name, flags, Mode::empty()) {
-        Err(Errno::EACCES) => {
-            let handle =
-                openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-            let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
-            let mode = |bits| std::os::unix::fs::PermissionsExt::from_mode(bits);
-            std::fs::set_permissions(&path, mode(data.st_mode & 0o7777 | 0o500))?;
-            let opened = openat(parent, name, flags, Mode::empty());
-            std::fs::set_permissions(&path, mode(data.st_mode & 0o7777))?;
-            opened?
-        }
-        other => other?,
-    };
-    // What was looked at is what was opened.
-    let now = fstat(&opened)?;
-    if (now.st_dev, now.st_ino) != (data.st_dev, data.st_ino) {
-        return Err(io::Error::other("it was replaced while it was copied"));
-    }
-    Ok(opened)
-}
-
-fn xattr_names(file: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
-    // SAFETY: without a buffer the call only answers the length.
-    let length = unsafe { libc::flistxattr(file.as_raw_fd(), std::ptr::null_mut(), 0) };
-    if length == 0 || (length < 0 && Errno::last() == Errno::EOPNOTSUPP) {
-        return Ok(Vec::new());
-    }
-    let mut names = vec![0u8; usize::try_from(length).map_err(|_| io::Error::last_os_error())?];
-    // SAFETY: the buffer has the length that is passed.
-    let length = unsafe { libc::flistxattr(file.as_raw_fd(), names.as_mut_ptr().cast(), names.len()) };
-    names.truncate(usize::try_from(length).map_err(|_| io::Error::last_os_error())?);
-    Ok(names
-        .split(|byte| *byte == 0)
-        .filter_map(|name| CString::new(name).ok())
-        .filter(|name| !name.is_empty())
-        .collect())
-}
-
-fn xattr(file: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
-    let name = CString::new(name).ok()?;
-    let mut value = vec![0u8; 64 * 1024];
-    // SAFETY: the name ends with NUL and the buffer has the length that is passed.
-    let length =
-        unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
-    value.truncate(usize::try_from(length).ok()?);
-    Some(value)
-}
-
-pub(crate) fn set_xattr(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> io::Result<()> {
-    // SAFETY: the name ends with NUL and the value has the length that is passed.
-    let result =
-        unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

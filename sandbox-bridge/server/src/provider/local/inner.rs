@@ -2,7 +2,9 @@
 
 use super::boot;
 use super::cgroup::{Cgroups, Group};
-use super::layers::{self, ChainError};
+use super::flatten::{self, MOUNT_MAX};
+use super::idle;
+use super::layers::{self, Chain, ChainError, SnapshotDriver};
 use super::layout::{BASE_LAYER, Layout};
 use super::preflight::Preflight;
 use super::sandbox::Running;
@@ -13,7 +15,7 @@ use crate::launcher::LaunchReport;
 use crate::provider::{ProviderError, SandboxExit};
 use axum::Router;
 use protocol::bridge::{CreateSandboxRequest, SandboxSource};
-use protocol::id::SandboxId;
+use protocol::id::{SandboxId, SnapshotId};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +26,7 @@ pub(crate) struct Inner {
     pub(super) config: LocalConfig,
     pub(super) layout: Layout,
     pub(super) tier: Tier,
+    pub(super) driver: SnapshotDriver,
     pub(super) preflight: Preflight,
     pub(super) cgroups: Cgroups,
     pub(super) inside: Router,
@@ -94,16 +97,31 @@ impl Inner {
         }
     }
 
-    /// Deletes what was discarded, on a thread of its own.
+    /// Deletes what was discarded, behind all other work.
     pub(super) async fn empty_trash(self: &Arc<Self>) {
         let inner = Arc::clone(self);
-        let emptied = tokio::task::spawn_blocking(move || {
+        let emptied = idle::at_idle_priority(move || {
             let _one = lock(&inner.trash);
             inner.layout.empty_trash()
         });
-        if let Ok(Err(error)) = emptied.await {
+        if let Err(error) = emptied.await.flatten() {
             tracing::warn!(%error, "could not empty the trash; it is tried again later");
         }
+    }
+
+    /// Joins a new snapshot with what it stands on, when that is worth it, behind all other work.
+    pub(super) async fn flatten(self: &Arc<Self>, id: SnapshotId) {
+        let inner = Arc::clone(self);
+        let joined = idle::at_idle_priority(move || {
+            let _one = lock(&inner.trash);
+            flatten::flatten_if_worth(&inner.layout, &id, || inner.layers_lock())
+        });
+        match joined.await.flatten() {
+            Ok(None) => return,
+            Ok(Some(meta)) => tracing::info!(layer = meta.name, bytes = meta.bytes, "joined a snapshot"),
+            Err(error) => tracing::warn!(%error, "could not join a snapshot; it works as it is"),
+        }
+        self.empty_trash().await;
     }
 
     pub(super) fn add(self: &Arc<Self>, running: Arc<Running>) {
@@ -149,22 +167,25 @@ impl Inner {
         let failed = |error: io::Error| unavailable("could not create the sandbox", error);
         let directory = self.layout.make_sandbox(id).map_err(failed)?;
         let (door, weak_port) = self.open_door(id, None).map_err(failed)?;
-        let state = {
+        self.shorten_chain(request);
+        let (state, _leases) = {
             let _layers = self.layers_lock();
-            let lowers = self.lowers(request)?;
+            let (lowers, leases) = self.lowers(request)?;
             let state = SandboxState {
                 sandbox_id: id.clone(),
                 request: request.clone(),
                 lowers,
                 created_at: state::now_ms(),
                 weak_port,
+                driver: self.driver,
             };
             // From here on the layers are known to be in use.
             state::write(&directory, &state).map_err(failed)?;
-            state
+            (state, leases)
         };
-        if let Tier::Weak { account, .. } = &self.tier {
-            layers::materialise(&self.layout, &state.lowers, &directory.join("upper"), *account)
+        if self.driver == SnapshotDriver::Copy {
+            let account = self.tier.account(self.layout.account());
+            layers::materialise(&self.layout, &state.lowers, &directory.join("upper"), account)
                 .map_err(failed)?;
         }
         let group = self.cgroups.make_group(id.as_str(), &request.limits).unwrap_or_else(|error| {
@@ -185,20 +206,26 @@ impl Inner {
         }
     }
 
-    fn lowers(&self, request: &CreateSandboxRequest) -> Result<Vec<String>, ProviderError> {
+    /// The layers to start from, and what keeps them there until the sandbox's state says that they are used.
+    fn lowers(&self, request: &CreateSandboxRequest) -> Result<(Vec<String>, Option<Chain>), ProviderError> {
         match &request.source {
-            SandboxSource::Base => Ok(vec![BASE_LAYER.to_owned()]),
+            SandboxSource::Base => Ok((vec![BASE_LAYER.to_owned()], None)),
             SandboxSource::Snapshot { snapshot_id } => {
-                layers::chain(&self.layout, snapshot_id, &request.session_id).map_err(|error| match error {
-                    ChainError::Missing(_)
-                    | ChainError::ForeignSession(_)
-                    | ChainError::Broken { .. }
-                    | ChainError::Damaged(..) => ProviderError::SnapshotUnusable(error.to_string()),
-                    ChainError::Unreadable(what, source) => {
-                        unavailable(&format!("could not read the snapshot {what}"), source)
-                    }
-                })
+                let chain = layers::chain(&self.layout, snapshot_id, Some(&request.session_id))
+                    .map_err(ChainError::for_restore)?;
+                Ok((chain.names.clone(), Some(chain)))
             }
+        }
+    }
+
+    /// Joins a chain that is longer than what can be mounted: so many snapshots came that the background was left behind.
+    fn shorten_chain(&self, request: &CreateSandboxRequest) {
+        let SandboxSource::Snapshot { snapshot_id } = &request.source else { return };
+        let name = layers::name_of(&self.layout, snapshot_id);
+        if layers::read_meta(&self.layout, &name).is_ok_and(|meta| meta.lowers.len() >= MOUNT_MAX)
+            && let Err(error) = flatten::flatten_if_worth(&self.layout, snapshot_id, || self.layers_lock())
+        {
+            tracing::warn!(%error, "could not join a snapshot of many layers");
         }
     }
 }

@@ -1,37 +1,89 @@
-//! Snapshots as layers: what each stands on, how it is published, and when its disk is given back.
+//! Snapshots as layers: what each stands on, whether it is whole, who uses it, and when its disk is given back.
 //!
-//! A layer exists exactly when its directory has its final name. Nothing in a layer ever changes; one that is still stood on is
-//! only marked when it is deleted, and swept when its last user is gone.
+//! A layer exists exactly when its directory has its final name (see [`super::publish`]). Nothing in a layer ever changes; one
+//! that is still stood on is only marked when it is deleted, and swept when its last user is gone. A snapshot that was joined
+//! (see [`super::flatten`]) is the layer with [`FLAT`] behind its name.
 
-use super::copy::{Content, Copier, Marks};
+use super::copy::{Content, Copier};
+use super::inner::unavailable;
 use super::layout::{BASE_LAYER, Layout};
 use super::state;
+use super::structure;
 use crate::launcher::Account;
+use crate::provider::ProviderError;
+use nix::fcntl::{Flock, FlockArg};
 use protocol::id::{SandboxId, SessionId, SnapshotId};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Format of `meta.json`; another number is refused.
-const FORMAT: u32 = 1;
-/// A longer chain is joined into one layer, because the kernel takes one page of mount options.
-const CHAIN_MAX: usize = 32;
+pub(crate) const FORMAT: u32 = 2;
+/// Ends the name of the layer that shows alone what a snapshot and all below it show together. No id contains it.
+pub(crate) const FLAT: &str = "~flat";
+/// How a layer is called until it is published.
+pub(crate) const DRAFT: &str = ".tmp-";
+const META: &str = "meta.json";
 const DELETED: &str = "deleted";
 
+/// How sandboxes and snapshots share files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotDriver {
+    /// By layers of the kernel's overlay: a snapshot costs what was changed, restoring costs nothing.
+    #[default]
+    Overlay,
+    /// By copies of everything; blocks are shared where the file system can (btrfs, xfs).
+    Copy,
+}
+
+/// How a layer came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    /// A sandbox was saved.
+    Saved,
+    /// A snapshot was joined with all that it stands on.
+    Flattened,
+    /// From an archive.
+    Imported,
+}
+
 /// `meta.json` of a layer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LayerMeta {
-    format: u32,
+    pub(crate) format: u32,
+    /// Of its directory.
+    pub(crate) name: String,
     pub(crate) session_id: SessionId,
-    sandbox_id: SandboxId,
+    pub(crate) sandbox_id: Option<SandboxId>,
+    pub(crate) driver: SnapshotDriver,
+    pub(crate) reason: Reason,
+    /// Whom its files belong to.
+    pub(crate) uid: u32,
     /// Names of the layers below, the newest first, down to the base.
     pub(crate) lowers: Vec<String>,
+    /// Digest of the first of them, which covers those below it; `None` for the base.
+    pub(crate) parent: Option<String>,
     /// What it adds on disk.
     pub(crate) bytes: u64,
-    entries: u64,
-    created_at: u64,
+    pub(crate) entries: u64,
+    pub(crate) created_at: u64,
+    /// See [`structure::digest`].
+    pub(crate) structure: String,
+    /// SHA-256 of this description with an empty digest: through `structure` it covers the files, through `parent` the chain.
+    pub(crate) digest: String,
+}
+
+impl LayerMeta {
+    /// What the digest must be.
+    pub(crate) fn compute_digest(&self) -> io::Result<String> {
+        let text = serde_json::to_vec(&Self { digest: String::new(), ..self.clone() })?;
+        Ok(structure::hex(&Sha256::digest(text)))
+    }
 }
 
 /// Why a chain of layers cannot be used.
@@ -43,133 +95,148 @@ pub(crate) enum ChainError {
     ForeignSession(String),
     #[error("the snapshot {snapshot} cannot be restored because {lower}, which it stands on, is missing")]
     Broken { snapshot: String, lower: String },
-    #[error("the snapshot {0} cannot be restored because its description is damaged: {1}")]
-    Damaged(String, io::Error),
+    #[error("the snapshot {0} cannot be restored because it is damaged: {1}")]
+    Damaged(String, String),
     #[error("could not read or mark the snapshot {0}")]
     Unreadable(String, #[source] io::Error),
 }
 
+impl ChainError {
+    /// What it means for whoever wants the snapshot.
+    pub(crate) fn for_restore(self) -> ProviderError {
+        match self {
+            Self::Missing(_) | Self::ForeignSession(_) | Self::Broken { .. } | Self::Damaged(..) => {
+                ProviderError::SnapshotUnusable(self.to_string())
+            }
+            Self::Unreadable(what, source) => {
+                unavailable(&format!("could not read the snapshot {what}"), source)
+            }
+        }
+    }
+}
+
+/// Layers that show a snapshot, the newest first. While this lives, nobody removes one of them.
+pub(crate) struct Chain {
+    pub(crate) names: Vec<String>,
+    /// Of all but the base, in the same order.
+    pub(crate) metas: Vec<LayerMeta>,
+    _leases: Vec<Flock<File>>,
+}
+
+/// The layer that is a snapshot: the joined one, where there is one.
+pub(crate) fn name_of(layout: &Layout, id: &SnapshotId) -> String {
+    let flat = format!("{id}{FLAT}");
+    if layout.layer(&flat).join(META).exists() { flat } else { id.as_str().to_owned() }
+}
+
 /// Reads the description of a layer that is there.
 pub(crate) fn read_meta(layout: &Layout, name: &str) -> io::Result<LayerMeta> {
-    let text = fs::read(layout.layer(name).join("meta.json"))?;
-    let meta: LayerMeta = serde_json::from_slice(&text)?;
+    let text = fs::read(layout.layer(name).join(META))?;
+    let damaged = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+    let meta: LayerMeta = match serde_json::from_slice(&text) {
+        Ok(meta) => meta,
+        Err(error) => {
+            #[derive(Deserialize)]
+            struct Formatted {
+                format: u32,
+            }
+            let other = serde_json::from_slice::<Formatted>(&text).ok().filter(|it| it.format != FORMAT);
+            return Err(other.map_or_else(
+                || damaged(format!("its description does not parse: {error}")),
+                |it| damaged(format!("it has format {}, and this bridge reads {FORMAT}", it.format)),
+            ));
+        }
+    };
     if meta.format != FORMAT {
-        let text = format!("it has format {}, and this bridge reads {FORMAT}", meta.format);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        return Err(damaged(format!("it has format {}, and this bridge reads {FORMAT}", meta.format)));
+    }
+    if meta.name != name || meta.digest != meta.compute_digest()? {
+        return Err(damaged("its description does not have the digest that it was saved with".to_owned()));
     }
     Ok(meta)
 }
 
-/// The names of the layers that a sandbox restored from this snapshot stands on, the newest first.
+/// The layers that a sandbox restored from this snapshot stands on, after checking that each of them is what was saved.
+/// `session` is whose it must be; `None` lets anybody have it.
 pub(crate) fn chain(
     layout: &Layout,
     id: &SnapshotId,
-    session: &SessionId,
-) -> Result<Vec<String>, ChainError> {
-    let name = id.as_str();
-    let meta = match read_meta(layout, name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(ChainError::Missing(name.to_owned()));
+    session: Option<&SessionId>,
+) -> Result<Chain, ChainError> {
+    let name = name_of(layout, id);
+    let missing = || ChainError::Missing(id.to_string());
+    let (meta, lease) = take(layout, id, &name)?.ok_or_else(missing)?;
+    if layout.layer(&name).join(DELETED).exists() {
+        return Err(missing());
+    }
+    if session.is_some_and(|session| &meta.session_id != session) {
+        return Err(ChainError::ForeignSession(id.to_string()));
+    }
+    let (mut metas, mut leases) = (vec![meta.clone()], vec![lease]);
+    let mut above = &meta;
+    let mut taken;
+    for (index, lower) in meta.lowers.iter().enumerate() {
+        let broken = || ChainError::Broken { snapshot: id.to_string(), lower: lower.clone() };
+        if lower == BASE_LAYER {
+            layout.layer(lower).join("fs").is_dir().then_some(()).ok_or_else(broken)?;
+            continue;
         }
+        let (below, lease) = take(layout, id, lower)?.ok_or_else(broken)?;
+        if above.parent.as_ref() != Some(&below.digest) || meta.lowers.get(index + 1..) != Some(&below.lowers)
+        {
+            let text = format!("it was saved on another {lower} than the one that is here");
+            return Err(ChainError::Damaged(id.to_string(), text));
+        }
+        leases.push(lease);
+        metas.push(below.clone());
+        taken = below;
+        above = &taken;
+    }
+    let names = std::iter::once(name).chain(meta.lowers).collect();
+    Ok(Chain { names, metas, _leases: leases })
+}
+
+/// Leases one layer and makes sure that it is whole; `None` when it is not there.
+fn take(
+    layout: &Layout,
+    id: &SnapshotId,
+    name: &str,
+) -> Result<Option<(LayerMeta, Flock<File>)>, ChainError> {
+    let damaged = |text: String| ChainError::Damaged(id.to_string(), text);
+    let checked = || -> io::Result<Result<(LayerMeta, Flock<File>), String>> {
+        let lease = lease(layout, name, FlockArg::LockShared)?;
+        let meta = read_meta(layout, name)?;
+        if meta.uid != layout.account().uid {
+            let (saved, here) = (meta.uid, layout.account().uid);
+            return Ok(Err(format!("{name} was saved by the account {saved}, and this bridge uses {here}")));
+        }
+        match structure::digest(&layout.layer(name).join("fs")) {
+            Ok(found) if found == meta.structure => Ok(Ok((meta, lease))),
+            Ok(_) => Ok(Err(format!("the files of {name} are not those that were saved"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Err(format!("the files of {name} are missing")))
+            }
+            Err(error) => Err(error),
+        }
+    };
+    match checked() {
+        Ok(outcome) => outcome.map(Some).map_err(damaged),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         // What is written there stays as it is: reading it again does not help.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-            return Err(ChainError::Damaged(name.to_owned(), error));
+            Err(damaged(error.to_string()))
         }
-        Err(error) => return Err(ChainError::Unreadable(name.to_owned(), error)),
-        Ok(_) if layout.layer(name).join(DELETED).exists() => {
-            return Err(ChainError::Missing(name.to_owned()));
-        }
-        Ok(meta) => meta,
-    };
-    if &meta.session_id != session {
-        return Err(ChainError::ForeignSession(name.to_owned()));
+        Err(error) => Err(ChainError::Unreadable(id.to_string(), error)),
     }
-    for lower in &meta.lowers {
-        if !layout.layer(lower).join("fs").is_dir() {
-            return Err(ChainError::Broken { snapshot: name.to_owned(), lower: lower.clone() });
-        }
-    }
-    Ok(std::iter::once(name.to_owned()).chain(meta.lowers).collect())
 }
 
-/// What a new layer is made of.
-pub(crate) struct NewLayer<'a> {
-    pub(crate) id: &'a SnapshotId,
-    pub(crate) session: &'a SessionId,
-    pub(crate) sandbox: &'a SandboxId,
-    /// Layers that `upper` stands on.
-    pub(crate) lowers: &'a [String],
-    /// What the sandbox has written; must not change meanwhile.
-    pub(crate) upper: &'a Path,
-    pub(crate) bytes_max: u64,
-}
-
-/// A layer that is copied but not yet visible.
-pub(crate) struct Draft {
-    name: String,
-    path: PathBuf,
-    meta: LayerMeta,
-}
-
-/// Copies the upper directory. The sandbox stands still for this and nothing more.
-pub(crate) fn draft(layout: &Layout, new: &NewLayer<'_>) -> io::Result<Draft> {
-    let name = new.id.as_str().to_owned();
-    let path = layout.layers().join(format!(".tmp-{name}"));
-    if path.exists() {
-        layout.discard(&path)?;
-    }
-    layout.make_passage(&path)?;
-    let target = path.join("fs");
-    layout.make_owned(&target, 0o755)?;
-    let mut copier = Copier::new(layout.owner(), Marks::Keep, Content::Copy, new.bytes_max);
-    if let Err(error) = copier.copy_tree(new.upper, &target) {
-        let _ = layout.discard(&path);
-        return Err(error);
-    }
-    let meta = LayerMeta {
-        format: FORMAT,
-        session_id: new.session.clone(),
-        sandbox_id: new.sandbox.clone(),
-        lowers: new.lowers.to_vec(),
-        bytes: copier.bytes,
-        entries: copier.entries,
-        created_at: state::now_ms(),
-    };
-    Ok(Draft { name, path, meta })
-}
-
-/// Makes the layer visible once it is safely on disk.
-pub(crate) fn publish(layout: &Layout, mut draft: Draft) -> io::Result<LayerMeta> {
-    if layout.is_used_up(&draft.name) {
-        layout.discard(&draft.path)?;
-        return Err(io::Error::other("it was deleted meanwhile"));
-    }
-    if draft.meta.lowers.len() >= CHAIN_MAX {
-        join_chain(layout, &mut draft)?;
-    }
-    fs::write(draft.path.join("meta.json"), serde_json::to_vec(&draft.meta)?)?;
-    let layers = File::open(layout.layers())?;
-    nix::unistd::syncfs(&layers)?;
-    fs::rename(&draft.path, layout.layer(&draft.name))?;
-    layers.sync_all()?;
-    Ok(draft.meta)
-}
-
-/// Joins the draft with everything it stands on. Files of older layers get a second name, because nobody writes to them.
-fn join_chain(layout: &Layout, draft: &mut Draft) -> io::Result<()> {
-    let joined = draft.path.join("joined");
-    layout.make_owned(&joined, 0o755)?;
-    let older = draft.meta.lowers.iter().rev().filter(|name| *name != BASE_LAYER);
-    let paths = older.map(|name| layout.layer(name).join("fs")).chain([draft.path.join("fs")]);
-    let mut copier = Copier::new(layout.owner(), Marks::Apply, Content::Link, u64::MAX);
-    for path in paths {
-        copier.copy_tree(&path, &joined)?;
-    }
-    layout.discard(&draft.path.join("fs"))?;
-    fs::rename(joined, draft.path.join("fs"))?;
-    draft.meta.lowers = vec![BASE_LAYER.to_owned()];
-    draft.meta.entries = copier.entries;
-    Ok(())
+/// Locks the description of a layer; the files stay at least as long.
+fn lease(layout: &Layout, name: &str, how: FlockArg) -> io::Result<Flock<File>> {
+    let path = layout.layer(name).join(META);
+    let lock = Flock::lock(File::open(&path)?, how).map_err(|(_, error)| io::Error::from(error))?;
+    // It may have gone to the trash between opening and locking.
+    fs::symlink_metadata(path)?;
+    Ok(lock)
 }
 
 /// Writes what the layers show together into `target`, for a sandbox that has no overlay.
@@ -179,39 +246,40 @@ pub(crate) fn materialise(
     target: &Path,
     account: Account,
 ) -> io::Result<()> {
-    let owner = layout.owner().map(|_| account);
-    let mut copier = Copier::new(owner, Marks::Apply, Content::Copy, u64::MAX);
-    for name in lowers.iter().rev() {
-        copier.copy_tree(&layout.layer(name).join("fs"), target)?;
-    }
-    Ok(())
+    let layers: Vec<_> = lowers.iter().map(|name| layout.layer(name).join("fs")).collect();
+    Copier::new(layout.owner().map(|_| account), Content::Copy, u64::MAX).copy_merged(&layers, target)
 }
 
 /// Forgets a snapshot and uses its id up: at once when nothing stands on it, otherwise as soon as nothing does.
 pub(crate) fn delete(layout: &Layout, id: &SnapshotId, session: &SessionId) -> Result<(), ChainError> {
+    let names = [id.as_str().to_owned(), format!("{id}{FLAT}")];
     // One whose description cannot be read can never be restored, whoever's it is.
-    if read_meta(layout, id.as_str()).is_ok_and(|meta| &meta.session_id != session) {
+    let is_foreign = |name: &String| read_meta(layout, name).is_ok_and(|meta| &meta.session_id != session);
+    if names.iter().any(is_foreign) {
         return Err(ChainError::ForeignSession(id.to_string()));
     }
     let mark = || {
         layout.use_up(id.as_str())?;
-        let path = layout.snapshot(id);
-        if path.is_dir() {
+        let mut is_there = false;
+        for path in names.iter().map(|name| layout.layer(name)).filter(|path| path.is_dir()) {
             File::create(path.join(DELETED))?;
-            sweep(layout)?;
+            is_there = true;
         }
-        Ok(())
+        if is_there { sweep(layout) } else { Ok(()) }
     };
     mark().map_err(|error| ChainError::Unreadable(id.to_string(), error))
 }
 
-/// Removes deleted layers that neither a sandbox nor another snapshot stands on.
+/// Removes layers that no snapshot needs any more and no sandbox or other process stands on.
 pub(crate) fn sweep(layout: &Layout) -> io::Result<()> {
     let names = names(layout)?;
-    let (deleted, kept): (Vec<_>, Vec<_>) =
-        names.into_iter().partition(|name| layout.layer(name).join(DELETED).exists());
+    let is_root = |name: &&String| {
+        let is_deleted = layout.layer(name).join(DELETED).exists();
+        !is_deleted && (name.ends_with(FLAT) || !layout.layer(&format!("{name}{FLAT}")).join(META).exists())
+    };
+    let roots: HashSet<&String> = names.iter().filter(is_root).collect();
     let mut used: HashSet<String> = HashSet::new();
-    for name in &kept {
+    for name in &roots {
         if let Ok(meta) = read_meta(layout, name) {
             used.extend(meta.lowers);
         }
@@ -219,17 +287,24 @@ pub(crate) fn sweep(layout: &Layout) -> io::Result<()> {
     for state in state::read_all(layout) {
         used.extend(state.lowers);
     }
-    for name in deleted.iter().filter(|name| !used.contains(*name)) {
-        layout.discard(&layout.layer(name))?;
+    for name in names.iter().filter(|name| !roots.contains(name) && !used.contains(*name)) {
+        match lease(layout, name, FlockArg::LockExclusiveNonblock) {
+            Err(error) if error.raw_os_error() == Some(libc::EWOULDBLOCK) => {}
+            // Without a description nobody can have a lease.
+            Ok(_) | Err(_) => layout.discard(&layout.layer(name))?,
+        }
     }
     Ok(())
 }
 
-/// Removes what a cut snapshot left.
+/// Removes what a cut snapshot left. What another process is about to publish stays.
 pub(crate) fn discard_drafts(layout: &Layout) -> io::Result<()> {
     for entry in fs::read_dir(layout.layers())?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(".tmp-") {
-            layout.discard(&entry.path())?;
+        if entry.file_name().to_string_lossy().starts_with(DRAFT) {
+            let lock = Flock::lock(File::open(entry.path())?, FlockArg::LockExclusiveNonblock);
+            if lock.is_ok() {
+                layout.discard(&entry.path())?;
+            }
         }
     }
     Ok(())

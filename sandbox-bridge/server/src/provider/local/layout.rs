@@ -6,7 +6,7 @@
 
 use super::remove;
 use crate::launcher::Account;
-use protocol::id::{SandboxId, SnapshotId};
+use protocol::id::SandboxId;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -91,10 +91,6 @@ impl Layout {
         self.root.join("layers").join(name)
     }
 
-    pub(crate) fn snapshot(&self, id: &SnapshotId) -> PathBuf {
-        self.layer(id.as_str())
-    }
-
     pub(crate) fn sandboxes(&self) -> PathBuf {
         self.root.join("sandboxes")
     }
@@ -176,11 +172,21 @@ impl Layout {
 
     /// Moves something out of the way; [`Layout::empty_trash`] deletes it.
     pub(crate) fn discard(&self, path: &Path) -> io::Result<()> {
-        let number = self.next_trash.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{number}", std::process::id());
-        match fs::rename(path, self.root.join("trash").join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
+        loop {
+            let number = self.next_trash.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{}-{number}", std::process::id());
+            let moved = fs::rename(path, self.root.join("trash").join(name));
+            match moved.map_err(|error| (error.kind(), error)) {
+                Ok(()) | Err((io::ErrorKind::NotFound, _)) => return Ok(()),
+                // An earlier process with this number left it.
+                Err((
+                    io::ErrorKind::DirectoryNotEmpty
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::IsADirectory,
+                    _,
+                )) => {}
+                Err((_, error)) => return Err(error),
+            }
         }
     }
 

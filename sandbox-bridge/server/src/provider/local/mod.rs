@@ -7,18 +7,25 @@ mod adopt;
 mod boot;
 mod cgroup;
 mod copy;
+mod flatten;
+mod idle;
 mod inner;
 mod layers;
 mod layout;
+mod merge;
 mod preflight;
 mod process;
+mod publish;
 mod remove;
 mod sandbox;
 mod settings;
 mod socket;
 mod state;
+mod still;
+mod structure;
 
 pub use crate::launcher::Account;
+pub use layers::SnapshotDriver;
 pub use preflight::{Check, Preflight, preflight};
 pub use settings::{DEFAULT_ACCOUNT, LocalConfig, StartError, ToolMount};
 
@@ -32,7 +39,7 @@ use protocol::bridge::{Capabilities, CreateSandboxRequest, SnapshotTaken};
 use protocol::id::{SandboxId, SessionId, SnapshotId};
 use protocol::timeline::Isolation;
 use sandbox::{Ending, Running};
-use settings::{Tier, choose_tier, install_tools};
+use settings::{Tier, choose_driver, choose_tier, install_tools};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -68,11 +75,13 @@ impl LocalProvider {
         let cgroups = Cgroups::open(layout.root());
         let preflight = preflight(layout.root(), &config.launcher, config.account).map_err(in_state)?;
         let tier = choose_tier(&config, &layout, &preflight, own);
+        let driver = choose_driver(&config, &tier, &preflight);
         let (exits, received) = mpsc::channel(EXITS_MAX);
         let inner = Arc::new(Inner {
             config,
             layout,
             tier,
+            driver,
             preflight,
             cgroups,
             inside,
@@ -190,18 +199,27 @@ impl SandboxProvider for LocalProvider {
         let (inner, id, snapshot_id) = (Arc::clone(&self.inner), sandbox_id.clone(), snapshot_id.clone());
         to_the_end("could not save the sandbox", async move {
             let running = inner.find(&id);
+            let runtime = tokio::runtime::Handle::current();
             blocking("could not save the sandbox", move || {
                 if inner.layout.is_used_up(snapshot_id.as_str()) {
                     return Err(ProviderError::Rejected(format!(
                         "the snapshot {snapshot_id} was deleted; take one with a new id"
                     )));
                 }
-                let meta = match (layers::read_meta(&inner.layout, snapshot_id.as_str()), running) {
+                let name = layers::name_of(&inner.layout, &snapshot_id);
+                let meta = match (layers::read_meta(&inner.layout, &name), running) {
                     (Ok(meta), _) => meta,
                     (Err(_), None) => return Err(ProviderError::NotFound(id.to_string())),
-                    (Err(_), Some(running)) => running
-                        .save(&inner, &snapshot_id)
-                        .map_err(|error| unavailable("could not save the sandbox", error))?,
+                    (Err(_), Some(running)) => {
+                        let saved = running.save(&inner, &snapshot_id);
+                        let tidy = Arc::clone(&inner);
+                        let id = snapshot_id.clone();
+                        match &saved {
+                            Ok(_) => drop(runtime.spawn(async move { tidy.flatten(id).await })),
+                            Err(_) => drop(runtime.spawn(async move { tidy.empty_trash().await })),
+                        }
+                        saved.map_err(|error| unavailable("could not save the sandbox", error))?
+                    }
                 };
                 Ok(SnapshotTaken { snapshot_id, size_bytes: meta.bytes })
             })

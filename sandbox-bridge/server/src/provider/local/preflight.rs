@@ -4,6 +4,7 @@
 
 use super::boot::{self, Boot};
 use super::cgroup::{Cgroups, PROCESSES_MAX};
+use super::layers::SnapshotDriver;
 use super::layout::{BASE_LAYER, HOME, Layout, WORKSPACE};
 use crate::launcher::{Account, LaunchReport, LaunchSpec, Purpose, Refusal, RunLimits, Step};
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub struct Preflight {
     pub landlock_abi: i32,
     /// Whether a sandbox with namespaces of its own can be had.
     pub namespaces: bool,
+    /// Whether it can stand on the layers of its snapshots; otherwise they are copied.
+    pub overlay: bool,
     /// Limits that the kernel holds a whole sandbox to: `cpu`, `memory`, `pids`.
     pub group_limits: Vec<String>,
 }
@@ -53,12 +56,13 @@ impl Preflight {
 }
 
 const ACCOUNT: &str = "account without privileges";
+const OVERLAY: &str = "overlay with user.* marks";
 /// Steps in the order in which the launcher takes them, with what they give.
 const STEPS: &[(Step, &str)] = &[
     (Step::Account, ACCOUNT),
     (Step::UserNamespace, "user namespace"),
     (Step::Cgroup, "control groups"),
-    (Step::Overlay, "overlay with user.* marks"),
+    (Step::Overlay, OVERLAY),
     (Step::Proc, "process namespace with /proc"),
     (Step::Root, "private root"),
     (Step::Network, "network namespace"),
@@ -72,27 +76,41 @@ pub fn preflight(state: &Path, launcher: &Path, account: Account) -> io::Result<
     fs::create_dir_all(state)?;
     let place = tempfile::Builder::new().prefix("preflight-").tempdir_in(state)?;
     let layout = Layout::open(&place.path().join("state"), account)?;
-    let outcome = try_out(&layout, launcher);
+    let outcome = try_both(&layout, launcher);
     let cgroups = Cgroups::open(place.path());
     super::remove::remove_contents(place.path())?;
-    Ok(report(outcome?, &cgroups))
+    let (outcome, without_overlay) = outcome?;
+    Ok(report(outcome, without_overlay, &cgroups))
 }
 
-fn try_out(layout: &Layout, launcher: &Path) -> io::Result<LaunchReport> {
+/// Where it is only the overlay that cannot be had, the rest is tried without, and the reason is answered beside.
+fn try_both(layout: &Layout, launcher: &Path) -> io::Result<(LaunchReport, Option<Refusal>)> {
+    match try_out(layout, launcher, SnapshotDriver::Overlay)? {
+        LaunchReport::Refused { refusal } if refusal.step == Step::Overlay => {
+            Ok((try_out(layout, launcher, SnapshotDriver::Copy)?, Some(refusal)))
+        }
+        outcome => Ok((outcome, None)),
+    }
+}
+
+fn try_out(layout: &Layout, launcher: &Path, driver: SnapshotDriver) -> io::Result<LaunchReport> {
     let id = protocol::id::SandboxId::parse("sbx_preflight").map_err(io::Error::other)?;
-    let fs = layout.layer(BASE_LAYER).join("fs");
-    let probe = fs.join(WORKSPACE).join("probe");
-    for directory in [probe.clone(), probe.join("below")] {
+    let sandbox = layout.make_sandbox(&id)?;
+    let layer = layout.layer(BASE_LAYER).join("fs");
+    let (fs, lowers) = match driver {
+        SnapshotDriver::Overlay => (layer, vec![format!("layers/{BASE_LAYER}/fs")]),
+        SnapshotDriver::Copy => (sandbox.join("upper"), Vec::new()),
+    };
+    let (workspace, probe) = (fs.join(WORKSPACE), fs.join(WORKSPACE).join("probe"));
+    for directory in [workspace, probe.clone(), probe.join("below"), fs.join(HOME)] {
         layout.make_owned(&directory, 0o755)?;
     }
     fs::write(probe.join("file"), "x")?;
     layout.give(&probe.join("file"))?;
-    layout.make_owned(&fs.join(HOME), 0o755)?;
-    layout.make_sandbox(&id)?;
     let spec = LaunchSpec {
         directory: format!("sandboxes/{id}"),
         account: layout.account(),
-        lowers: vec![format!("layers/{BASE_LAYER}/fs")],
+        lowers,
         binds: Vec::new(),
         command: Vec::new(),
         environment: BTreeMap::new(),
@@ -106,7 +124,7 @@ fn try_out(layout: &Layout, launcher: &Path) -> io::Result<LaunchReport> {
     Ok(report)
 }
 
-fn report(outcome: LaunchReport, cgroups: &Cgroups) -> Preflight {
+fn report(outcome: LaunchReport, without_overlay: Option<Refusal>, cgroups: &Cgroups) -> Preflight {
     let (landlock_abi, refusal) = match outcome {
         LaunchReport::Probed { landlock_abi } => (landlock_abi, None),
         LaunchReport::Started { .. } => (0, None),
@@ -121,8 +139,14 @@ fn report(outcome: LaunchReport, cgroups: &Cgroups) -> Preflight {
     if refusal.is_none() && landlock_abi == 0 {
         mark_failed(&mut checks, "Landlock", "this kernel has no Landlock", LANDLOCK_REMEDY);
     }
+    if let Some(refusal) = &without_overlay {
+        let remedy =
+            format!("Snapshots are whole copies here, which takes seconds. {}", remedy(Step::Overlay));
+        mark_failed(&mut checks, OVERLAY, &refusal.message, &remedy);
+    }
     checks.push(group_check(&group_limits));
-    Preflight { checks, landlock_abi, namespaces: refusal.is_none(), group_limits }
+    let overlay = refusal.is_none() && without_overlay.is_none();
+    Preflight { checks, landlock_abi, namespaces: refusal.is_none(), overlay, group_limits }
 }
 
 const LANDLOCK_REMEDY: &str = "Sandboxes are isolated by their namespaces alone; for the second wall use Linux 5.13 or newer with landlock in the lsm= boot option.";
@@ -238,14 +262,24 @@ mod tests {
     fn a_refused_machine_has_no_namespaces_and_says_why() {
         let refusal =
             Refusal { step: Step::UserNamespace, message: "could not make a user namespace".to_owned() };
-        let report = report(LaunchReport::Refused { refusal }, &Cgroups::default());
+        let report = report(LaunchReport::Refused { refusal }, None, &Cgroups::default());
         assert!(!report.namespaces);
         assert!(report.missing().iter().any(|line| line.starts_with("user namespace: could not make")));
     }
 
     #[test]
+    fn a_kernel_without_overlay_still_isolates_but_says_that_snapshots_are_copies() {
+        let refusal = Refusal { step: Step::Overlay, message: "could not mount the overlay".to_owned() };
+        let report = report(LaunchReport::Probed { landlock_abi: 3 }, Some(refusal), &Cgroups::default());
+        assert!(report.namespaces && !report.overlay);
+        assert!(
+            report.missing().iter().any(|line| line.starts_with("overlay") && line.contains("whole copies"))
+        );
+    }
+
+    #[test]
     fn a_kernel_without_landlock_still_isolates_but_says_so() {
-        let report = report(LaunchReport::Probed { landlock_abi: 0 }, &Cgroups::default());
+        let report = report(LaunchReport::Probed { landlock_abi: 0 }, None, &Cgroups::default());
         assert!(report.namespaces);
         assert!(
             report.missing().iter().any(|line| line.starts_with("Landlock: this kernel has no Landlock"))

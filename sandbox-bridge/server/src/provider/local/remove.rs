@@ -35,8 +35,8 @@ fn open_top(directory: &Path) -> nix::Result<OwnedFd> {
     )
 }
 
-/// The entries of a directory, without `.` and `..`.
-pub(crate) fn entries(directory: BorrowedFd<'_>) -> nix::Result<Vec<(CString, Option<Type>)>> {
+/// The entries of a directory, without `.` and `..`; more than `max` are refused.
+pub(crate) fn entries(directory: BorrowedFd<'_>, max: u64) -> nix::Result<Vec<(CString, Option<Type>)>> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut listing = Dir::from_fd(openat(directory, c".", flags, Mode::empty())?)?;
     let mut names = Vec::new();
@@ -44,22 +44,13 @@ pub(crate) fn entries(directory: BorrowedFd<'_>) -> nix::Result<Vec<(CString, Op
         let entry = entry?;
         let name = entry.file_name();
         if name != c"." && name != c".." {
+            if names.len() as u64 >= max {
+                return Err(Errno::E2BIG);
+            }
             names.push((name.to_owned(), entry.file_type()));
         }
     }
     Ok(names)
-}
-
-/// Deletes one entry and everything below it. A missing one is no error.
-pub(crate) fn remove_entry(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
-        Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        Err(Errno::EISDIR | Errno::EPERM) => {
-            let mut sweep = Sweep { top: parent, moved: 0 };
-            sweep.remove_directory(parent, name, 0)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 struct Sweep<'a> {
@@ -69,7 +60,7 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     fn empty(&mut self, directory: BorrowedFd<'_>, depth: u32) -> io::Result<()> {
-        for (name, kind) in entries(directory)? {
+        for (name, kind) in entries(directory, u64::MAX)? {
             match kind {
                 Some(Type::Directory) => self.remove_directory(directory, &name, depth)?,
                 Some(_) => unlinkat(directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?,
@@ -97,7 +88,7 @@ impl Sweep<'_> {
     }
 
     fn move_directories_up(&mut self, directory: BorrowedFd<'_>) -> io::Result<()> {
-        for (name, kind) in entries(directory)? {
+        for (name, kind) in entries(directory, u64::MAX)? {
             if kind == Some(Type::Directory) {
                 self.moved += 1;
                 let place = CString::new(format!(".deep-{}-{}", std::process::id(), self.moved))?;

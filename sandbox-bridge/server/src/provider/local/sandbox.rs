@@ -2,11 +2,13 @@
 
 use super::cgroup::Group;
 use super::inner::Inner;
-use super::layers::{self, LayerMeta, NewLayer};
+use super::layers::{self, LayerMeta, Reason, SnapshotDriver};
 use super::layout::BASE_LAYER;
 use super::process::{Handles, Membership};
+use super::publish::{Draft, NewLayer};
 use super::socket::Door;
 use super::state::{self, SandboxState};
+use super::still::Stillness;
 use crate::launcher::{ExitRecord, ProcessIdentity};
 use crate::provider::SandboxExit;
 use nix::sys::signal::Signal;
@@ -117,27 +119,30 @@ impl Running {
     /// Saves the file system as a layer. Blocks.
     pub(crate) fn save(&self, inner: &Inner, id: &SnapshotId) -> io::Result<LayerMeta> {
         let _one = self.saving.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Ok(meta) = layers::read_meta(&inner.layout, id.as_str()) {
+        if let Ok(meta) = layers::read_meta(&inner.layout, &layers::name_of(&inner.layout, id)) {
             return Ok(meta);
         }
         let upper = inner.layout.sandbox(&self.state.sandbox_id).join("upper");
-        // Without an overlay the directory holds everything, also what came from layers below.
-        let whole = [BASE_LAYER.to_owned()];
-        let lowers = if self.process.pid_namespace == 0 { &whole } else { self.state.lowers.as_slice() };
+        let is_whole = self.process.pid_namespace == 0 || self.state.driver == SnapshotDriver::Copy;
+        let driver = if is_whole { SnapshotDriver::Copy } else { SnapshotDriver::Overlay };
+        let lowers = if is_whole { vec![BASE_LAYER.to_owned()] } else { self.state.lowers.clone() };
         let new = NewLayer {
-            id,
+            name: id.as_str(),
             session: &self.state.request.session_id,
-            sandbox: &self.state.sandbox_id,
+            sandbox: Some(&self.state.sandbox_id),
+            driver,
+            reason: Reason::Saved,
             lowers,
-            upper: &upper,
             bytes_max: u64::from(self.state.request.limits.disk_mib) << 20,
         };
-        let draft = {
-            let _still = Stillness::begin(self)?;
-            layers::draft(&inner.layout, &new)?
-        };
+        let mut draft = Draft::begin(&inner.layout, new)?;
+        {
+            let _still = Stillness::begin(&[&self.group, &self.membership])?;
+            draft.copy_upper(&upper)?;
+        }
+        draft.seal()?;
         let _layers = inner.layers_lock();
-        layers::publish(&inner.layout, draft)
+        draft.publish()
     }
 
     /// Watches the sandbox until it ends, then cleans up behind it.
@@ -225,32 +230,5 @@ pub(crate) fn describe(exit: Option<ExitRecord>) -> String {
         Some(ExitRecord { code: Some(code), .. }) => format!("the runner ended with exit code {code}"),
         Some(ExitRecord { signal: Some(signal), .. }) => format!("the sandbox was killed by {signal}"),
         Some(_) | None => "the sandbox was killed together with its launcher".to_owned(),
-    }
-}
-
-/// While this lives, no process of the sandbox runs.
-struct Stillness<'a> {
-    running: &'a Running,
-    by_group: bool,
-}
-
-impl<'a> Stillness<'a> {
-    fn begin(running: &'a Running) -> io::Result<Self> {
-        let by_group = running.group.freeze();
-        let still = Self { running, by_group };
-        if !by_group {
-            running.membership.stop()?;
-        }
-        Ok(still)
-    }
-}
-
-impl Drop for Stillness<'_> {
-    fn drop(&mut self) {
-        if self.by_group {
-            self.running.group.thaw();
-        } else if let Err(error) = self.running.membership.resume() {
-            tracing::error!(sandbox_id = %self.running.state.sandbox_id, %error, "could not let the sandbox go on");
-        }
     }
 }

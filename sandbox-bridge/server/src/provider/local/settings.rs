@@ -1,6 +1,7 @@
 //! What the local provider is told, and what it makes of it on this machine: the tier of isolation.
 
 use super::boot;
+use super::layers::SnapshotDriver;
 use super::layout::Layout;
 use super::preflight::Preflight;
 use crate::launcher::Account;
@@ -33,6 +34,8 @@ pub struct LocalConfig {
     pub command: Vec<String>,
     /// What runs in place of the runner in the weak tier.
     pub weak_command: Option<Vec<String>>,
+    /// How snapshots are made; where absent, with the overlay if the kernel has it.
+    pub snapshot_driver: Option<SnapshotDriver>,
 }
 
 impl LocalConfig {
@@ -50,6 +53,7 @@ impl LocalConfig {
             launcher: PathBuf::from("/proc/self/exe"),
             command: vec!["/opt/farhand/bin/runner".to_owned(), "init".to_owned()],
             weak_command: None,
+            snapshot_driver: None,
         }
     }
 }
@@ -123,6 +127,18 @@ impl Tier {
             Self::Weak { account, .. } => *account,
             Self::Namespaces { .. } | Self::Refused { .. } => usual,
         }
+    }
+}
+
+/// How this provider makes snapshots: plain processes have no overlay.
+pub(super) fn choose_driver(config: &LocalConfig, tier: &Tier, preflight: &Preflight) -> SnapshotDriver {
+    match (tier, config.snapshot_driver) {
+        (Tier::Weak { .. }, _) => SnapshotDriver::Copy,
+        (Tier::Namespaces { .. } | Tier::Refused { .. }, Some(driver)) => driver,
+        (Tier::Namespaces { .. } | Tier::Refused { .. }, None) if preflight.overlay => {
+            SnapshotDriver::Overlay
+        }
+        (Tier::Namespaces { .. } | Tier::Refused { .. }, None) => SnapshotDriver::Copy,
     }
 }
 

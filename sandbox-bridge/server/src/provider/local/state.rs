@@ -1,5 +1,6 @@
 //! What the bridge writes down about each sandbox, so that the next bridge can adopt it or clean up behind it.
 
+use super::layers::SnapshotDriver;
 use super::layout::Layout;
 use crate::launcher::{ExitRecord, ProcessIdentity};
 use crate::provider::SandboxRecord;
@@ -22,6 +23,9 @@ pub(crate) struct SandboxState {
     /// Loopback port that is the bridge for a sandbox without a network of its own.
     #[serde(default)]
     pub(crate) weak_port: Option<u16>,
+    /// With copies, its upper directory holds everything, also what came from layers below.
+    #[serde(default)]
+    pub(crate) driver: SnapshotDriver,
 }
 
 impl SandboxState {
