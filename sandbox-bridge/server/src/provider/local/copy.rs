@@ -238,7 +238,7 @@ impl Copier {
                 _ if name.as_c_str() == merge::OPAQUE => self.marks == Marks::Keep,
                 own => is_kept(own),
             };
-            if is_wanted && let Some(value) = merge::xattr(from, &name) {
+            if is_wanted && let Some(value) = merge::xattr(from, &name)? {
                 merge::set_xattr(to, &name, &value)?;
             }
         }

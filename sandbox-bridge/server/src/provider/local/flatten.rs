@@ -28,14 +28,28 @@ pub(crate) fn flatten_if_worth<G>(
 ) -> io::Result<Option<LayerMeta>> {
     let chain = match layers::chain(layout, id, None) {
         Ok(chain) => chain,
-        // Deleted meanwhile, or of no use: nobody waits for this.
         Err(ChainError::Unreadable(_, error)) => return Err(error),
-        Err(_) => return Ok(None),
+        // Deleted meanwhile, or of no use: nobody waits for this.
+        Err(
+            ChainError::Missing(_)
+            | ChainError::ForeignSession(_)
+            | ChainError::Broken { .. }
+            | ChainError::Damaged(..),
+        ) => return Ok(None),
     };
     if !is_worth(layout, &chain)? {
         return Ok(None);
     }
-    let Some(top) = chain.metas.first() else { return Ok(None) };
+    flatten(layout, id, chain, guard).map(Some)
+}
+
+fn flatten<G>(
+    layout: &Layout,
+    id: &SnapshotId,
+    chain: Chain,
+    guard: impl Fn() -> G,
+) -> io::Result<LayerMeta> {
+    let top = chain.metas.first().ok_or(io::ErrorKind::NotFound)?;
     let mut draft = Draft::begin(
         layout,
         NewLayer {
@@ -52,9 +66,10 @@ pub(crate) fn flatten_if_worth<G>(
     draft.seal()?;
     let _guard = guard();
     let meta = draft.publish()?;
+    // Its leases would keep what is not needed any more.
     drop(chain);
     layers::sweep(layout)?;
-    Ok(Some(meta))
+    Ok(meta)
 }
 
 /// The trees of a chain but the base, which is empty.
@@ -92,3 +107,6 @@ fn merged_bytes(stack: &[OwnedFd], depth: usize) -> io::Result<u64> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

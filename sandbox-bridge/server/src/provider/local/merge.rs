@@ -137,7 +137,7 @@ pub(crate) fn open_directory(
             fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)?
         };
         let directory = open_whatever_the_mode(parent.as_fd(), name, DIRECTORY, &data)?;
-        let is_opaque = marks == Marks::Apply && xattr(directory.as_fd(), OPAQUE).is_some_and(|v| v == b"y");
+        let is_opaque = marks == Marks::Apply && xattr(directory.as_fd(), OPAQUE)?.is_some_and(|v| v == b"y");
         opened.push(directory);
         if is_opaque {
             break;
@@ -198,16 +198,22 @@ pub(crate) fn xattr_names(file: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
         .collect())
 }
 
-/// The value of one attribute.
-pub(crate) fn xattr(file: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
+/// The value of one attribute; `None` when the file does not have it.
+pub(crate) fn xattr(file: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Vec<u8>>> {
     // SAFETY: the name ends with NUL; without a buffer the call only answers the length.
     let length = unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), std::ptr::null_mut(), 0) };
-    let mut value = vec![0u8; usize::try_from(length).ok()?];
+    if length < 0 {
+        return match Errno::last() {
+            Errno::ENODATA | Errno::EOPNOTSUPP => Ok(None),
+            error => Err(error.into()),
+        };
+    }
+    let mut value = vec![0u8; usize::try_from(length).map_err(io::Error::other)?];
     // SAFETY: the name ends with NUL and the buffer has the length that is passed.
     let length =
         unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
-    value.truncate(usize::try_from(length).ok()?);
-    Some(value)
+    value.truncate(usize::try_from(length).map_err(|_| io::Error::last_os_error())?);
+    Ok(Some(value))
 }
 
 /// Sets one attribute.

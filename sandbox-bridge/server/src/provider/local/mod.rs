@@ -23,6 +23,8 @@ mod socket;
 mod state;
 mod still;
 mod structure;
+#[cfg(test)]
+mod testing;
 
 pub use crate::launcher::Account;
 pub use layers::SnapshotDriver;

@@ -89,7 +89,9 @@ fn try_both(layout: &Layout, launcher: &Path) -> io::Result<(LaunchReport, Optio
         LaunchReport::Refused { refusal } if refusal.step == Step::Overlay => {
             Ok((try_out(layout, launcher, SnapshotDriver::Copy)?, Some(refusal)))
         }
-        outcome => Ok((outcome, None)),
+        outcome @ (LaunchReport::Refused { .. }
+        | LaunchReport::Started { .. }
+        | LaunchReport::Probed { .. }) => Ok((outcome, None)),
     }
 }
 

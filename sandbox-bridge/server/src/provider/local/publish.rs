@@ -151,3 +151,6 @@ fn lock(draft: &Path) -> io::Result<Flock<File>> {
         io::Error::new(io::Error::from(error).kind(), "another process is making the same snapshot")
     })
 }
+
+#[cfg(test)]
+mod tests;
