@@ -3,7 +3,7 @@
 //! Everything is checked here, once, so that a wrong value stops the start with its remedy. Secrets live in types that do not
 //! print. Called by `main` and `serve`.
 
-use crate::provider::local::ToolMount;
+use crate::provider::local::{SnapshotDriver, ToolMount};
 use clap::Args;
 use protocol::sign::{KEY_BYTES_MIN, Key, sha256_hex};
 use serde::Deserialize;
@@ -57,6 +57,10 @@ pub struct ServeArguments {
     /// Accept plain processes where namespaces are missing. Nothing then keeps an agent from this machine's files and network.
     #[arg(long, env = "FARHAND_WEAK_SANDBOX")]
     pub weak_sandbox: bool,
+
+    /// How snapshots are made: by layers (overlay), or by copies of everything; where absent, by layers if the kernel can.
+    #[arg(long, env = "FARHAND_SNAPSHOT_DRIVER", value_enum)]
+    pub snapshot_driver: Option<SnapshotDriver>,
 
     /// End every sandbox when the bridge ends. Without it they go on, and the next bridge finds them.
     #[arg(long, env = "FARHAND_SANDBOXES_DIE_WITH_BRIDGE")]

@@ -1,7 +1,10 @@
-//! The binary `sandbox-bridge`: `serve` runs the bridge, `doctor` says what this machine can isolate.
+//! The binary `sandbox-bridge`: `serve` runs the bridge, `doctor` says what this machine can isolate, `snapshot` takes snapshots out
+//! and in.
 //!
 //! Reads the configuration and ends with words for humans; everything else is the library's. As `__launch` it becomes a sandbox,
 //! before any thread exists.
+
+mod snapshot;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -42,6 +45,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Take a snapshot of the local provider out of its folder, or bring one in.
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(arguments) => run(*arguments),
         Command::Doctor { state, json } => doctor(state, json),
+        Command::Snapshot(command) => snapshot::run(command).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("sandbox-bridge: {error:#}");
@@ -82,6 +89,7 @@ async fn run_bridge(arguments: ServeArguments, secrets: Secrets) -> anyhow::Resu
         weak_sandbox: arguments.weak_sandbox,
         tool_mounts: arguments.tools,
         launcher: PathBuf::from(OWN_BINARY),
+        snapshot_driver: arguments.snapshot_driver,
         ..LocalConfig::new(arguments.state, arguments.runner)
     };
     let bridge = serve::start(settings, async |inside| LocalProvider::start(local, inside)).await?;

@@ -10,9 +10,11 @@
 )]
 
 mod adopt;
+mod archive;
 mod jail;
 mod lifecycle;
 mod ordinary;
 mod runner;
+mod snapshots;
 mod support;
 mod weak;

@@ -188,6 +188,23 @@ impl Bench {
         Some(Self { provider, desk, place })
     }
 
+    /// Another provider in the same place, after this one is gone; its sandboxes must have ended.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut LocalConfig)) -> Self {
+        let Self { provider, desk, place } = self;
+        drop(provider);
+        let mut config = config(place.path());
+        change(&mut config);
+        // What the old one does in the background may hold the directory for a moment.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match LocalProvider::start(config.clone(), desk.router()) {
+                Ok(provider) => return Self { provider, desk, place },
+                Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.place.path().join("state")
     }

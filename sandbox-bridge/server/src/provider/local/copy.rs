@@ -322,3 +322,6 @@ fn copy_by_hand(from: &File, to: &File, begin: i64, end: i64) -> io::Result<()> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ const META: &str = "meta.json";
 const DELETED: &str = "deleted";
 
 /// How sandboxes and snapshots share files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum SnapshotDriver {
     /// By layers of the kernel's overlay: a snapshot costs what was changed, restoring costs nothing.

@@ -29,23 +29,37 @@ pub(crate) struct Layout {
     privileged: bool,
     next_trash: AtomicU64,
     /// Held for as long as the bridge lives.
-    _lock: nix::fcntl::Flock<File>,
+    _lock: Option<nix::fcntl::Flock<File>>,
 }
 
 impl Layout {
     /// Opens or makes the directory. Fails when another bridge uses it.
     pub(crate) fn open(root: &Path, account: Account) -> io::Result<Self> {
+        Self::open_as(root, account, |root, lock| Self::lock(root, lock).map(Some))
+    }
+
+    /// Opens or makes the directory beside the bridge that may use it: for layers, which only come and go as a whole.
+    pub(crate) fn beside(root: &Path, account: Account) -> io::Result<Self> {
+        Self::open_as(root, account, |_, _| Ok(None))
+    }
+
+    fn lock(root: &Path, lock: File) -> io::Result<nix::fcntl::Flock<File>> {
+        nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
+            io::Error::new(
+                io::Error::from(error).kind(),
+                format!("{} is in use by another sandbox-bridge", root.display()),
+            )
+        })
+    }
+
+    fn open_as(
+        root: &Path,
+        account: Account,
+        lock: impl FnOnce(&Path, File) -> io::Result<Option<nix::fcntl::Flock<File>>>,
+    ) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o710).create(root)?;
         let root = fs::canonicalize(root)?;
-        let lock = File::create(root.join("lock"))?;
-        let lock = nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(
-            |(_, error)| {
-                io::Error::new(
-                    io::Error::from(error).kind(),
-                    format!("{} is in use by another sandbox-bridge", root.display()),
-                )
-            },
-        )?;
+        let lock = lock(&root, File::create(root.join("lock"))?)?;
         // Root of a container may be nobody's root: then the account does not exist, and everything stays the bridge's own.
         let give_and_take = |file: &Path| {
             std::os::unix::fs::chown(file, Some(account.uid), Some(account.gid))?;

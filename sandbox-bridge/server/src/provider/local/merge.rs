@@ -203,10 +203,9 @@ pub(crate) fn xattr(file: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Vec<
     // SAFETY: the name ends with NUL; without a buffer the call only answers the length.
     let length = unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), std::ptr::null_mut(), 0) };
     if length < 0 {
-        return match Errno::last() {
-            Errno::ENODATA | Errno::EOPNOTSUPP => Ok(None),
-            error => Err(error.into()),
-        };
+        let error = Errno::last();
+        let has_none = [Errno::ENODATA, Errno::EOPNOTSUPP].contains(&error);
+        return if has_none { Ok(None) } else { Err(error.into()) };
     }
     let mut value = vec![0u8; usize::try_from(length).map_err(io::Error::other)?];
     // SAFETY: the name ends with NUL and the buffer has the length that is passed.

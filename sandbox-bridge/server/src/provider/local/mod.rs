@@ -4,6 +4,7 @@
 //! sandboxes of the one before. Where the kernel has no namespaces it refuses, unless plain processes were asked for.
 
 mod adopt;
+pub mod archive;
 mod boot;
 mod cgroup;
 mod copy;

@@ -63,7 +63,7 @@ impl Sweep<'_> {
         for (name, kind) in entries(directory, u64::MAX)? {
             match kind {
                 Some(Type::Directory) => self.remove_directory(directory, &name, depth)?,
-                Some(_) => unlinkat(directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?,
+                Some(_) => unless_gone(unlinkat(directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir))?,
                 None => match unlinkat(directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
                     Err(Errno::EISDIR | Errno::EPERM) => self.remove_directory(directory, &name, depth)?,
                     other => other?,
@@ -78,13 +78,17 @@ impl Sweep<'_> {
         let _ = fchmodat(parent, name, Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink)
             .or_else(|_| fchmodat(parent, name, Mode::S_IRWXU, FchmodatFlags::FollowSymlink));
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let directory = openat(parent, name, flags, Mode::empty())?;
+        // Another process may be emptying the same trash.
+        let directory = match openat(parent, name, flags, Mode::empty()) {
+            Err(Errno::ENOENT) => return Ok(()),
+            opened => opened?,
+        };
         if depth >= DEPTH_MAX {
             self.move_directories_up(directory.as_fd())?;
         }
         self.empty(directory.as_fd(), depth + 1)?;
         drop(directory);
-        Ok(unlinkat(parent, name, UnlinkatFlags::RemoveDir)?)
+        Ok(unless_gone(unlinkat(parent, name, UnlinkatFlags::RemoveDir))?)
     }
 
     fn move_directories_up(&mut self, directory: BorrowedFd<'_>) -> io::Result<()> {
@@ -98,6 +102,10 @@ impl Sweep<'_> {
         }
         Ok(())
     }
+}
+
+fn unless_gone(removed: nix::Result<()>) -> nix::Result<()> {
+    if removed == Err(Errno::ENOENT) { Ok(()) } else { removed }
 }
 
 #[cfg(test)]

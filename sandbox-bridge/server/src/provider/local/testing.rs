@@ -264,7 +264,9 @@ fn trace(child: Pid, fate: Fate) -> Ended {
             WaitStatus::Stopped(_, other) => signal = Some(other),
             WaitStatus::Exited(_, code) => return Ended { succeeded: Some(code == 0), calls },
             WaitStatus::Signaled(..) => return Ended { succeeded: None, calls },
-            other => panic!("{other:?}"),
+            other @ (WaitStatus::PtraceEvent(..) | WaitStatus::Continued(_) | WaitStatus::StillAlive) => {
+                panic!("{other:?}")
+            }
         }
     }
 }
