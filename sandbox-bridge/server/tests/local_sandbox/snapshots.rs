@@ -30,7 +30,7 @@ async fn both_drivers_bring_back_the_same() {
                 "mkdir -p a/b gone replaced; echo 1 > a/one; ln a/one a/b/same; ln -s /etc/passwd a/link; echo x > replaced/file;
                  echo memory > ~/memory; truncate -s 1G sparse; printf end >> sparse; touch -d @1000000000 a/one; chmod 700 a/b;
                  mkfifo pipe; echo below > hidden; : > 'name with
-newline'; chmod 000 a/b/same",
+newline'; echo closed > closed; chmod 000 closed",
             )
             .await;
         let (one, two) = (new_snapshot_id(), new_snapshot_id());
@@ -65,7 +65,7 @@ newline'; chmod 000 a/b/same",
             .collect()
     };
     assert_eq!(without_times(&seen[0]), without_times(&seen[1]), "{}\n{}", seen[0], seen[1]);
-    assert!(seen[0].contains("workspace/moved/one f 0 2 1000000000.0000000000"), "{}", seen[0]);
+    assert!(seen[0].contains("workspace/moved/one f 644 2 1000000000.0000000000"), "{}", seen[0]);
     assert!(!seen[0].contains("hidden") && !seen[0].contains("gone"), "{}", seen[0]);
 }
 
