@@ -22,7 +22,6 @@ mod sandbox;
 mod settings;
 mod socket;
 mod state;
-mod still;
 mod structure;
 #[cfg(test)]
 mod testing;

@@ -8,7 +8,6 @@ use super::process::{Handles, Membership};
 use super::publish::{Draft, NewLayer};
 use super::socket::Door;
 use super::state::{self, SandboxState};
-use super::still::Stillness;
 use crate::launcher::{ExitRecord, ProcessIdentity};
 use crate::provider::SandboxExit;
 use nix::sys::signal::Signal;
@@ -137,7 +136,7 @@ impl Running {
         };
         let mut draft = Draft::begin(&inner.layout, new)?;
         {
-            let _still = Stillness::begin(&[&self.group, &self.membership])?;
+            let _still = Stillness::begin(self)?;
             draft.copy_upper(&upper)?;
         }
         draft.seal()?;
@@ -230,5 +229,32 @@ pub(crate) fn describe(exit: Option<ExitRecord>) -> String {
         Some(ExitRecord { code: Some(code), .. }) => format!("the runner ended with exit code {code}"),
         Some(ExitRecord { signal: Some(signal), .. }) => format!("the sandbox was killed by {signal}"),
         Some(_) | None => "the sandbox was killed together with its launcher".to_owned(),
+    }
+}
+
+/// While this lives, no process of the sandbox runs.
+struct Stillness<'a> {
+    running: &'a Running,
+    by_group: bool,
+}
+
+impl<'a> Stillness<'a> {
+    fn begin(running: &'a Running) -> io::Result<Self> {
+        let by_group = running.group.freeze();
+        let still = Self { running, by_group };
+        if !by_group {
+            running.membership.stop()?;
+        }
+        Ok(still)
+    }
+}
+
+impl Drop for Stillness<'_> {
+    fn drop(&mut self) {
+        if self.by_group {
+            self.running.group.thaw();
+        } else if let Err(error) = self.running.membership.resume() {
+            tracing::error!(sandbox_id = %self.running.state.sandbox_id, %error, "could not let the sandbox go on");
+        }
     }
 }
