@@ -8,6 +8,7 @@ mod overhead;
 mod report;
 mod simulator;
 mod sizes;
+mod snapshots;
 mod statistics;
 
 use crate::progress::Progress;
@@ -88,6 +89,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 setup.native(NativeProfile::Native)?;
                 setup.web()?;
                 figures.insert("B6", progress.wait("B6", overhead::measure(&progress)).await?);
+            }
+            "B10" => {
+                figures.insert("B10", snapshots::measure(&progress)?);
             }
             "B11" => {
                 figures.insert("B11", simulator::measure(&progress)?);
