@@ -4,11 +4,14 @@
 //! following links, and hard links are made below the target's top (`openat2`, `RESOLVE_BENEATH`). A tree that lies about itself
 //! can only spoil its own copy.
 
+use super::earlier::{Earlier, Index};
 use super::merge::{self, Entry, Kind, Marks};
 use crate::launcher::Account;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, copy_file_range, openat, openat2, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fchmod, futimens, mkdirat, mknodat, utimensat};
+use nix::sys::stat::{
+    FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstat, fstatat, futimens, mkdirat, mknodat, utimensat,
+};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, Whence, fchown, fchownat, linkat, lseek, symlinkat};
 use std::collections::HashMap;
@@ -43,7 +46,13 @@ pub(crate) struct Copier {
     content: Content,
     marks: Marks,
     bytes_max: u64,
-    /// Content so far.
+    /// The same tree as it was saved before.
+    earlier: Option<Earlier>,
+    /// For the next time.
+    pub(crate) index: Option<Index>,
+    /// Content of files that are shared with the earlier copy.
+    shared: u64,
+    /// Content so far that takes room of its own.
     pub(crate) bytes: u64,
     /// Entries so far.
     pub(crate) entries: u64,
@@ -61,6 +70,9 @@ impl Copier {
             content,
             marks: Marks::Keep,
             bytes_max,
+            earlier: None,
+            index: None,
+            shared: 0,
             bytes: 0,
             entries: 0,
             can_share_blocks: true,
@@ -74,6 +86,18 @@ impl Copier {
         self.copy(&[from], to, Marks::Keep)
     }
 
+    /// The same, sharing untouched files with an earlier copy, and noting what the next one can share with this.
+    pub(crate) fn copy_again(
+        &mut self,
+        from: &Path,
+        to: &Path,
+        earlier: Option<Earlier>,
+        index: Index,
+    ) -> io::Result<()> {
+        (self.earlier, self.index) = (earlier, Some(index));
+        self.copy_layer(from, to)
+    }
+
     /// Copies what the layers show together, the newest first, into the existing and empty directory `to`.
     pub(crate) fn copy_merged<P: AsRef<Path>>(&mut self, layers: &[P], to: &Path) -> io::Result<()> {
         self.copy(layers, to, Marks::Apply)
@@ -82,7 +106,9 @@ impl Copier {
     fn copy<P: AsRef<Path>>(&mut self, from: &[P], to: &Path, marks: Marks) -> io::Result<()> {
         self.marks = marks;
         let (stack, top) = (merge::open_tops(from)?, merge::open_top(to)?);
-        self.directory_content(&stack, Target { top: top.as_fd(), directory: top.as_fd() }, 0)
+        let earlier = self.earlier.as_ref().map(|earlier| earlier.top().try_clone_to_owned()).transpose()?;
+        let earlier = earlier.as_ref().map(OwnedFd::as_fd);
+        self.directory_content(&stack, Target { top: top.as_fd(), directory: top.as_fd(), earlier }, 0)
     }
 
     fn directory_content(&mut self, stack: &[OwnedFd], to: Target<'_>, depth: usize) -> io::Result<()> {
@@ -142,7 +168,10 @@ impl Copier {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let target = openat(to.directory, name, flags, Mode::empty())?;
         self.path.push(std::ffi::OsStr::from_bytes(name.to_bytes()));
-        self.directory_content(&source, Target { top: to.top, directory: target.as_fd() }, depth + 1)?;
+        let earlier = to.earlier.and_then(|earlier| openat(earlier, name, flags, Mode::empty()).ok());
+        let below =
+            Target { top: to.top, directory: target.as_fd(), earlier: earlier.as_ref().map(OwnedFd::as_fd) };
+        self.directory_content(&source, below, depth + 1)?;
         self.path.pop();
         let topmost = source.first().map(OwnedFd::as_fd).ok_or(Errno::ENOENT)?;
         self.finish(topmost, target.as_fd(), &entry.data, 0o3777)
@@ -161,7 +190,7 @@ impl Copier {
                 Err(error) => return Err(error.into()),
             }
         }
-        if data.st_nlink > 1 && self.link_to_first(to, entry) {
+        if self.share(to, entry)? || (data.st_nlink > 1 && self.link_to_first(to, entry)) {
             return Ok(());
         }
         let source = merge::open_whatever_the_mode(from, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK, data)?;
@@ -170,7 +199,27 @@ impl Copier {
         let (source, target) = (File::from(source), File::from(target));
         self.content(&source, &target, data)?;
         // Without the bits that give somebody else's rights: nothing in a sandbox may use them.
-        self.finish(source.as_fd(), target.as_fd(), data, 0o777)
+        self.finish(source.as_fd(), target.as_fd(), data, 0o777)?;
+        if let Some(index) = &mut self.index {
+            index.record(data, fstat(&target)?.st_ino);
+        }
+        Ok(())
+    }
+
+    /// Gives the copy that the snapshot before has of an untouched file another name.
+    fn share(&mut self, to: Target<'_>, entry: &Entry) -> io::Result<bool> {
+        let (Some(earlier), Some(directory)) = (&self.earlier, to.earlier) else { return Ok(false) };
+        let (name, data) = (entry.name.as_c_str(), &entry.data);
+        let is_shared = earlier.has(directory, name, data)
+            && linkat(directory, name, to.directory, name, AtFlags::empty()).is_ok();
+        if is_shared {
+            self.shared += allocated(data).min(data.st_size.unsigned_abs());
+            self.count(0)?;
+            if let Some(index) = &mut self.index {
+                index.record(data, fstatat(to.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.st_ino);
+            }
+        }
+        Ok(is_shared)
     }
 
     /// Gives the copy of a file that has come before another name. Remembers the file when this is its first.
@@ -225,7 +274,7 @@ impl Copier {
 
     fn count(&mut self, bytes: u64) -> io::Result<()> {
         self.bytes += bytes;
-        if self.bytes > self.bytes_max {
+        if self.bytes + self.shared > self.bytes_max {
             let mib = self.bytes_max >> 20;
             return Err(io::Error::other(format!("there are more than {mib} MiB of changed files")));
         }
@@ -256,6 +305,8 @@ impl Copier {
 struct Target<'a> {
     top: BorrowedFd<'a>,
     directory: BorrowedFd<'a>,
+    /// The same directory of an earlier copy.
+    earlier: Option<BorrowedFd<'a>>,
 }
 
 /// Whether an attribute is the files' own: set by a program, not by the overlay.

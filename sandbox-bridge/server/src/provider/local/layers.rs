@@ -230,6 +230,11 @@ fn take(
     }
 }
 
+/// Keeps a layer where it is for as long as the answer lives.
+pub(crate) fn lease_shared(layout: &Layout, name: &str) -> io::Result<Flock<File>> {
+    lease(layout, name, FlockArg::LockShared)
+}
+
 /// Locks the description of a layer; the files stay at least as long.
 fn lease(layout: &Layout, name: &str, how: FlockArg) -> io::Result<Flock<File>> {
     let path = layout.layer(name).join(META);

@@ -204,6 +204,12 @@ impl Layout {
         }
     }
 
+    /// Brings everything to the disk, and reports also what could not be written of files that are closed already (syncfs(2),
+    /// since Linux 5.8).
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(nix::unistd::syncfs(&File::open(&self.root)?)?)
+    }
+
     /// Deletes what was discarded; slow, so never while somebody waits.
     pub(crate) fn empty_trash(&self) -> io::Result<()> {
         remove::remove_contents(&self.root.join("trash"))

@@ -8,6 +8,7 @@ pub mod archive;
 mod boot;
 mod cgroup;
 mod copy;
+mod earlier;
 mod flatten;
 mod idle;
 mod inner;

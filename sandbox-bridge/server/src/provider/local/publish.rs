@@ -5,6 +5,7 @@
 //! the draft along. Nothing here ever touches a layer that exists.
 
 use super::copy::{Content, Copier};
+use super::earlier::{Earlier, Index};
 use super::layers::{DRAFT, FORMAT, LayerMeta, Reason, SnapshotDriver, read_meta};
 use super::layout::{BASE_LAYER, Layout};
 use super::state;
@@ -33,6 +34,7 @@ pub(crate) struct Draft<'a> {
     path: PathBuf,
     meta: LayerMeta,
     bytes_max: u64,
+    index: Option<Index>,
     is_published: bool,
     /// Tells other processes that this is being worked on.
     _lock: Flock<File>,
@@ -72,7 +74,8 @@ impl<'a> Draft<'a> {
             structure: String::new(),
             digest: String::new(),
         };
-        let draft = Self { layout, path, meta, bytes_max: new.bytes_max, is_published: false, _lock };
+        let draft =
+            Self { layout, path, meta, bytes_max: new.bytes_max, index: None, is_published: false, _lock };
         layout.make_owned(&draft.files(), 0o755)?;
         Ok(draft)
     }
@@ -82,11 +85,18 @@ impl<'a> Draft<'a> {
         self.path.join("fs")
     }
 
-    /// Fills it with what a sandbox has written. The sandbox stands still for this and nothing more.
-    pub(crate) fn copy_upper(&mut self, upper: &Path) -> io::Result<()> {
+    /// Fills it with what a sandbox has written, sharing what is untouched with an earlier snapshot of the same. The sandbox
+    /// stands still for this and nothing more.
+    pub(crate) fn copy_upper(
+        &mut self,
+        upper: &Path,
+        earlier: Option<Earlier>,
+        index: Index,
+    ) -> io::Result<()> {
         let mut copier = Copier::new(self.layout.owner(), Content::Copy, self.bytes_max);
-        copier.copy_layer(upper, &self.files())?;
+        copier.copy_again(upper, &self.files(), earlier, index)?;
         self.filled(copier.bytes, copier.entries);
+        self.index = copier.index;
         Ok(())
     }
 
@@ -109,8 +119,10 @@ impl<'a> Draft<'a> {
         self.meta.digest = self.meta.compute_digest()?;
         let mut file = File::create_new(self.path.join("meta.json"))?;
         file.write_all(&serde_json::to_vec(&self.meta)?)?;
-        // Reports also what could not be written of files that are closed already (syncfs(2), since Linux 5.8).
-        Ok(nix::unistd::syncfs(&File::open(self.layout.root())?)?)
+        if let Some(index) = &self.index {
+            index.write(&self.path)?;
+        }
+        self.layout.sync()
     }
 
     /// Makes it a layer. Nobody may sweep meanwhile.

@@ -1,6 +1,7 @@
 //! One running sandbox: its processes, its door, its groups; saving it, ending it, and noticing that it ended.
 
 use super::cgroup::Group;
+use super::earlier::{Earlier, Index};
 use super::inner::Inner;
 use super::layers::{self, LayerMeta, Reason, SnapshotDriver};
 use super::layout::BASE_LAYER;
@@ -45,8 +46,8 @@ pub(crate) struct Running {
     handles: Handles,
     membership: Membership,
     group: Group,
-    /// One snapshot at a time.
-    saving: Mutex<()>,
+    /// One snapshot at a time; the name of the last one.
+    saving: Mutex<Option<String>>,
     door: Mutex<Option<Door>>,
     ending: AtomicU8,
     ended: watch::Sender<bool>,
@@ -69,7 +70,7 @@ impl Running {
             handles,
             membership,
             group,
-            saving: Mutex::new(()),
+            saving: Mutex::new(None),
             door: Mutex::new(Some(door)),
             ending: AtomicU8::new(Ending::None as u8),
             ended: watch::Sender::new(false),
@@ -117,7 +118,7 @@ impl Running {
 
     /// Saves the file system as a layer. Blocks.
     pub(crate) fn save(&self, inner: &Inner, id: &SnapshotId) -> io::Result<LayerMeta> {
-        let _one = self.saving.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self.saving.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Ok(meta) = layers::read_meta(&inner.layout, &layers::name_of(&inner.layout, id)) {
             return Ok(meta);
         }
@@ -135,13 +136,17 @@ impl Running {
             bytes_max: u64::from(self.state.request.limits.disk_mib) << 20,
         };
         let mut draft = Draft::begin(&inner.layout, new)?;
+        let earlier = last.as_ref().and_then(|name| Earlier::open(&inner.layout, name));
+        let index = Index::after_sync(&inner.layout)?;
         {
             let _still = Stillness::begin(self)?;
-            draft.copy_upper(&upper)?;
+            draft.copy_upper(&upper, earlier, index)?;
         }
         draft.seal()?;
         let _layers = inner.layers_lock();
-        draft.publish()
+        let meta = draft.publish()?;
+        *last = Some(meta.name.clone());
+        Ok(meta)
     }
 
     /// Watches the sandbox until it ends, then cleans up behind it.

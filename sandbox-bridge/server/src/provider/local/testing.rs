@@ -1,6 +1,7 @@
 //! What the unit tests of layers share: a state directory, a tree with everything that a sandbox can leave, a way to tell two
 //! trees apart, and processes that end or fail at a chosen system call.
 
+use super::earlier::{Earlier, Index};
 use super::layers::{self, LayerMeta, Reason, SnapshotDriver};
 use super::layout::{BASE_LAYER, HOME, Layout, WORKSPACE};
 use super::merge;
@@ -70,20 +71,30 @@ pub(crate) fn save(
     upper: &Path,
     lowers: &[String],
 ) -> io::Result<LayerMeta> {
+    save_again(layout, id, upper, lowers, None)
+}
+
+/// The same, for an upper directory that was saved before.
+pub(crate) fn save_again(
+    layout: &Layout,
+    id: &SnapshotId,
+    upper: &Path,
+    lowers: &[String],
+    before: Option<&SnapshotId>,
+) -> io::Result<LayerMeta> {
     let session = session();
-    let mut draft = Draft::begin(
-        layout,
-        NewLayer {
-            name: id.as_str(),
-            session: &session,
-            sandbox: None,
-            driver: SnapshotDriver::Overlay,
-            reason: Reason::Saved,
-            lowers: lowers.to_vec(),
-            bytes_max: 1 << 30,
-        },
-    )?;
-    draft.copy_upper(upper)?;
+    let new = NewLayer {
+        name: id.as_str(),
+        session: &session,
+        sandbox: None,
+        driver: SnapshotDriver::Overlay,
+        reason: Reason::Saved,
+        lowers: lowers.to_vec(),
+        bytes_max: 1 << 30,
+    };
+    let mut draft = Draft::begin(layout, new)?;
+    let earlier = before.and_then(|before| Earlier::open(layout, before.as_str()));
+    draft.copy_upper(upper, earlier, Index::after_sync(layout)?)?;
     draft.seal()?;
     draft.publish()
 }
@@ -172,10 +183,13 @@ fn describe_below(top: &Path, directory: &Path, text: &mut String) {
 }
 
 fn describe_file(path: &Path, data: &fs::Metadata) -> String {
-    let mode = data.permissions();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-    let content = fs::read(path).unwrap();
-    fs::set_permissions(path, mode).unwrap();
+    // Only where it must be: a change of mode and back again is a change.
+    let content = fs::read(path).unwrap_or_else(|_| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        let content = fs::read(path).unwrap();
+        fs::set_permissions(path, data.permissions()).unwrap();
+        content
+    });
     let is_sparse = data.blocks() * 512 < data.size();
     let hash = super::structure::hex(&<sha2::Sha256 as sha2::Digest>::digest(content));
     format!("{} bytes, names {}, sparse {is_sparse}, {hash}", data.size(), data.nlink())
