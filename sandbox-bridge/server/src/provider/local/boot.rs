@@ -1,8 +1,8 @@
 //! Starts the launcher for one sandbox and hears whether it works. Knows the environment inside; keeps nothing.
 
 use super::cgroup::{Group, PROCESSES_MAX};
-use super::layers::SnapshotDriver;
 use super::layout::{HOME, Layout, WORKSPACE};
+use super::meta::SnapshotDriver;
 use super::settings::{LocalConfig, Tier};
 use super::state::SandboxState;
 use crate::launcher::{Account, Bind, BindAccess, LaunchReport, LaunchSpec, Purpose, RunLimits};

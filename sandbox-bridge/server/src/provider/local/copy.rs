@@ -4,23 +4,23 @@
 //! following links, and hard links are made below the target's top (`openat2`, `RESOLVE_BENEATH`). A tree that lies about itself
 //! can only spoil its own copy.
 
+use super::content::{Contents, allocated};
 use super::earlier::{Earlier, Index};
 use super::merge::{self, Entry, Kind, Marks};
 use crate::launcher::Account;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, copy_file_range, openat, openat2, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{
     FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstat, fstatat, futimens, mkdirat, mknodat, utimensat,
 };
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, Whence, fchown, fchownat, linkat, lseek, symlinkat};
+use nix::unistd::{Gid, Uid, fchown, fchownat, linkat, symlinkat};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const ENTRIES_MAX: u64 = 2_000_000;
@@ -45,18 +45,13 @@ pub(crate) struct Copier {
     owner: Option<Account>,
     content: Content,
     marks: Marks,
-    bytes_max: u64,
     /// The same tree as it was saved before.
     earlier: Option<Earlier>,
     /// For the next time.
     pub(crate) index: Option<Index>,
-    /// Content of files that are shared with the earlier copy.
-    shared: u64,
-    /// Content so far that takes room of its own.
-    pub(crate) bytes: u64,
+    pub(crate) contents: Contents,
     /// Entries so far.
     pub(crate) entries: u64,
-    can_share_blocks: bool,
     /// Where files with several names have got their first one, and how many are to come.
     linked: HashMap<(u64, u64), (PathBuf, u64)>,
     /// Of the directory at hand, from the top.
@@ -69,13 +64,10 @@ impl Copier {
             owner,
             content,
             marks: Marks::Keep,
-            bytes_max,
             earlier: None,
             index: None,
-            shared: 0,
-            bytes: 0,
+            contents: Contents::new(bytes_max),
             entries: 0,
-            can_share_blocks: true,
             linked: HashMap::new(),
             path: PathBuf::new(),
         }
@@ -182,8 +174,7 @@ impl Copier {
         if self.content == Content::Link {
             match linkat(from, name, to.directory, name, AtFlags::empty()) {
                 Ok(()) => {
-                    self.bytes += allocated(data).min(data.st_size.unsigned_abs());
-                    return Ok(());
+                    return self.contents.count(allocated(data));
                 }
                 // Too many names already, or not allowed to give it another.
                 Err(Errno::EMLINK | Errno::EPERM | Errno::EXDEV) => {}
@@ -197,7 +188,7 @@ impl Copier {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let target = openat(to.directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
         let (source, target) = (File::from(source), File::from(target));
-        self.content(&source, &target, data)?;
+        self.contents.copy(&source, &target, data)?;
         // Without the bits that give somebody else's rights: nothing in a sandbox may use them.
         self.finish(source.as_fd(), target.as_fd(), data, 0o777)?;
         if let Some(index) = &mut self.index {
@@ -213,8 +204,7 @@ impl Copier {
         let is_shared = earlier.has(directory, name, data)
             && linkat(directory, name, to.directory, name, AtFlags::empty()).is_ok();
         if is_shared {
-            self.shared += allocated(data).min(data.st_size.unsigned_abs());
-            self.count(0)?;
+            self.contents.count_shared(allocated(data))?;
             if let Some(index) = &mut self.index {
                 index.record(data, fstatat(to.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.st_ino);
             }
@@ -238,47 +228,6 @@ impl Copier {
             self.linked.remove(&key);
         }
         linked
-    }
-
-    /// Only what is written takes time and room; holes stay holes.
-    fn content(&mut self, from: &File, to: &File, data: &FileStat) -> io::Result<()> {
-        let size = data.st_size;
-        if size > 0 && self.can_share_blocks {
-            match reflink_copy::reflink_file(from, to) {
-                Ok(()) => return self.count(allocated(data).min(size.unsigned_abs())),
-                Err(error) => self.can_share_blocks = !is_for_all(&error),
-            }
-        }
-        if allocated(data) >= size.unsigned_abs() {
-            self.range(from, to, 0, size)?;
-        } else {
-            let mut begin = 0;
-            while begin < size {
-                begin = match lseek(from, begin, Whence::SeekData) {
-                    Ok(begin) => begin,
-                    Err(Errno::ENXIO) => break,
-                    Err(error) => return Err(error.into()),
-                };
-                let end = lseek(from, begin, Whence::SeekHole)?.min(size);
-                self.range(from, to, begin, end)?;
-                begin = end;
-            }
-        }
-        Ok(nix::unistd::ftruncate(to, size)?)
-    }
-
-    fn range(&mut self, from: &File, to: &File, begin: i64, end: i64) -> io::Result<()> {
-        self.count((end - begin).unsigned_abs())?;
-        copy_range(from, to, begin, end)
-    }
-
-    fn count(&mut self, bytes: u64) -> io::Result<()> {
-        self.bytes += bytes;
-        if self.bytes + self.shared > self.bytes_max {
-            let mib = self.bytes_max >> 20;
-            return Err(io::Error::other(format!("there are more than {mib} MiB of changed files")));
-        }
-        Ok(())
     }
 
     fn finish(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, data: &FileStat, mode: u32) -> io::Result<()> {
@@ -314,11 +263,6 @@ pub(crate) fn is_kept(name: &[u8]) -> bool {
     name.starts_with(b"user.") && (!name.starts_with(OVERLAY) || name.starts_with(OVERLAY_ESCAPED))
 }
 
-/// Bytes on disk; a hole is none.
-pub(crate) fn allocated(data: &FileStat) -> u64 {
-    data.st_blocks.unsigned_abs() * 512
-}
-
 fn times(data: &FileStat) -> (TimeSpec, TimeSpec) {
     (TimeSpec::new(data.st_atime, data.st_atime_nsec), TimeSpec::new(data.st_mtime, data.st_mtime_nsec))
 }
@@ -336,42 +280,6 @@ fn link_beneath(to: Target<'_>, first: &Path, name: &CStr) -> io::Result<()> {
     let parent = open_beneath(to.top, first.parent().unwrap_or(Path::new("")))?;
     let first = CString::new(first.file_name().unwrap_or_default().as_bytes())?;
     Ok(linkat(&parent, first.as_c_str(), to.directory, name, AtFlags::empty())?)
-}
-
-/// Whether the file system refused to share blocks of any file, and not just of this one.
-fn is_for_all(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY | libc::ENOSYS | libc::EXDEV))
-}
-
-fn copy_range(from: &File, to: &File, begin: i64, end: i64) -> io::Result<()> {
-    let (mut read_at, mut write_at) = (begin, begin);
-    while read_at < end {
-        let length = usize::try_from(end - read_at).unwrap_or(usize::MAX).min(1 << 30);
-        match copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), length) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(Errno::EXDEV | Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
-                return copy_by_hand(from, to, read_at, end);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-fn copy_by_hand(from: &File, to: &File, begin: i64, end: i64) -> io::Result<()> {
-    let (mut at, end) = (begin.unsigned_abs(), end.unsigned_abs());
-    let mut buffer = vec![0; 256 * 1024];
-    while at < end {
-        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-        let read = from.read_at(buffer.get_mut(..wanted).unwrap_or_default(), at)?;
-        if read == 0 {
-            break;
-        }
-        to.write_all_at(buffer.get(..read).unwrap_or_default(), at)?;
-        at += read as u64;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 //! The joined layer comes beside the snapshot's own by the same commit protocol and is preferred from then on; what is not
 //! needed any more is swept. Runs in the background, after a snapshot was answered.
 
-use super::copy::allocated;
-use super::layers::{self, Chain, ChainError, FLAT, LayerMeta, Reason};
+use super::content::allocated;
+use super::layers::{self, Chain, ChainError, FLAT};
 use super::layout::{BASE_LAYER, Layout};
 use super::merge::{self, Kind, Marks};
+use super::meta::{LayerMeta, Reason};
 use super::publish::{Draft, NewLayer};
 use protocol::id::SnapshotId;
 use std::io;
@@ -97,7 +98,7 @@ fn merged_bytes(stack: &[OwnedFd], depth: usize) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in merge::list(stack, Marks::Apply, u64::MAX)? {
         bytes += match entry.kind() {
-            Kind::File => allocated(&entry.data).min(entry.data.st_size.unsigned_abs()),
+            Kind::File => allocated(&entry.data),
             Kind::Directory => {
                 let below = merge::open_directory(stack, &entry, Marks::Apply, depth)?;
                 merged_bytes(&below, depth + 1)?

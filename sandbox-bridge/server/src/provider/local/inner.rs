@@ -4,8 +4,9 @@ use super::boot;
 use super::cgroup::{Cgroups, Group};
 use super::flatten::{self, MOUNT_MAX};
 use super::idle;
-use super::layers::{self, Chain, ChainError, SnapshotDriver};
+use super::layers::{self, Chain, ChainError};
 use super::layout::{BASE_LAYER, Layout};
+use super::meta::{SnapshotDriver, read_meta};
 use super::preflight::Preflight;
 use super::sandbox::Running;
 use super::settings::{LocalConfig, Tier};
@@ -222,7 +223,7 @@ impl Inner {
     fn shorten_chain(&self, request: &CreateSandboxRequest) {
         let SandboxSource::Snapshot { snapshot_id } = &request.source else { return };
         let name = layers::name_of(&self.layout, snapshot_id);
-        if layers::read_meta(&self.layout, &name).is_ok_and(|meta| meta.lowers.len() >= MOUNT_MAX)
+        if read_meta(&self.layout, &name).is_ok_and(|meta| meta.lowers.len() >= MOUNT_MAX)
             && let Err(error) = flatten::flatten_if_worth(&self.layout, snapshot_id, || self.layers_lock())
         {
             tracing::warn!(%error, "could not join a snapshot of many layers");

@@ -7,84 +7,23 @@
 use super::copy::{Content, Copier};
 use super::inner::unavailable;
 use super::layout::{BASE_LAYER, Layout};
+use super::meta::{LayerMeta, META, read_meta};
 use super::state;
 use super::structure;
 use crate::launcher::Account;
 use crate::provider::ProviderError;
 use nix::fcntl::{Flock, FlockArg};
-use protocol::id::{SandboxId, SessionId, SnapshotId};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use protocol::id::{SessionId, SnapshotId};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// Format of `meta.json`; another number is refused.
-pub(crate) const FORMAT: u32 = 2;
 /// Ends the name of the layer that shows alone what a snapshot and all below it show together. No id contains it.
 pub(crate) const FLAT: &str = "~flat";
 /// How a layer is called until it is published.
 pub(crate) const DRAFT: &str = ".tmp-";
-const META: &str = "meta.json";
 const DELETED: &str = "deleted";
-
-/// How sandboxes and snapshots share files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum SnapshotDriver {
-    /// By layers of the kernel's overlay: a snapshot costs what was changed, restoring costs nothing.
-    #[default]
-    Overlay,
-    /// By copies of everything; blocks are shared where the file system can (btrfs, xfs).
-    Copy,
-}
-
-/// How a layer came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Reason {
-    /// A sandbox was saved.
-    Saved,
-    /// A snapshot was joined with all that it stands on.
-    Flattened,
-    /// From an archive.
-    Imported,
-}
-
-/// `meta.json` of a layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LayerMeta {
-    pub(crate) format: u32,
-    /// Of its directory.
-    pub(crate) name: String,
-    pub(crate) session_id: SessionId,
-    pub(crate) sandbox_id: Option<SandboxId>,
-    pub(crate) driver: SnapshotDriver,
-    pub(crate) reason: Reason,
-    /// Whom its files belong to.
-    pub(crate) uid: u32,
-    /// Names of the layers below, the newest first, down to the base.
-    pub(crate) lowers: Vec<String>,
-    /// Digest of the first of them, which covers those below it; `None` for the base.
-    pub(crate) parent: Option<String>,
-    /// What it adds on disk.
-    pub(crate) bytes: u64,
-    pub(crate) entries: u64,
-    pub(crate) created_at: u64,
-    /// See [`structure::digest`].
-    pub(crate) structure: String,
-    /// SHA-256 of this description with an empty digest: through `structure` it covers the files, through `parent` the chain.
-    pub(crate) digest: String,
-}
-
-impl LayerMeta {
-    /// What the digest must be.
-    pub(crate) fn compute_digest(&self) -> io::Result<String> {
-        let text = serde_json::to_vec(&Self { digest: String::new(), ..self.clone() })?;
-        Ok(structure::hex(&Sha256::digest(text)))
-    }
-}
 
 /// Why a chain of layers cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -127,33 +66,6 @@ pub(crate) struct Chain {
 pub(crate) fn name_of(layout: &Layout, id: &SnapshotId) -> String {
     let flat = format!("{id}{FLAT}");
     if layout.layer(&flat).join(META).exists() { flat } else { id.as_str().to_owned() }
-}
-
-/// Reads the description of a layer that is there.
-pub(crate) fn read_meta(layout: &Layout, name: &str) -> io::Result<LayerMeta> {
-    let text = fs::read(layout.layer(name).join(META))?;
-    let damaged = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
-    let meta: LayerMeta = match serde_json::from_slice(&text) {
-        Ok(meta) => meta,
-        Err(error) => {
-            #[derive(Deserialize)]
-            struct Formatted {
-                format: u32,
-            }
-            let other = serde_json::from_slice::<Formatted>(&text).ok().filter(|it| it.format != FORMAT);
-            return Err(other.map_or_else(
-                || damaged(format!("its description does not parse: {error}")),
-                |it| damaged(format!("it has format {}, and this bridge reads {FORMAT}", it.format)),
-            ));
-        }
-    };
-    if meta.format != FORMAT {
-        return Err(damaged(format!("it has format {}, and this bridge reads {FORMAT}", meta.format)));
-    }
-    if meta.name != name || meta.digest != meta.compute_digest()? {
-        return Err(damaged("its description does not have the digest that it was saved with".to_owned()));
-    }
-    Ok(meta)
 }
 
 /// The layers that a sandbox restored from this snapshot stands on, after checking that each of them is what was saved.

@@ -7,6 +7,7 @@ mod adopt;
 pub mod archive;
 mod boot;
 mod cgroup;
+mod content;
 mod copy;
 mod earlier;
 mod flatten;
@@ -15,6 +16,7 @@ mod inner;
 mod layers;
 mod layout;
 mod merge;
+mod meta;
 mod preflight;
 mod process;
 mod publish;
@@ -28,7 +30,7 @@ mod structure;
 mod testing;
 
 pub use crate::launcher::Account;
-pub use layers::SnapshotDriver;
+pub use meta::SnapshotDriver;
 pub use preflight::{Check, Preflight, preflight};
 pub use settings::{DEFAULT_ACCOUNT, LocalConfig, StartError, ToolMount};
 
@@ -210,7 +212,7 @@ impl SandboxProvider for LocalProvider {
                     )));
                 }
                 let name = layers::name_of(&inner.layout, &snapshot_id);
-                let meta = match (layers::read_meta(&inner.layout, &name), running) {
+                let meta = match (meta::read_meta(&inner.layout, &name), running) {
                     (Ok(meta), _) => meta,
                     (Err(_), None) => return Err(ProviderError::NotFound(id.to_string())),
                     (Err(_), Some(running)) => {

@@ -4,8 +4,8 @@
 
 use super::boot::{self, Boot};
 use super::cgroup::{Cgroups, PROCESSES_MAX};
-use super::layers::SnapshotDriver;
 use super::layout::{BASE_LAYER, HOME, Layout, WORKSPACE};
+use super::meta::SnapshotDriver;
 use crate::launcher::{Account, LaunchReport, LaunchSpec, Purpose, Refusal, RunLimits, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;

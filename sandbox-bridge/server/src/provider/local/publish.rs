@@ -6,8 +6,9 @@
 
 use super::copy::{Content, Copier};
 use super::earlier::{Earlier, Index};
-use super::layers::{DRAFT, FORMAT, LayerMeta, Reason, SnapshotDriver, read_meta};
+use super::layers::{DRAFT, FLAT};
 use super::layout::{BASE_LAYER, Layout};
+use super::meta::{FORMAT, LayerMeta, META, Reason, SnapshotDriver, read_meta};
 use super::state;
 use super::structure;
 use nix::fcntl::{Flock, FlockArg};
@@ -95,7 +96,7 @@ impl<'a> Draft<'a> {
     ) -> io::Result<()> {
         let mut copier = Copier::new(self.layout.owner(), Content::Copy, self.bytes_max);
         copier.copy_again(upper, &self.files(), earlier, index)?;
-        self.filled(copier.bytes, copier.entries);
+        self.filled(copier.contents.bytes, copier.entries);
         self.index = copier.index;
         Ok(())
     }
@@ -104,7 +105,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn join(&mut self, layers: &[PathBuf]) -> io::Result<()> {
         let mut copier = Copier::new(self.layout.owner(), Content::Link, self.bytes_max);
         copier.copy_merged(layers, &self.files())?;
-        self.filled(copier.bytes, copier.entries);
+        self.filled(copier.contents.bytes, copier.entries);
         Ok(())
     }
 
@@ -117,7 +118,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn seal(&mut self) -> io::Result<()> {
         self.meta.structure = structure::digest(&self.files())?;
         self.meta.digest = self.meta.compute_digest()?;
-        let mut file = File::create_new(self.path.join("meta.json"))?;
+        let mut file = File::create_new(self.path.join(META))?;
         file.write_all(&serde_json::to_vec(&self.meta)?)?;
         if let Some(index) = &self.index {
             index.write(&self.path)?;
@@ -128,7 +129,7 @@ impl<'a> Draft<'a> {
     /// Makes it a layer. Nobody may sweep meanwhile.
     pub(crate) fn publish(mut self) -> io::Result<LayerMeta> {
         let name = self.meta.name.clone();
-        let id = name.strip_suffix(super::layers::FLAT).unwrap_or(&name);
+        let id = name.strip_suffix(FLAT).unwrap_or(&name);
         if self.layout.is_used_up(id) {
             return Err(io::Error::other("it was deleted meanwhile"));
         }

@@ -3,8 +3,9 @@
 use super::cgroup::Group;
 use super::earlier::{Earlier, Index};
 use super::inner::Inner;
-use super::layers::{self, LayerMeta, Reason, SnapshotDriver};
+use super::layers;
 use super::layout::BASE_LAYER;
+use super::meta::{LayerMeta, Reason, SnapshotDriver, read_meta};
 use super::process::{Handles, Membership};
 use super::publish::{Draft, NewLayer};
 use super::socket::Door;
@@ -119,7 +120,7 @@ impl Running {
     /// Saves the file system as a layer. Blocks.
     pub(crate) fn save(&self, inner: &Inner, id: &SnapshotId) -> io::Result<LayerMeta> {
         let mut last = self.saving.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Ok(meta) = layers::read_meta(&inner.layout, &layers::name_of(&inner.layout, id)) {
+        if let Ok(meta) = read_meta(&inner.layout, &layers::name_of(&inner.layout, id)) {
             return Ok(meta);
         }
         let upper = inner.layout.sandbox(&self.state.sandbox_id).join("upper");

@@ -1,8 +1,8 @@
 //! What the local provider is told, and what it makes of it on this machine: the tier of isolation.
 
 use super::boot;
-use super::layers::SnapshotDriver;
 use super::layout::Layout;
+use super::meta::SnapshotDriver;
 use super::preflight::Preflight;
 use crate::launcher::Account;
 use std::io;

@@ -1,7 +1,7 @@
 //! What the bridge writes down about each sandbox, so that the next bridge can adopt it or clean up behind it.
 
-use super::layers::SnapshotDriver;
 use super::layout::Layout;
+use super::meta::SnapshotDriver;
 use crate::launcher::{ExitRecord, ProcessIdentity};
 use crate::provider::SandboxRecord;
 use protocol::bridge::CreateSandboxRequest;

@@ -2,9 +2,10 @@
 //! trees apart, and processes that end or fail at a chosen system call.
 
 use super::earlier::{Earlier, Index};
-use super::layers::{self, LayerMeta, Reason, SnapshotDriver};
+use super::layers;
 use super::layout::{BASE_LAYER, HOME, Layout, WORKSPACE};
 use super::merge;
+use super::meta::{LayerMeta, Reason, SnapshotDriver};
 use super::publish::{Draft, NewLayer};
 use crate::launcher::Account;
 use nix::sys::ptrace;

@@ -7,8 +7,9 @@ mod export;
 mod guard;
 mod import;
 
-use super::layers::{self, Reason, SnapshotDriver};
+use super::layers;
 use super::layout::{BASE_LAYER, HOME, Layout, WORKSPACE};
+use super::meta::{Reason, SnapshotDriver};
 use super::publish::{Draft, NewLayer};
 use crate::launcher::Account;
 use protocol::id::{SessionId, SnapshotId};

@@ -1,6 +1,7 @@
 //! A snapshot that shares files with the one before is the same as one that does not.
 
 use super::*;
+use crate::provider::local::meta::{Reason, SnapshotDriver};
 use crate::provider::local::publish::{Draft, NewLayer};
 use crate::provider::local::testing::{
     Fixture, describe, fill, on_base, save, save_again, session, set_xattr, snapshot,
@@ -154,8 +155,8 @@ fn draft<'a>(fixture: &'a Fixture, id: &SnapshotId) -> Draft<'a> {
         name: id.as_str(),
         session: &session,
         sandbox: None,
-        driver: layers::SnapshotDriver::Overlay,
-        reason: layers::Reason::Saved,
+        driver: SnapshotDriver::Overlay,
+        reason: Reason::Saved,
         lowers: on_base(),
         bytes_max: 1 << 20,
     };
