@@ -21,6 +21,9 @@ const FINAL: [&str; 9] = [
     "does not appear to be a git repository",
 ];
 
+/// What a code host says while another push to the same branch is under way, such as that of a runner that was killed.
+const LOCKED: &str = "cannot lock ref";
+
 /// Pushes `commit` to `branch`.
 pub(super) async fn push(git: &Git, url: &str, branch: &str, commit: &str) -> Result<(), GitError> {
     let refspec = format!("{commit}:refs/heads/{branch}");
@@ -62,7 +65,9 @@ where
             Err(error) => error,
         };
         let may_pass = match &error {
-            GitError::Refused { message, .. } => !FINAL.iter().any(|sign| message.contains(sign)),
+            GitError::Refused { message, .. } => {
+                message.contains(LOCKED) || !FINAL.iter().any(|sign| message.contains(sign))
+            }
             GitError::Start(_) | GitError::TimedOut { .. } => false,
         };
         let pause = random::backoff(BACKOFF_FIRST, BACKOFF_LONGEST, failures) + BACKOFF_FIRST;
