@@ -16,12 +16,13 @@ pub(crate) async fn at_idle_priority<T: Send + 'static>(
 
 /// Lowers this thread; a kernel that does not let it is no reason to leave the work undone.
 fn step_back() {
-    /// `ioprio_set(2)`: the calling thread, and class 3, which is served when nobody else asks.
+    /// `ioprio_set(2)`: the calling thread, and the last level of class 2. Class 3 would never be served on a busy disk, and the
+    /// disk would fill up.
     const WHO_PROCESS: libc::c_int = 1;
-    const CLASS_IDLE: libc::c_int = 3 << 13;
+    const LAST: libc::c_int = (2 << 13) | 7;
     // SAFETY: neither call touches memory of this process. On Linux both are about the calling thread alone.
     unsafe {
-        libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE);
+        libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, LAST);
         libc::setpriority(libc::PRIO_PROCESS, 0, 19);
     }
 }

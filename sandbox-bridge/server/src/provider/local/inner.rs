@@ -169,21 +169,21 @@ impl Inner {
         let directory = self.layout.make_sandbox(id).map_err(failed)?;
         let (door, weak_port) = self.open_door(id, None).map_err(failed)?;
         self.shorten_chain(request);
-        let (state, _leases) = {
-            let _layers = self.layers_lock();
-            let (lowers, leases) = self.lowers(request)?;
-            let state = SandboxState {
-                sandbox_id: id.clone(),
-                request: request.clone(),
-                lowers,
-                created_at: state::now_ms(),
-                weak_port,
-                driver: self.driver,
-            };
-            // From here on the layers are known to be in use.
-            state::write(&directory, &state).map_err(failed)?;
-            (state, leases)
+        // Nobody sweeps what is leased; others need not wait for the check of this snapshot.
+        let (lowers, _leases) = self.lowers(request)?;
+        let state = SandboxState {
+            sandbox_id: id.clone(),
+            request: request.clone(),
+            lowers,
+            created_at: state::now_ms(),
+            weak_port,
+            driver: self.driver,
         };
+        {
+            // A sweep is either over, and met the leases, or still to come, and finds the layers in use.
+            let _layers = self.layers_lock();
+            state::write(&directory, &state).map_err(failed)?;
+        }
         if self.driver == SnapshotDriver::Copy {
             let account = self.tier.account(self.layout.account());
             layers::materialise(&self.layout, &state.lowers, &directory.join("upper"), account)
