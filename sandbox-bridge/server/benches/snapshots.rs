@@ -42,32 +42,12 @@ async fn main() -> anyhow::Result<()> {
         bail!("this machine cannot isolate sandboxes: {}", provider.preflight().missing().join(" "));
     }
     let bench = Bench { provider, state };
-    let snapshot = bench.fill()?;
-    let restore = bench.restore(&snapshot).await?;
-    let copy = bench.copy(&snapshot, place.path())?;
-    let save = median(bench.save("changes", &snapshot).await?.split_off(1))?;
-    let own = bench.save("copy", &snapshot).await?;
-    let (Some(first), again) = (own.first().copied(), median(own.get(1..).unwrap_or_default().to_vec())?)
-    else {
-        bail!("nothing was measured");
-    };
-    eprintln!(
-        "{} files: restore {restore:.1} ms, cp -a {copy:.0} ms: 1/{:.0}; snapshot after 25 changed files {save:.1} ms; \
-         of as many files of its own {first:.0} ms, again after 25 changes {again:.0} ms",
-        DIRECTORIES * FILES_IN_EACH,
-        copy / restore
-    );
-    println!(
-        "{}",
-        json!({"B10": {
-            "restore_ms": rounded(restore),
-            "cp_ms": rounded(copy),
-            "restore_times_faster": rounded(copy / restore),
-            "snapshot_25_ms": rounded(save),
-            "snapshot_own_first_ms": rounded(first),
-            "snapshot_own_again_ms": rounded(again),
-        }})
-    );
+    let measured = bench.measure(place.path()).await;
+    // Also when something failed: sandboxes outlive whoever made them.
+    for record in bench.provider.list() {
+        bench.provider.terminate(&record.sandbox_id).await?;
+    }
+    println!("{}", measured?);
     Ok(())
 }
 
@@ -94,6 +74,32 @@ struct Bench {
 }
 
 impl Bench {
+    async fn measure(&self, place: &Path) -> anyhow::Result<serde_json::Value> {
+        let snapshot = self.fill()?;
+        let restore = self.restore(&snapshot).await?;
+        let copy = self.copy(&snapshot, place)?;
+        let save = median(self.save("changes", &snapshot).await?.split_off(1))?;
+        let own = self.save("copy", &snapshot).await?;
+        let (Some(first), again) = (own.first().copied(), median(own.get(1..).unwrap_or_default().to_vec())?)
+        else {
+            bail!("nothing was measured");
+        };
+        eprintln!(
+            "{} files: restore {restore:.1} ms, cp -a {copy:.0} ms: 1/{:.0}; snapshot after 25 changed files {save:.1} ms; \
+         of as many files of its own {first:.0} ms, again after 25 changes {again:.0} ms",
+            DIRECTORIES * FILES_IN_EACH,
+            copy / restore
+        );
+        Ok(json!({"B10": {
+            "restore_ms": rounded(restore),
+            "cp_ms": rounded(copy),
+            "restore_times_faster": rounded(copy / restore),
+            "snapshot_25_ms": rounded(save),
+            "snapshot_own_first_ms": rounded(first),
+            "snapshot_own_again_ms": rounded(again),
+        }}))
+    }
+
     /// A snapshot of many files, by way of an archive.
     fn fill(&self) -> anyhow::Result<SnapshotId> {
         let id = SnapshotId::parse("snp_many")?;
