@@ -76,6 +76,7 @@ fn prepare(setup: &Setup, needs_stack: bool) -> anyhow::Result<()> {
     if needs_stack {
         setup.edge(Optimise::No)?;
         setup.native(NativeProfile::Dev)?;
+        setup.jail_probe()?;
         setup.web()?;
     }
     Ok(())

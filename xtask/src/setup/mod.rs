@@ -233,6 +233,18 @@ impl Setup {
         })
     }
 
+    /// The program that the tests run inside sandboxes.
+    pub(crate) fn jail_probe(&self) -> anyhow::Result<()> {
+        let target = "x86_64-unknown-linux-musl";
+        self.rust_target(target)?;
+        self.progress.step("jail probe", || {
+            let mut probe = shell::cargo();
+            probe.args(["build", "--package", "jail-probe", "--target", target]);
+            shell::run(&mut probe, &self.log("jail-probe"))?;
+            Ok(Done::Worked)
+        })
+    }
+
     /// The web client in `workers/web/dist`.
     pub(crate) fn web(&self) -> anyhow::Result<()> {
         let mut stamp = Stamp::new(&self.root, "web");

@@ -12,6 +12,8 @@ const LANDLOCK: ABI = ABI::V6;
 /// Where a sandbox may write at all.
 const WRITABLE: &[&str] = &["/workspace", "/home/agent", "/tmp", "/run/farhand", "/dev", "/proc"];
 const OPEN_FILES_MAX: u64 = 65_536;
+/// The one value at which the kernel neither writes a core file nor starts the host's crash handler (`do_coredump`).
+const CORE_BYTES: u64 = 1;
 
 /// Sets the limits. Must run inside the user namespace, where processes are counted for this sandbox alone.
 pub(crate) fn limit(limits: &RunLimits) -> Result<(), Refusal> {
@@ -20,7 +22,7 @@ pub(crate) fn limit(limits: &RunLimits) -> Result<(), Refusal> {
         let value = value.min(hard);
         setrlimit(resource, value, value).failed(Step::Privileges, &format!("limit {resource:?}"))
     };
-    set(Resource::RLIMIT_CORE, 0)?;
+    set(Resource::RLIMIT_CORE, CORE_BYTES)?;
     set(Resource::RLIMIT_NOFILE, OPEN_FILES_MAX)?;
     if let Some(bytes) = limits.data_bytes {
         set(Resource::RLIMIT_DATA, bytes)?;
@@ -34,7 +36,8 @@ pub(crate) fn limit(limits: &RunLimits) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Reading and executing everywhere, writing in the writable places; no signals or abstract sockets beyond the sandbox.
+/// Reading and executing everywhere, writing in the writable places but no device nodes; no signals or abstract sockets beyond
+/// the sandbox.
 pub(crate) fn landlock() -> Result<RestrictionStatus, Refusal> {
     let refused = |error: &dyn std::fmt::Display| {
         Refusal::new(Step::Landlock, format!("could not restrict files: {error}"))
@@ -46,7 +49,8 @@ pub(crate) fn landlock() -> Result<RestrictionStatus, Refusal> {
         .and_then(Ruleset::create)
         .map_err(|error| refused(&error))?;
     let rest = [("/", AccessFs::from_read(LANDLOCK))];
-    for (path, rights) in WRITABLE.iter().map(|path| (*path, AccessFs::from_all(LANDLOCK))).chain(rest) {
+    let writing = AccessFs::from_all(LANDLOCK) & !(AccessFs::MakeChar | AccessFs::MakeBlock);
+    for (path, rights) in WRITABLE.iter().map(|path| (*path, writing)).chain(rest) {
         let place = PathFd::new(path).map_err(|error| refused(&error))?;
         ruleset = ruleset.add_rule(PathBeneath::new(place, rights)).map_err(|error| refused(&error))?;
     }

@@ -8,14 +8,19 @@ use super::system::{Reach, attribute, set_mount_attributes};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::{chdir, pivot_root};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 /// Parts of the host's `/etc` that tools need and that hold no secrets the account could read.
 const ETC_BINDS: &[&str] = &[
     "alternatives",
-    "ssl",
-    "pki",
+    "ssl/certs",
+    "ssl/cert.pem",
+    "ssl/openssl.cnf",
+    "pki/ca-trust",
+    "pki/tls/certs",
+    "pki/tls/cert.pem",
+    "pki/tls/openssl.cnf",
     "ca-certificates",
     "ld.so.cache",
     "ld.so.conf",
@@ -28,6 +33,52 @@ const ETC_BINDS: &[&str] = &[
 /// Top directories that are links into `/usr` on most systems and real directories on the others.
 const USR_COMPANIONS: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+/// Parts of `/proc` that tell about the host or steer it, and that no tool needs.
+const PROC_MASKED: &[&str] = &[
+    "acpi",
+    "asound",
+    "buddyinfo",
+    "bus",
+    "cmdline",
+    "config.gz",
+    "consoles",
+    "crypto",
+    "devices",
+    "diskstats",
+    "dma",
+    "driver",
+    "execdomains",
+    "fs",
+    "interrupts",
+    "iomem",
+    "ioports",
+    "irq",
+    "kallsyms",
+    "kcore",
+    "key-users",
+    "keys",
+    "kmsg",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "latency_stats",
+    "misc",
+    "modules",
+    "mtrr",
+    "pagetypeinfo",
+    "partitions",
+    "sched_debug",
+    "schedstat",
+    "scsi",
+    "slabinfo",
+    "softirqs",
+    "swaps",
+    "sysrq-trigger",
+    "timer_list",
+    "timer_stats",
+    "vmallocinfo",
+    "zoneinfo",
+];
 const PLAIN: Option<&str> = None;
 
 /// Builds the root under `<directory>/root` and moves into it.
@@ -65,7 +116,7 @@ fn bind(source: &str, target: &str, access: BindAccess) -> Result<(), Refusal> {
         fs::create_dir_all(target).failed(Step::Root, &what())?;
     } else if kind.is_symlink() {
         return Err(Refusal::new(Step::Root, format!("could not bind {source}: it is a symbolic link")));
-    } else {
+    } else if !Path::new(target).exists() {
         make_file(target, "")?;
     }
     mount(Some(source), target, PLAIN, MsFlags::MS_BIND | MsFlags::MS_REC, PLAIN)
@@ -198,9 +249,42 @@ fn writable_directories(spec: &LaunchSpec, root: &str) -> Result<(), Refusal> {
     symlink("/tmp", format!("{root}/var/tmp")).failed(Step::Root, "link /var/tmp")
 }
 
+/// A `/proc` of this process namespace, without what is the host's and with its settings read-only.
 fn proc(root: &str) -> Result<(), Refusal> {
     let place = format!("{root}/proc");
     fs::create_dir(&place).failed(Step::Proc, "make /proc")?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), place.as_str(), Some("proc"), flags, PLAIN).failed(Step::Proc, "mount /proc")
+    mount(Some("proc"), place.as_str(), Some("proc"), flags, PLAIN).failed(Step::Proc, "mount /proc")?;
+    refuse_namespaces(&place)?;
+    let settings = format!("{place}/sys");
+    bind(&settings, &settings, BindAccess::ReadOnly)?;
+    mask(root, PROC_MASKED.iter().map(|name| format!("{place}/{name}")))
+}
+
+/// The second lock beside the system call filter: this user namespace may have no others below it.
+fn refuse_namespaces(proc: &str) -> Result<(), Refusal> {
+    fs::write(format!("{proc}/sys/user/max_user_namespaces"), "0")
+        .failed(Step::Proc, "refuse user namespaces inside")
+}
+
+/// Puts something closed and empty over each path that exists.
+fn mask(root: &str, paths: impl Iterator<Item = String>) -> Result<(), Refusal> {
+    let (file, directory) = (format!("{root}/run/.masked-file"), format!("{root}/run/.masked-directory"));
+    make_file(&file, "")?;
+    fs::create_dir(&directory).failed(Step::Root, "make a directory")?;
+    for source in [&file, &directory] {
+        fs::set_permissions(source, fs::Permissions::from_mode(0o000)).failed(Step::Root, "close a mask")?;
+        // What is bound from a read-only mount is read-only itself.
+        bind(source, source, BindAccess::ReadOnly)?;
+    }
+    for path in paths {
+        let source = match fs::symlink_metadata(&path) {
+            Ok(data) if data.is_dir() => &directory,
+            Ok(data) if data.is_file() => &file,
+            Ok(_) | Err(_) => continue,
+        };
+        mount(Some(source.as_str()), path.as_str(), PLAIN, MsFlags::MS_BIND, PLAIN)
+            .failed(Step::Proc, &format!("hide {path}"))?;
+    }
+    Ok(())
 }

@@ -61,11 +61,26 @@ const REFUSED: &[i64] = &[
     libc::SYS_clock_adjtime,
     libc::SYS_adjtimex,
     libc::SYS_vhangup,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_iopl,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_ioperm,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_move_pages,
+    libc::SYS_migrate_pages,
 ];
+
+/// The same, of calls that only this architecture has. Most are relics that nothing is built with any more.
+#[cfg(target_arch = "x86_64")]
+const REFUSED_HERE: &[i64] = &[
+    libc::SYS_iopl,
+    libc::SYS_ioperm,
+    libc::SYS_modify_ldt,
+    libc::SYS_uselib,
+    libc::SYS__sysctl,
+    libc::SYS_sysfs,
+    libc::SYS_ustat,
+];
+/// See above.
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED_HERE: &[i64] = &[];
 
 /// Answered with ENOSYS: programs that find them missing take an older way that can be filtered by its arguments.
 const MISSING: &[i64] =
@@ -81,13 +96,19 @@ const CLONE_NAMESPACES: &[libc::c_int] = &[
     libc::CLONE_NEWPID,
     libc::CLONE_NEWNET,
 ];
-/// Terminal requests that put input into somebody else's terminal.
-const TERMINAL_INJECTION: &[u64] = &[0x5412, 0x541C];
+/// Terminal requests: TIOCSTI and TIOCLINUX put input into somebody else's terminal, TIOCCONS takes the console's output, and
+/// TIOCSETD loads line disciplines, which are old and have been a way into the kernel.
+const TERMINAL_REQUESTS: &[u64] = &[0x5412, 0x541C, 0x541D, 0x5423];
 /// The one query of `personality` and the default.
 const PERSONALITIES: &[u64] = &[0, 0xffff_ffff];
-/// Network families: Unix, IPv4, IPv6, and netlink for listing interfaces.
-const FAMILIES: &[u64] = &[1, 2, 10, NETLINK];
+const UNIX: u64 = 1;
+const IPV4: u64 = 2;
+const IPV6: u64 = 10;
 const NETLINK: u64 = 16;
+/// Network families; netlink is for listing interfaces, see [`refused_sockets`].
+const FAMILIES: &[u64] = &[UNIX, IPV4, IPV6, NETLINK];
+/// Of IPv4 and IPv6: whatever the kind implies, TCP, UDP. All others would load a rarely used part of the kernel.
+const PROTOCOLS: &[u64] = &[0, 6, 17];
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
@@ -117,20 +138,30 @@ fn filter(rules: Rules, errno: i32) -> Result<BpfProgram, seccompiler::Error> {
 }
 
 fn refused_rules() -> Result<Rules, seccompiler::Error> {
-    let mut rules: Rules = REFUSED.iter().map(|number| (*number, Vec::new())).collect();
+    let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())).collect();
     let mut clone = Vec::new();
     for flag in CLONE_NAMESPACES {
         let flag = u64::from(flag.cast_unsigned());
         clone.push(rule(&[(0, Op::MaskedEq(flag), flag)])?);
     }
     rules.insert(libc::SYS_clone, clone);
-    let injections = TERMINAL_INJECTION.iter().map(|request| rule(&[(1, Op::Eq, *request)]));
-    rules.insert(libc::SYS_ioctl, injections.collect::<Result<_, _>>()?);
+    let requests = TERMINAL_REQUESTS.iter().map(|request| rule(&[(1, Op::Eq, *request)]));
+    rules.insert(libc::SYS_ioctl, requests.collect::<Result<_, _>>()?);
     let personalities: Vec<_> = PERSONALITIES.iter().map(|value| (0, Op::Ne, *value)).collect();
     rules.insert(libc::SYS_personality, vec![rule(&personalities)?]);
+    rules.insert(libc::SYS_socket, refused_sockets()?);
+    rules.insert(libc::SYS_socketpair, vec![rule(&[(0, Op::Ne, UNIX)])?]);
+    Ok(rules)
+}
+
+fn refused_sockets() -> Result<Vec<SeccompRule>, seccompiler::Error> {
     let families: Vec<_> = FAMILIES.iter().map(|family| (0, Op::Ne, *family)).collect();
-    let netlink_beyond_route = rule(&[(0, Op::Eq, NETLINK), (2, Op::Ne, 0)])?;
-    rules.insert(libc::SYS_socket, vec![rule(&families)?, netlink_beyond_route]);
+    let mut rules = vec![rule(&families)?, rule(&[(0, Op::Eq, NETLINK), (2, Op::Ne, 0)])?];
+    for family in [IPV4, IPV6] {
+        let protocols = PROTOCOLS.iter().map(|protocol| (2, Op::Ne, *protocol));
+        let conditions: Vec<_> = std::iter::once((0, Op::Eq, family)).chain(protocols).collect();
+        rules.push(rule(&conditions)?);
+    }
     Ok(rules)
 }
 

@@ -1,9 +1,139 @@
-//! What an agent must not be able to do: each attempt is made inside, and none may succeed.
+//! What an agent must not be able to do: the probe tries it all inside, and its report must be empty.
 
 use crate::support::{Bench, TOKEN, request};
+use protocol::id::SandboxId;
+use sandbox_bridge::provider::local::ToolMount;
+use serde_json::{Value, json};
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// Where the probe is inside.
+pub(crate) const PROBE: &str = "/opt/probe/jail-probe";
+
+/// The probe's static build, where somebody has made it.
+pub(crate) fn probe() -> Option<PathBuf> {
+    let named = std::env::var_os("TEST_JAIL_PROBE").map(PathBuf::from);
+    let built = || {
+        let target = crate::support::launcher().parent()?.parent()?.to_owned();
+        let builds = ["debug", "release", "native"].into_iter();
+        let places =
+            builds.map(|build| target.join("x86_64-unknown-linux-musl").join(build).join("jail-probe"));
+        places
+            .filter(|path| path.exists())
+            .max_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok())
+    };
+    let found = named.or_else(built);
+    if found.is_none() {
+        println!(
+            "skipped: build it with cargo build -p jail-probe --target x86_64-unknown-linux-musl, or name it in TEST_JAIL_PROBE"
+        );
+    }
+    found
+}
+
+/// A provider whose sandboxes have the probe.
+pub(crate) fn start_with_probe() -> Option<Bench> {
+    let probe = probe()?;
+    Bench::start_with(|config| {
+        config.tool_mounts.push(ToolMount { host: probe, inside: PathBuf::from(PROBE) });
+    })
+}
+
+/// What of the host the probe is to look for. Ends with its process.
+struct Host {
+    facts: Value,
+    listener: TcpListener,
+    second: Option<TcpListener>,
+    _sockets: [UnixListener; 2],
+    process: Child,
+    _place: tempfile::TempDir,
+}
+
+impl Host {
+    /// Everything that could be met by mistake: a file, a folder, sockets, and a process of the sandboxes' own account.
+    async fn prepare(bench: &Bench, own: &SandboxId, other: &SandboxId) -> Self {
+        let canaries = ["file", "environment", "workspace", "state"]
+            .map(|kind| format!("canary-{kind}-{}", std::process::id()));
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("secret"), &canaries[0]).unwrap();
+        let state = bench.state();
+        fs::write(state.join("bridge.sqlite"), &canaries[3]).unwrap();
+        bench.desk.ok(other, &format!("echo {} > secret", canaries[2])).await;
+        let name = format!("farhand-probe-{}", place.path().display());
+        let abstract_socket =
+            UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let path = place.path().join("host.sock");
+        let socket = UnixListener::bind(&path).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let account = crate::support::account();
+        let mut process = Command::new("/bin/sleep");
+        process.arg("600").env("SECRET", &canaries[1]).stdin(Stdio::null());
+        if nix::unistd::Uid::effective().is_root() {
+            process.uid(account.uid).gid(account.gid);
+        }
+        let process = process.spawn().unwrap();
+        let paths = [
+            place.path().join("secret"),
+            state.clone(),
+            bench.place.path().to_owned(),
+            std::env::current_exe().unwrap(),
+        ];
+        let facts = json!({
+            "canaries": canaries,
+            "host_paths": paths.map(|path| path.to_string_lossy().into_owned()),
+            "host_pid": process.id(),
+            "host_port": port,
+            "host_abstract_socket": name,
+            "host_socket": path.to_string_lossy(),
+            "sandbox_id": own.as_str(),
+        });
+        listener.set_nonblocking(true).unwrap();
+        let second = TcpListener::bind(("::1", port)).ok();
+        Self { facts, listener, second, _sockets: [abstract_socket, socket], process, _place: place }
+    }
+
+    /// As the probe takes it: no canary is readable in it.
+    fn told(&self) -> String {
+        self.facts.to_string().bytes().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether anybody has come through, by whatever way.
+    fn was_reached(&self) -> bool {
+        let second = self.second.as_ref().is_some_and(|listener| {
+            listener.set_nonblocking(true).unwrap();
+            listener.accept().is_ok()
+        });
+        second || self.listener.accept().is_ok()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_finds_no_way_out() {
+    let Some(bench) = start_with_probe() else { return };
+    let (own, other) = (bench.create(&request()).await, bench.create(&request()).await);
+    let host = Host::prepare(&bench, &own, &other).await;
+    let text = bench.desk.ok(&own, &format!("{PROBE} try {}", host.told())).await;
+    let report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    println!("{} attempts", report["tried"]);
+    assert!(report["tried"].as_u64().unwrap() > 500, "{report:#}");
+    assert_eq!(report["faults"], json!([]), "{:#}", report["faults"]);
+    assert!(!host.was_reached());
+    bench.desk.ok(&other, "cat secret").await;
+    bench.finish().await;
+}
 
 /// Python's socket and ctypes reach what the shell cannot.
 fn has_python() -> bool {
@@ -96,104 +226,6 @@ async fn privileges_are_gone_for_good() {
         let answer = bench.desk.run(&id, attempt).await;
         assert_ne!(answer.code, 0, "{attempt}: {}", answer.output);
     }
-    bench.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn only_the_bridge_can_be_reached() {
-    let Some(bench) = Bench::start() else { return };
-    if !has_python() {
-        return;
-    }
-    let host_port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = host_port.local_addr().unwrap().port();
-    let place = tempfile::tempdir().unwrap();
-    let _host_socket = UnixListener::bind(place.path().join("host.sock")).unwrap();
-    let id = bench.create(&request()).await;
-    let script = format!(
-        r#"cat > /tmp/probe.py <<'END'
-import socket as s, os
-reached = []
-def tries(name, do):
-    try:
-        do(); reached.append(name)
-    except OSError: pass
-def tcp(family, address):
-    c = s.socket(family, s.SOCK_STREAM); c.settimeout(2); c.connect(address)
-def udp(address):
-    c = s.socket(s.AF_INET, s.SOCK_DGRAM); c.settimeout(2); c.sendto(b"x", address)
-for a in ["1.1.1.1", "8.8.8.8", "169.254.169.254", "10.0.0.1", "192.168.0.1", "172.17.0.1"]:
-    for p in [443, 80, 53, 22]:
-        tries("tcp %s:%d" % (a, p), lambda: tcp(s.AF_INET, (a, p)))
-        tries("udp %s:%d" % (a, p), lambda: udp((a, p)))
-for a in ["2606:4700:4700::1111", "::ffff:1.1.1.1", "fe80::1"]:
-    tries("tcp6 " + a, lambda: tcp(s.AF_INET6, (a, 443)))
-tries("host loopback", lambda: tcp(s.AF_INET, ("127.0.0.1", {port})))
-tries("host socket", lambda: tcp(s.AF_UNIX, "{socket}"))
-for name in ["example.com", "github.com"]:
-    tries("name " + name, lambda: s.getaddrinfo(name, 443))
-for kind, args in [("raw icmp", (s.AF_INET, s.SOCK_RAW, 1)), ("packet", (s.AF_PACKET, s.SOCK_RAW, 0)), ("vsock", (40, s.SOCK_STREAM, 0)), ("alg", (38, s.SOCK_SEQPACKET, 0)), ("netlink audit", (s.AF_NETLINK, s.SOCK_RAW, 9)), ("netlink netfilter", (s.AF_NETLINK, s.SOCK_RAW, 12))]:
-    tries(kind, lambda: s.socket(*args))
-print("reached", reached, "interfaces", [name for _, name in s.if_nameindex()])
-END
-python3 /tmp/probe.py"#,
-        socket = place.path().join("host.sock").display()
-    );
-    assert_eq!(bench.desk.ok(&id, &script).await, "reached [] interfaces ['lo']\n");
-    bench.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn dangerous_system_calls_are_refused() {
-    let Some(bench) = Bench::start() else { return };
-    if !has_python() || !cfg!(target_arch = "x86_64") {
-        return;
-    }
-    let id = bench.create(&request()).await;
-    let script = r#"cat > /tmp/calls.py <<'END'
-import ctypes, os, errno, fcntl
-libc = ctypes.CDLL(None, use_errno=True)
-def call(number, *args):
-    ctypes.set_errno(0)
-    return libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) for a in args]), ctypes.get_errno()
-EPERM, ENOSYS = 1, 38
-refused = dict(ptrace=101, mount=165, umount2=166, pivot_root=155, chroot=161, unshare=272, setns=308, bpf=321, perf_event_open=298,
-  userfaultfd=323, keyctl=250, add_key=248, request_key=249, kexec_load=246, init_module=175, delete_module=176, open_by_handle_at=304,
-  process_vm_readv=310, process_vm_writev=311, kcmp=312, open_tree=428, move_mount=429, fsopen=430, fsconfig=431, fsmount=432, fspick=433,
-  mount_setattr=442, open_tree_attr=467, pidfd_getfd=438, fanotify_init=300, reboot=169, swapon=167, syslog=103, acct=163, iopl=172,
-  x32_getpid=0x40000000 | 39, personality_bits=None, clone_newuser=None, tiocsti=None)
-bad = []
-for name, number in refused.items():
-    if name == "personality_bits": r = call(135, 0x0040000)
-    elif name == "clone_newuser": r = call(56, 0x10000000 | 17, 0, 0, 0, 0)
-    elif name == "tiocsti":
-        try: fcntl.ioctl(0, 0x5412, b"x"); r = (0, 0)
-        except OSError as e: r = (-1, e.errno)
-    else: r = call(number, 0, 0, 0, 0, 0)
-    if r != (-1, EPERM): bad.append((name, r))
-for name, number in dict(clone3=435, io_uring_setup=425, io_uring_enter=426, io_uring_register=427).items():
-    r = call(number, 0, 0, 0, 0, 0)
-    if r != (-1, ENOSYS): bad.append((name, r))
-if call(135, 0xffffffff)[0] < 0: bad.append("asking for the personality")
-print("bad", bad)
-END
-python3 /tmp/calls.py"#;
-    assert_eq!(bench.desk.ok(&id, script).await, "bad []\n");
-    // The 32-bit door of the kernel has other numbers, so using it at all ends the process.
-    let other_abi = bench
-        .desk
-        .run(
-            &id,
-            r#"python3 - <<'END'
-import ctypes, mmap
-code = b"\xb8\x14\x00\x00\x00\xcd\x80\xc3"
-page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-page.write(code)
-print("got", ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))())
-END"#,
-        )
-        .await;
-    assert!(other_abi.code > 128 && !other_abi.output.contains("got"), "{other_abi:?}");
     bench.finish().await;
 }
 

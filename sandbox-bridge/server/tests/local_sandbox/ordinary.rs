@@ -21,9 +21,11 @@ fn everything_holds_for_an_ordinary_account() {
     fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
     fs::copy(crate::support::launcher(), &launcher).unwrap();
     let mut tools = Vec::new();
-    for (variable, path) in
-        [("TEST_RUNNER", crate::runner::runner()), ("TEST_OPENCODE", crate::runner::opencode())]
-    {
+    for (variable, path) in [
+        ("TEST_RUNNER", crate::runner::runner()),
+        ("TEST_OPENCODE", crate::runner::opencode()),
+        ("TEST_JAIL_PROBE", crate::jail::probe()),
+    ] {
         if let Some(path) = path {
             let copy = place.path().join(variable);
             fs::hard_link(&path, &copy).or_else(|_| fs::copy(&path, &copy).map(drop)).unwrap();
