@@ -163,7 +163,7 @@ pub struct Capabilities {
     pub isolation: Isolation,
     /// Why not more strongly, for humans; empty when nothing is missing.
     pub missing: Vec<String>,
-    /// Limits that really hold here: `cpu`, `memory`, `disk`, `life`.
+    /// Limits that really hold here: `cpu`, `memory`, `pids`, `disk`, `life`.
     pub limits: Vec<String>,
 }
 

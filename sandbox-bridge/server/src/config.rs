@@ -3,7 +3,7 @@
 //! Everything is checked here, once, so that a wrong value stops the start with its remedy. Secrets live in types that do not
 //! print. Called by `main` and `serve`.
 
-use crate::provider::local::{SnapshotDriver, ToolMount};
+use crate::provider::local::{DEFAULT_BLOCKED, SnapshotDriver, ToolMount, is_command_name};
 use clap::Args;
 use protocol::sign::{KEY_BYTES_MIN, Key, sha256_hex};
 use serde::Deserialize;
@@ -54,7 +54,13 @@ pub struct ServeArguments {
     #[arg(long = "tool", env = "FARHAND_TOOLS", value_delimiter = ',', value_parser = parse_tool)]
     pub tools: Vec<ToolMount>,
 
-    /// Accept plain processes where namespaces are missing. Nothing then keeps an agent from this machine's files and network.
+    /// A command that sandboxes do not have; may be repeated. Given at all, these are all: an empty one allows every command. It
+    /// steers agents, it does not secure anything.
+    #[arg(long = "block-command", env = "FARHAND_BLOCK_COMMAND", value_delimiter = ',', value_parser = parse_command, default_values = DEFAULT_BLOCKED)]
+    pub block_commands: Vec<String>,
+
+    /// Accept less isolation where this machine has no more: no Landlock, or plain processes where namespaces are missing. Nothing
+    /// then keeps an agent from this machine's files and network.
     #[arg(long, env = "FARHAND_WEAK_SANDBOX")]
     pub weak_sandbox: bool,
 
@@ -206,6 +212,12 @@ impl Secrets {
 }
 
 impl ServeArguments {
+    /// What sandboxes are to be without.
+    #[must_use]
+    pub fn blocked_commands(&self) -> Vec<String> {
+        self.block_commands.iter().filter(|name| !name.is_empty()).cloned().collect()
+    }
+
     /// Refuses settings under which secrets or events would cross a network unencrypted.
     pub fn check(&self) -> Result<(), ConfigError> {
         if !self.listen.ip().is_loopback() && !self.behind_tls {
@@ -251,6 +263,14 @@ fn parse_tool(text: &str) -> Result<ToolMount, String> {
         return Err("both paths must be absolute".to_owned());
     }
     Ok(ToolMount { host: host.into(), inside: inside.into() })
+}
+
+/// The empty name stands for none, and is dropped by [`ServeArguments::blocked_commands`].
+fn parse_command(text: &str) -> Result<String, String> {
+    if text.is_empty() || is_command_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err("write the name of a command, such as curl, without its folder".to_owned())
 }
 
 fn parse_json<'a, T: Deserialize<'a>>(
@@ -335,6 +355,31 @@ mod tests {
         let with = |url| check(&[open.as_slice(), &["--public-url", url]].concat());
         assert!(with("https://bridge.example").is_ok());
         assert!(matches!(with("http://bridge.example"), Err(ConfigError::PlainHttp { .. })));
+    }
+
+    #[test]
+    fn commands_are_blocked_unless_the_operator_says_otherwise() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            serve: ServeArguments,
+        }
+        let parse = |flags: &[&str]| {
+            let usual = ["x", "--edge-url", "https://farhand.example", "--state", "s", "--runner", "r"];
+            let arguments = usual.into_iter().chain(flags.iter().copied());
+            <Command as clap::Parser>::try_parse_from(arguments)
+                .map(|command| command.serve.blocked_commands())
+        };
+        assert_eq!(parse(&[]).unwrap(), ["curl", "wget", "ssh"]);
+        assert_eq!(parse(&["--block-command", ""]).unwrap(), Vec::<String>::new());
+        assert_eq!(
+            parse(&["--block-command", "nc,telnet", "--block-command", "ssh"]).unwrap(),
+            ["nc", "telnet", "ssh"]
+        );
+        assert!(
+            parse(&["--block-command", "/usr/bin/nc"])
+                .is_err_and(|error| error.to_string().contains("without its folder"))
+        );
     }
 
     #[test]

@@ -78,6 +78,7 @@ fn run(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
 
 async fn run_bridge(arguments: ServeArguments, secrets: Secrets) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("could not listen for signals")?;
+    let blocked_commands = arguments.blocked_commands();
     let settings = Settings {
         listen: arguments.listen,
         public_url: arguments.public_url,
@@ -85,6 +86,7 @@ async fn run_bridge(arguments: ServeArguments, secrets: Secrets) -> anyhow::Resu
         secrets,
     };
     let local = LocalConfig {
+        blocked_commands,
         opencode: arguments.opencode,
         weak_sandbox: arguments.weak_sandbox,
         tool_mounts: arguments.tools,
@@ -136,12 +138,7 @@ fn doctor(state: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
     if json {
         println!("{}", serde_json::to_string(&found)?);
     } else {
-        for check in &found.checks {
-            println!("{} {}: {}", if check.ok { "ok     " } else { "missing" }, check.name, check.detail);
-            if !check.remedy.is_empty() {
-                println!("        {}", check.remedy);
-            }
-        }
+        print!("{}", found.render());
     }
     Ok(if found.namespaces { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

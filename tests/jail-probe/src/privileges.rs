@@ -43,6 +43,7 @@ pub(crate) fn attempts() -> Vec<Attempt> {
         unlike("Gid", "1000 1000 1000 1000"),
     ]);
     all.extend(identities());
+    all.extend(shares());
     all.extend(mounts());
     all.push(Attempt::new("A20", "a core file or a crash handler of the host", Must::Fail, || {
         // One byte is the limit at which the kernel also leaves a handler alone; see `do_coredump`.
@@ -109,6 +110,50 @@ fn identities() -> Vec<Attempt> {
             .map_err(errno)
     }));
     all
+}
+
+/// Takes one after the other; more than `enough` of them must not be possible.
+fn hoard<T>(
+    row: &'static str,
+    what: &str,
+    enough: usize,
+    take: impl Fn() -> Result<T, i32> + 'static,
+) -> Attempt {
+    Attempt::new(row, format!("more than {enough} {what}"), Must::Fail, move || {
+        let mut held = Vec::new();
+        while held.len() <= enough {
+            held.push(take()?);
+        }
+        Ok(format!("{} and more", held.len()))
+    })
+}
+
+/// What the kernel has for the whole machine or for an account, and priority over others.
+fn shares() -> Vec<Attempt> {
+    let own = Must::FailWith(&[libc::EPERM]);
+    let real_time = |name: &'static str, policy: i32| {
+        let must = Must::FailWith(&[libc::EPERM]);
+        Attempt::new("A32", format!("scheduling before others: {name}"), must, move || {
+            let priority = [1i32; 12];
+            let pointer = (&raw const priority).addr();
+            tried(libc::SYS_sched_setscheduler, [0, policy.cast_unsigned() as usize, pointer, 0, 0, 0])
+        })
+    };
+    vec![
+        hoard("A32", "terminals", 300, || nix::pty::posix_openpt(nix::fcntl::OFlag::O_RDWR).map_err(errno)),
+        hoard("A32", "file watchers", 100, || call(libc::SYS_inotify_init1, [0; 6])),
+        real_time("first in, first out", libc::SCHED_FIFO),
+        real_time("in turns", libc::SCHED_RR),
+        Attempt::new("A32", "a better nice value", Must::FailWith(&[libc::EACCES, libc::EPERM]), || {
+            // Asks for 40 - 10 in the kernel's own counting.
+            let wanted = (-10i32).cast_unsigned() as usize;
+            tried(libc::SYS_setpriority, [libc::PRIO_PROCESS as usize, 0, wanted, 0, 0, 0])
+        }),
+        Attempt::new("A32", "real-time input and output", own, || {
+            const REAL_TIME: usize = 1 << 13;
+            tried(libc::SYS_ioprio_set, [1, 0, REAL_TIME, 0, 0, 0])
+        }),
+    ]
 }
 
 /// One line of `mountinfo`: where, how, and what is mounted.

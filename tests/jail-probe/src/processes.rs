@@ -21,6 +21,18 @@ pub(crate) fn processes() -> Vec<i32> {
 pub(crate) fn attempts(facts: &Facts) -> Vec<Attempt> {
     let mut all = of_the_host(facts);
     all.extend(of_the_sandbox());
+    all.push(Attempt::new("A30", "a file that was left open for whoever comes", Must::Fail, || {
+        let entries = fs::read_dir("/proc/self/fd").map_err(errno)?.flatten();
+        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        // Standard streams, the listing itself, and the pipe of this attempt.
+        let open = numbers.filter(|number| *number > 2).filter_map(|number| {
+            let target =
+                fs::read_link(format!("/proc/self/fd/{number}")).ok()?.to_string_lossy().into_owned();
+            (!target.starts_with("/proc/") && !target.starts_with("pipe:"))
+                .then(|| format!("{number}: {target}"))
+        });
+        some(open.collect())
+    }));
     let own = facts.sandbox_id.clone();
     all.push(Attempt::new("A30", "the environment of another sandbox", Must::Fail, move || {
         let mark = b"FARHAND_SANDBOX_ID=";

@@ -1,7 +1,7 @@
 //! What becomes PID 1: waits for the witness's word, builds the sandbox around itself, and executes the command.
 
 use super::spec::{Failed, LaunchReport, LaunchSpec, Purpose, Refusal, Step};
-use super::{confine, identity, root, seccomp, system};
+use super::{confine, identity, probe, root, seccomp, system};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
@@ -14,8 +14,8 @@ use std::os::fd::OwnedFd;
 /// Never returns: it ends as the command, or with a refusal in the status pipe.
 pub(crate) fn run(spec: &LaunchSpec, groups: Vec<File>, mut status: File, log: OwnedFd, mut go: File) -> ! {
     let outcome = become_sandbox(spec, groups, log, &mut go).and_then(|abi| match spec.purpose {
-        Purpose::Boot | Purpose::Weak => Err(execute(spec)),
-        Purpose::Probe => probe().map(|()| LaunchReport::Probed { landlock_abi: abi }),
+        Purpose::Boot | Purpose::Weak | Purpose::Limits => Err(execute(spec)),
+        Purpose::Probe => probe::run(abi).map(|()| LaunchReport::Probed { landlock_abi: abi }),
     });
     let report = outcome.unwrap_or_else(|refusal| LaunchReport::Refused { refusal });
     let _ = status.write_all(&serde_json::to_vec(&report).unwrap_or_default());
@@ -48,10 +48,10 @@ fn become_sandbox(spec: &LaunchSpec, groups: Vec<File>, log: OwnedFd, go: &mut F
     sethostname("sandbox").failed(Step::Root, "set the host name")?;
     confine::limit(&spec.limits)?;
     identity::give_up_privileges()?;
-    let restricted = confine::landlock()?;
+    let landlock_abi = confine::landlock(spec.landlock)?;
     seccomp::apply()
         .map_err(|error| Refusal::new(Step::Seccomp, format!("could not filter system calls: {error}")))?;
-    Ok(if confine::is_restricted(&restricted) { identity::landlock_abi() } else { 0 })
+    Ok(landlock_abi)
 }
 
 /// Executes the command; returns only when that failed.
@@ -90,24 +90,4 @@ fn reset_signals() -> nix::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     // Giving up privileges may have cleared it.
     prctl::set_pdeathsig(Signal::SIGKILL)
-}
-
-/// Tries what a kernel that lets the mounts through may still refuse: removing and replacing what a snapshot holds.
-fn probe() -> Result<(), Refusal> {
-    let tried = |what: &str, result: std::io::Result<()>| result.failed(Step::Overlay, what);
-    tried("remove a directory of a snapshot", fs::remove_dir_all("/workspace/probe"))?;
-    tried("make a directory where one was", fs::create_dir("/workspace/probe"))?;
-    tried("write in the workspace", fs::write("/workspace/probe/file", "x"))?;
-    tried("write in the home", fs::write("/home/agent/file", "x"))?;
-    let left = fs::read_dir("/workspace/probe").failed(Step::Overlay, "list the workspace")?.count();
-    if left != 1 {
-        return Err(Refusal::new(Step::Overlay, "a removed directory of a snapshot came back".to_owned()));
-    }
-    if fs::write("/usr/.farhand-probe", "x").is_ok() || fs::write("/.farhand-probe", "x").is_ok() {
-        return Err(Refusal::new(Step::Root, "the root is writable".to_owned()));
-    }
-    if unshare(CloneFlags::CLONE_NEWUSER).is_ok() {
-        return Err(Refusal::new(Step::Seccomp, "the system call filter does not hold".to_owned()));
-    }
-    Ok(())
 }

@@ -1,9 +1,10 @@
 //! The last things before the command: limits of each process, Landlock, the system call filter.
 
-use super::spec::{Failed, Refusal, RunLimits, Step};
+use super::identity::landlock_abi;
+use super::spec::{Failed, Landlock, Refusal, RunLimits, Step};
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, RestrictionStatus, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -37,8 +38,8 @@ pub(crate) fn limit(limits: &RunLimits) -> Result<(), Refusal> {
 }
 
 /// Reading and executing everywhere, writing in the writable places but no device nodes; no signals or abstract sockets beyond
-/// the sandbox.
-pub(crate) fn landlock() -> Result<RestrictionStatus, Refusal> {
+/// the sandbox. Answers the version that holds, 0 for none.
+pub(crate) fn landlock(need: Landlock) -> Result<i32, Refusal> {
     let refused = |error: &dyn std::fmt::Display| {
         Refusal::new(Step::Landlock, format!("could not restrict files: {error}"))
     };
@@ -54,10 +55,13 @@ pub(crate) fn landlock() -> Result<RestrictionStatus, Refusal> {
         let place = PathFd::new(path).map_err(|error| refused(&error))?;
         ruleset = ruleset.add_rule(PathBeneath::new(place, rights)).map_err(|error| refused(&error))?;
     }
-    ruleset.restrict_self().map_err(|error| refused(&error))
-}
-
-/// Whether the kernel restricted anything at all.
-pub(crate) fn is_restricted(status: &RestrictionStatus) -> bool {
-    status.ruleset != RulesetStatus::NotEnforced
+    let status = ruleset.restrict_self().map_err(|error| refused(&error))?;
+    match (status.ruleset != RulesetStatus::NotEnforced, need) {
+        (true, _) => Ok(landlock_abi()),
+        (false, Landlock::IfThere) => Ok(0),
+        (false, Landlock::Required) => Err(Refusal::new(
+            Step::Landlock,
+            "could not restrict files: this kernel has no Landlock".to_owned(),
+        )),
+    }
 }

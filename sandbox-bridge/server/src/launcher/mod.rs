@@ -8,17 +8,21 @@
 mod child;
 mod confine;
 mod identity;
+mod probe;
 mod root;
 mod seccomp;
 mod spec;
 mod system;
+mod trial;
 mod witness;
 
 pub use identity::landlock_abi;
 pub use spec::{
-    Account, Bind, BindAccess, LaunchReport, LaunchSpec, ProcessIdentity, Purpose, Refusal, RunLimits, Step,
+    Account, Bind, BindAccess, Landlock, LaunchReport, LaunchSpec, ProcessIdentity, Purpose, Refusal,
+    RunLimits, Step,
 };
-pub use system::{Pidfd, boot_id, pid_namespace, start_time};
+pub use system::{Pidfd, boot_id, pid_namespace, share_blocks, start_time};
+pub use trial::{TRIAL_MEMORY_BYTES, TRIAL_PERIOD_US, TRIAL_PROCESSES, TRIAL_QUOTA_US};
 pub use witness::ExitRecord;
 
 use nix::fcntl::OFlag;
@@ -69,6 +73,10 @@ fn launch() -> Result<i32, Refusal> {
         identity::stay_or_drop_to(&spec.account)?;
     } else {
         identity::drop_to(&spec.account)?;
+        if spec.purpose == Purpose::Limits {
+            report(&trial::run(groups)?);
+            return Ok(0);
+        }
         identity::enter_namespaces(&spec.account)?;
     }
 

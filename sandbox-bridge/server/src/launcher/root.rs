@@ -32,6 +32,10 @@ const ETC_BINDS: &[&str] = &[
 ];
 /// Top directories that are links into `/usr` on most systems and real directories on the others.
 const USR_COMPANIONS: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+/// Of one sandbox. The kernel has 4,096 for all of them, of which 1,024 are the host's.
+const TERMINALS_MAX: u32 = 256;
+/// Of one sandbox. An account has 128 unless the host says otherwise.
+const FILE_WATCHERS_MAX: u32 = 32;
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 /// Parts of `/proc` that tell about the host or steer it, and that no tool needs.
 const PROC_MASKED: &[&str] = &[
@@ -92,7 +96,7 @@ pub(crate) fn enter(spec: &LaunchSpec) -> Result<(), Refusal> {
 
     system_directories(&root)?;
     etc(&root)?;
-    devices(&root)?;
+    devices(spec, &root)?;
     workspace_and_home(spec, &root)?;
     writable_directories(spec, &root)?;
     for item in &spec.binds {
@@ -183,7 +187,7 @@ fn etc(root: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn devices(root: &str) -> Result<(), Refusal> {
+fn devices(spec: &LaunchSpec, root: &str) -> Result<(), Refusal> {
     let dev = format!("{root}/dev");
     for name in DEVICES {
         bind(&format!("/dev/{name}"), &format!("{dev}/{name}"), BindAccess::Writable)?;
@@ -199,13 +203,15 @@ fn devices(root: &str) -> Result<(), Refusal> {
     }
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     let pts = format!("{dev}/pts");
+    let terminals = format!("newinstance,ptmxmode=0666,mode=0620,max={TERMINALS_MAX}");
     fs::create_dir(&pts).failed(Step::Root, "make /dev/pts")?;
-    mount(Some("devpts"), pts.as_str(), Some("devpts"), quiet, Some("newinstance,ptmxmode=0666,mode=0620"))
+    mount(Some("devpts"), pts.as_str(), Some("devpts"), quiet, Some(terminals.as_str()))
         .failed(Step::Root, "mount /dev/pts")?;
     let shm = format!("{dev}/shm");
     fs::create_dir(&shm).failed(Step::Root, "make /dev/shm")?;
     let flags = quiet | MsFlags::MS_NODEV;
-    mount(Some("tmpfs"), shm.as_str(), Some("tmpfs"), flags, Some("mode=1777,size=512m"))
+    let options = format!("mode=1777,size={},nr_inodes=16k", spec.shared_memory_bytes);
+    mount(Some("tmpfs"), shm.as_str(), Some("tmpfs"), flags, Some(options.as_str()))
         .failed(Step::Root, "mount /dev/shm")
 }
 
@@ -255,16 +261,23 @@ fn proc(root: &str) -> Result<(), Refusal> {
     fs::create_dir(&place).failed(Step::Proc, "make /proc")?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), place.as_str(), Some("proc"), flags, PLAIN).failed(Step::Proc, "mount /proc")?;
-    refuse_namespaces(&place)?;
+    limit_objects(&place)?;
     let settings = format!("{place}/sys");
     bind(&settings, &settings, BindAccess::ReadOnly)?;
     mask(root, PROC_MASKED.iter().map(|name| format!("{place}/{name}")))
 }
 
-/// The second lock beside the system call filter: this user namespace may have no others below it.
-fn refuse_namespaces(proc: &str) -> Result<(), Refusal> {
-    fs::write(format!("{proc}/sys/user/max_user_namespaces"), "0")
-        .failed(Step::Proc, "refuse user namespaces inside")
+/// Limits of this user namespace, see `namespaces(7)`. No others below it: the second lock beside the system call filter. And a part
+/// only of the file watchers, which the kernel counts for the account that all sandboxes have.
+fn limit_objects(proc: &str) -> Result<(), Refusal> {
+    let set = |name: &str, value: u32| {
+        fs::write(format!("{proc}/sys/user/{name}"), value.to_string())
+            .failed(Step::Proc, &format!("set {name}"))
+    };
+    set("max_user_namespaces", 0)?;
+    // Absent in a kernel without inotify.
+    let _ = set("max_inotify_instances", FILE_WATCHERS_MAX);
+    Ok(())
 }
 
 /// Puts something closed and empty over each path that exists.

@@ -33,10 +33,24 @@ pub struct LaunchSpec {
     pub limits: RunLimits,
     /// `cgroup.procs` files to join, absolute.
     pub cgroups: Vec<String>,
+    /// Size of `/dev/shm`.
+    pub shared_memory_bytes: u64,
     /// What is kept of the output of PID 1.
     pub log_bytes_max: u64,
     /// Whether this is a sandbox or the question whether there could be one.
     pub purpose: Purpose,
+    /// Whether there may be a sandbox without Landlock.
+    pub landlock: Landlock,
+}
+
+/// What becomes of a sandbox where the kernel has no Landlock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Landlock {
+    /// It is refused.
+    Required,
+    /// It is held by its namespaces alone.
+    IfThere,
 }
 
 /// Why the launcher was called.
@@ -49,6 +63,8 @@ pub enum Purpose {
     Probe,
     /// Run the command as a plain process: no namespaces, no root of its own.
     Weak,
+    /// Join the control groups and try whether they limit anything.
+    Limits,
 }
 
 /// A piece of the host inside the sandbox.
@@ -169,6 +185,11 @@ pub enum LaunchReport {
     Probed {
         /// Version of Landlock that held, 0 for none.
         landlock_abi: i32,
+    },
+    /// The control groups were tried.
+    Limited {
+        /// Of `memory` and `pids` those that held.
+        held: Vec<String>,
     },
     /// There is no sandbox, and nothing is left of the attempt.
     Refused {

@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What a pipe holds unless it is told otherwise; see pipe(7).
+const PIPE_BYTES: usize = 64 * 1024;
 
 /// How PID 1 ended; `witness/exit.json` in the sandbox's directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,12 @@ pub struct ExitRecord {
 }
 
 impl ExitRecord {
+    /// Whether it ended by itself and without complaint.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.code == Some(0)
+    }
+
     /// Whether SIGKILL ended it, or the child whose code it passes on.
     #[must_use]
     pub fn was_killed(&self) -> bool {
@@ -75,7 +84,7 @@ pub(crate) fn run(
             end(child);
             Err(refusal)
         }
-        Ok(report @ LaunchReport::Probed { .. }) => {
+        Ok(report @ (LaunchReport::Probed { .. } | LaunchReport::Limited { .. })) => {
             end(child);
             super::report(&report);
             Ok(0)
@@ -112,20 +121,26 @@ fn leave_bridge() -> io::Result<()> {
 /// Copies the log until PID 1 ends.
 fn follow(spec: &LaunchSpec, child: Pid, log: &File) -> ExitRecord {
     let mut keeper = LogKeeper::new(spec);
+    let mut pace = Pace::new();
     if let Ok(pidfd) = Pidfd::open(child.as_raw()) {
         let mut log_open = true;
         loop {
+            let pause = pace.pause();
             let mut wanted = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-            if log_open {
+            if log_open && pause.is_none() {
                 wanted.push(PollFd::new(log.as_fd(), PollFlags::POLLIN));
             }
-            if poll(&mut wanted, PollTimeout::NONE).is_err() {
+            let timeout = pause
+                .filter(|_| log_open)
+                .map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO));
+            if poll(&mut wanted, timeout).is_err() {
                 continue;
             }
             let ready = |slot: Option<&PollFd>| slot.and_then(PollFd::any).unwrap_or(false);
             if ready(wanted.get(1)) {
-                log_open = keeper.copy(log);
+                log_open = keeper.copy(log, &mut pace);
             } else if ready(wanted.first()) {
+                keeper.finish(log);
                 break;
             }
         }
@@ -137,6 +152,35 @@ fn follow(spec: &LaunchSpec, child: Pid, log: &File) -> ExitRecord {
     };
     let ended_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
     ExitRecord { code, signal, ended_at }
+}
+
+/// Lets a flood of output wait in its pipe: copying it is work that no limit of the sandbox is charged for.
+struct Pace {
+    left: usize,
+    since: Instant,
+}
+
+impl Pace {
+    const PERIOD: Duration = Duration::from_millis(250);
+    const BYTES: usize = 1024 * 1024;
+
+    fn new() -> Self {
+        Self { left: Self::BYTES, since: Instant::now() }
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    /// How long nothing is to be copied.
+    fn pause(&mut self) -> Option<Duration> {
+        let passed = self.since.elapsed();
+        if passed >= Self::PERIOD {
+            *self = Self::new();
+        }
+        // Rounded up, as waiting is counted in whole milliseconds.
+        (self.left == 0).then(|| Self::PERIOD.saturating_sub(passed) + Duration::from_millis(1))
+    }
 }
 
 /// Writes `witness/log`. At its limit the file becomes `witness/log.1`, so the beginning of a flood is lost and its end kept.
@@ -154,13 +198,14 @@ impl LogKeeper {
     }
 
     /// Copies what is there; `false` at the end of the pipe.
-    fn copy(&mut self, mut log: &File) -> bool {
+    fn copy(&mut self, mut log: &File, pace: &mut Pace) -> bool {
         let mut buffer = [0u8; 16 * 1024];
         let read = match log.read(&mut buffer) {
             Ok(0) => return false,
             Ok(read) => read,
             Err(error) => return error.kind() == io::ErrorKind::Interrupted,
         };
+        pace.spend(read);
         if self.written + read as u64 > self.bytes_max {
             let _ = fs::rename(&self.path, format!("{}.1", self.path));
             self.file = File::create(&self.path).ok();
@@ -171,6 +216,18 @@ impl LogKeeper {
             self.written += read as u64;
         }
         true
+    }
+
+    /// Takes what is left in the pipe at the end. No more than a pipe holds, since in the weak tier somebody may still write.
+    fn finish(&mut self, log: &File) {
+        let mut last = Pace::new();
+        while last.left > Pace::BYTES - PIPE_BYTES {
+            let mut wanted = [PollFd::new(log.as_fd(), PollFlags::POLLIN)];
+            let ready = poll(&mut wanted, PollTimeout::ZERO).is_ok_and(|count| count > 0);
+            if !ready || !self.copy(log, &mut last) {
+                return;
+            }
+        }
     }
 }
 

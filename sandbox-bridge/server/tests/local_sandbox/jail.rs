@@ -2,7 +2,8 @@
 
 use crate::support::{Bench, TOKEN, request};
 use protocol::id::SandboxId;
-use sandbox_bridge::provider::local::ToolMount;
+use sandbox_bridge::provider::SandboxProvider;
+use sandbox_bridge::provider::local::{DEFAULT_BLOCKED, LocalConfig, ToolMount};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::TcpListener;
@@ -37,10 +38,11 @@ pub(crate) fn probe() -> Option<PathBuf> {
 }
 
 /// A provider whose sandboxes have the probe.
-pub(crate) fn start_with_probe() -> Option<Bench> {
+pub(crate) fn start_with_probe(change: impl FnOnce(&mut LocalConfig)) -> Option<Bench> {
     let probe = probe()?;
     Bench::start_with(|config| {
         config.tool_mounts.push(ToolMount { host: probe, inside: PathBuf::from(PROBE) });
+        change(config);
     })
 }
 
@@ -120,28 +122,90 @@ impl Drop for Host {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_probe_finds_no_way_out() {
-    let Some(bench) = start_with_probe() else { return };
+/// Runs the probe in one of two sandboxes and expects nothing to report.
+async fn nothing_is_possible(bench: Bench) {
     let (own, other) = (bench.create(&request()).await, bench.create(&request()).await);
     let host = Host::prepare(&bench, &own, &other).await;
     let text = bench.desk.ok(&own, &format!("{PROBE} try {}", host.told())).await;
     let report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     println!("{} attempts", report["tried"]);
-    assert!(report["tried"].as_u64().unwrap() > 500, "{report:#}");
+    assert!(report["tried"].as_u64().unwrap() > 1000, "{report:#}");
     assert_eq!(report["faults"], json!([]), "{:#}", report["faults"]);
     assert!(!host.was_reached());
     bench.desk.ok(&other, "cat secret").await;
     bench.finish().await;
 }
 
-/// Python's socket and ctypes reach what the shell cannot.
-fn has_python() -> bool {
-    let found = std::path::Path::new("/usr/bin/python3").exists();
-    if !found {
-        println!("skipped: the probes need /usr/bin/python3");
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_finds_no_way_out() {
+    let Some(bench) = start_with_probe(|_| {}) else { return };
+    nothing_is_possible(bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_finds_no_way_out_below_the_real_runner() {
+    let Some(runner) = crate::runner::runner() else { return };
+    let started = start_with_probe(|config| {
+        config.runner = runner;
+        let real = ["/opt/farhand/bin/runner", "init", "--"].map(str::to_owned);
+        config.command.splice(..0, real);
+    });
+    let Some(bench) = started else { return };
+    nothing_is_possible(bench).await;
+}
+
+/// Processes of this machine in this process namespace, ended ones not counted.
+fn processes_in(namespace: u64) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| sandbox_bridge::launcher::pid_namespace(*pid).is_ok_and(|own| own == namespace))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_survives_the_end_of_its_sandbox() {
+    let Some(bench) = start_with_probe(|_| {}) else { return };
+    let id = bench.create(&request()).await;
+    let first = crate::support::processes_with(&format!("FARHAND_SANDBOX_ID={id}"))[0];
+    let namespace = sandbox_bridge::launcher::pid_namespace(first).unwrap();
+    bench.desk.ok(&id, &format!("{PROBE} survive")).await;
+    crate::support::until("they have settled", || processes_in(namespace).len() >= 8).await;
+    bench.provider.terminate(&id).await.unwrap();
+    crate::support::until("all are gone", || processes_in(namespace).is_empty()).await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_command_says_so_wherever_it_is_called() {
+    let script = "for c in curl wget ssh /usr/bin/curl /bin/wget git; do $c --version > out-$$ 2>&1; echo $c $? $(head -n 1 out-$$); done > seen; \
+                  (rm -f /usr/bin/curl; mv /usr/bin/curl /tmp/x; echo x > /usr/bin/curl; cp /usr/bin/curl /tmp/copy; /tmp/copy) > tricks 2>&1; \
+                  mv seen done; exec sleep 1000";
+    let Some(bench) = Bench::start_with(|config| {
+        config.blocked_commands = DEFAULT_BLOCKED.iter().map(|name| (*name).to_owned()).collect();
+        config.command = vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()];
+    }) else {
+        return;
+    };
+    let id = bench.create(&request()).await;
+    let workspace = bench.state().join("sandboxes").join(id.as_str()).join("upper/workspace");
+    crate::support::until("all were called", || workspace.join("done").exists()).await;
+    let seen = fs::read_to_string(workspace.join("done")).unwrap();
+    for (command, name) in
+        [("curl", "curl"), ("wget", "wget"), ("ssh", "ssh"), ("/usr/bin/curl", "curl"), ("/bin/wget", "wget")]
+    {
+        let there = ["/usr/bin", "/bin", "/usr/local/bin"]
+            .iter()
+            .any(|place| std::path::Path::new(place).join(name).exists());
+        let line = format!("{command} 126 {name}: blocked in this sandbox.");
+        assert!(!there || seen.lines().any(|seen| seen == line), "{line}\n{seen}");
     }
-    found
+    assert!(seen.lines().any(|line| line.starts_with("git 0 git version")), "{seen}");
+    let tricks = fs::read_to_string(workspace.join("tricks")).unwrap();
+    assert!(
+        tricks.contains("blocked in this sandbox") || !std::path::Path::new("/usr/bin/curl").exists(),
+        "{tricks}"
+    );
+    bench.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,6 +327,8 @@ async fn no_secret_of_the_bridge_is_inside() {
         assert!(!environments.contains(&format!("{name}=")), "{name} came in");
     }
     assert!(environments.contains(&format!("FARHAND_SANDBOX_TOKEN={TOKEN}")));
+    // A snapshot has no secret either.
+    bench.provider.snapshot(&id, &crate::support::new_snapshot_id()).await.unwrap();
     let search = "echo $FARHAND_SANDBOX_TOKEN | grep -rlf - /workspace /home /run /etc /tmp /proc/[0-9]*/cmdline 2>/dev/null";
     assert_eq!(bench.desk.run(&id, search).await.output, "");
     let on_disk =
@@ -272,25 +338,68 @@ async fn no_secret_of_the_bridge_is_inside() {
     bench.finish().await;
 }
 
+/// What is closed must not be what builds need. Each line is a command that must succeed where its program is there.
 #[tokio::test(flavor = "multi_thread")]
-async fn bombs_stay_in_their_sandbox() {
+async fn what_builds_need_still_works() {
     let Some(bench) = Bench::start() else { return };
-    let mut small = request();
-    small.limits.memory_mib = 256;
-    small.limits.disk_mib = 16;
-    let bomb = bench.create(&small).await;
-    let neighbour = bench.create(&request()).await;
-    let files = bench.desk.run(&bomb, "head -c 64M /dev/zero > big; stat -c %s big").await;
-    assert_eq!(files.output.lines().last(), Some("16777216"), "{}", files.output);
-    if has_python() {
-        let memory = bench.desk.run(&bomb, "python3 -c 'x = bytearray(400 << 20); print(len(x))'").await;
-        assert_ne!(memory.code, 0, "{}", memory.output);
-        let forks = "import os, time, sys\nn = 0\ntry:\n  while n < 6000:\n    if os.fork() == 0: time.sleep(60); os._exit(0)\n    n += 1\nexcept OSError: pass\nprint(n)\nsys.stdout.flush()\nos.system('pkill -P %d' % os.getpid())";
-        let answer = bench.desk.run(&neighbour, &format!("python3 -c \"{forks}\"")).await;
-        let forked: u32 = answer.output.lines().next().unwrap().parse().unwrap();
-        assert!((100..4096).contains(&forked), "{forked} processes could be started");
+    let id = bench.create(&request()).await;
+    let node = r#"const os = require('os'), http = require('http'), w = require('worker_threads');
+        if (!os.cpus().length || !os.totalmem() || !os.networkInterfaces().lo) process.exit(3);
+        require('fs').watch('/workspace').close(); new w.Worker('0', {eval: true});
+        const s = http.createServer((q, r) => r.end('x')).listen(0, '127.0.0.1', () =>
+            http.get({port: s.address().port, agent: false}, r => { r.resume(); r.on('end', () => process.exit(0)); }));"#;
+    let python = [
+        "import multiprocessing as m, os, pty, socket, threading",
+        "m.get_context('fork').Pool(2).map(abs, [1]); m.Semaphore(); pty.openpty(); socket.socketpair()",
+        "os.mkfifo('/tmp/fifo'); os.symlink('x', '/workspace/link'); os.sched_getaffinity(0); os.cpu_count()",
+        "t = threading.Thread(target=int); t.start(); t.join(); open('/dev/shm/x', 'w').write('x')",
+    ];
+    let c = [
+        "#include <pthread.h>",
+        "#include <sys/mman.h>",
+        "static void *f(void *p) { return p; }",
+        "int main(void) {",
+        "pthread_t t; if (pthread_create(&t, 0, f, 0)) return 1; pthread_join(t, 0);",
+        "return mmap(0, 4096, PROT_READ|PROT_WRITE|PROT_EXEC, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) == MAP_FAILED; }",
+    ];
+    let (python, c) = (python.join("\n"), c.join("\n"));
+    for (file, text) in [("node.js", node), ("python.py", python.as_str()), ("threads.c", c.as_str())] {
+        bench
+            .desk
+            .ok(
+                &id,
+                &format!(
+                    "cat > {file} <<'END'
+{text}
+END"
+                ),
+            )
+            .await;
     }
-    bench.desk.ok(&neighbour, "true").await;
+    let commands = [
+        ("node", "node node.js"),
+        ("python3", "python3 python.py"),
+        ("cc", "cc -pthread threads.c -o threads && ./threads"),
+        (
+            "git",
+            "git init -q repo && cd repo && echo x > x && git add . && git -c user.name=a -c user.email=a@b commit -qm x && git gc -q",
+        ),
+        ("ps", "ps aux | grep -q next"),
+        ("free", "free -m"),
+        ("nproc", "nproc"),
+        ("df", "df /workspace /tmp"),
+        ("tar", "tar cf x.tar node.js && tar xf x.tar"),
+        ("script", "script -qc 'stty size' /dev/null < /dev/null"),
+        ("find", "find / -xdev -maxdepth 2 > /dev/null"),
+        ("perl", "perl -MPOSIX -e 'fork; exit 0'"),
+    ];
+    for (program, command) in commands {
+        if bench.desk.run(&id, &format!("command -v {program}")).await.code == 0 {
+            bench.desk.ok(&id, command).await;
+        } else {
+            println!("skipped: there is no {program}");
+        }
+    }
     bench.finish().await;
 }
 

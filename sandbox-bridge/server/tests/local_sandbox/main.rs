@@ -13,6 +13,7 @@ mod adopt;
 mod archive;
 mod jail;
 mod lifecycle;
+mod limits;
 mod ordinary;
 mod runner;
 mod snapshots;

@@ -229,6 +229,8 @@ impl Bench {
 pub(crate) fn config(place: &Path) -> LocalConfig {
     let mut config = LocalConfig::new(place.join("state"), PathBuf::from("/bin/sh"));
     config.launcher = launcher();
+    // The stand-in of the runner fetches its orders with curl.
+    config.blocked_commands.clear();
     let agent = format!("URL=http://bridge; BRIDGE_SOCKET=/run/farhand/socket/bridge.sock; {AGENT}");
     config.command = vec!["/bin/sh".to_owned(), "-c".to_owned(), agent];
     let weak = format!("URL=$FARHAND_BRIDGE_URL; {}", AGENT.replace("/tmp/", "$TMPDIR/"));

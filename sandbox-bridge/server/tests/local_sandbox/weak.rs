@@ -9,6 +9,7 @@ use sandbox_bridge::provider::local::{LocalConfig, LocalProvider, preflight};
 use sandbox_bridge::provider::{ProviderError, SandboxProvider};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 fn weak(config: LocalConfig) -> LocalConfig {
     LocalConfig { force_weak: true, weak_sandbox: true, ..config }
@@ -99,6 +100,119 @@ async fn without_namespaces_and_without_consent_nothing_is_created() {
         "{refusal}"
     );
     assert!(provider.capabilities().missing.iter().any(|why| why.contains("--weak-sandbox")));
+}
+
+/// A launcher of a machine where everything works but Landlock.
+fn without_landlock(place: &Place) -> PathBuf {
+    let script = place.path().join("no-landlock");
+    fs::write(&script, "#!/bin/sh\nread -r spec\necho '{\"type\":\"probed\",\"landlock_abi\":0}'\n").unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    script
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_landlock_nothing_is_created_unless_somebody_agreed() {
+    let place = Place::new();
+    let refusing = LocalConfig { launcher: without_landlock(&place), ..config(place.path()) };
+    let provider = LocalProvider::start(refusing.clone(), Desk::default().router()).unwrap();
+    let refusal = provider.create(&new_sandbox_id(), &request(), &secrets()).await.unwrap_err();
+    assert!(
+        matches!(&refusal, ProviderError::Rejected(why) if why.contains("no Landlock") && why.contains("--weak-sandbox")),
+        "{refusal}"
+    );
+    drop(provider);
+    let place = Place::new();
+    let agreed =
+        LocalConfig { weak_sandbox: true, launcher: without_landlock(&place), ..config(place.path()) };
+    let capabilities = LocalProvider::start(agreed, Desk::default().router()).unwrap().capabilities();
+    assert_eq!(capabilities.isolation, Isolation::Weak);
+    assert!(
+        capabilities.missing.iter().any(|why| why.starts_with("Landlock: ")),
+        "{:?}",
+        capabilities.missing
+    );
+    assert!(
+        !capabilities.missing.iter().any(|why| why.contains("plain processes:")),
+        "{:?}",
+        capabilities.missing
+    );
+}
+
+/// What `doctor` says when it is started by this command, as an account without privileges.
+fn doctor_under(mut command: Command, place: &Place) -> serde_json::Value {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (binary, state) = (place.path().join("sandbox-bridge"), place.path().join("doctor"));
+    fs::copy(launcher(), &binary).unwrap();
+    fs::create_dir(&state).unwrap();
+    if nix::unistd::Uid::effective().is_root() {
+        let account = crate::support::account();
+        chown(&state, Some(account.uid), Some(account.gid)).unwrap();
+        command.uid(account.uid).gid(account.gid);
+    }
+    let output = command.arg(&binary).arg(&state).current_dir("/").output().unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success(), "{text}");
+    assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
+    serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap_or_else(|_| panic!("{text}"))
+}
+
+fn failed_check(report: &serde_json::Value, name: &str) -> String {
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{report:#}"));
+    assert_eq!(check["ok"], false, "{report:#}");
+    format!("{} {}", check["detail"].as_str().unwrap(), check["remedy"].as_str().unwrap())
+}
+
+const DOCTOR: &str = "exec \"$0\" doctor --json --state \"$1\"";
+
+#[test]
+fn the_doctor_fails_where_user_namespaces_are_denied() {
+    if !crate::support::can_isolate() {
+        return;
+    }
+    let place = Place::new();
+    // A user namespace in which there may be no others, as where the system forbids them.
+    let mut command = Command::new("unshare");
+    let denied = format!("echo 0 > /proc/sys/user/max_user_namespaces && {DOCTOR}");
+    command.args(["--user", "--map-current-user", "--keep-caps", "/bin/sh", "-c", &denied]);
+    let report = doctor_under(command, &place);
+    assert_eq!((&report["isolation"], &report["namespaces"]), (&"none".into(), &false.into()));
+    let why = failed_check(&report, "user namespace");
+    assert!(
+        why.contains("could not make a user namespace") && why.contains("user.max_user_namespaces"),
+        "{why}"
+    );
+}
+
+#[test]
+fn the_doctor_fails_where_landlock_is_denied() {
+    use seccompiler::{SeccompAction, SeccompFilter};
+    use std::os::unix::process::CommandExt;
+    if !crate::support::can_isolate() {
+        return;
+    }
+    let place = Place::new();
+    let calls = [(nix::libc::SYS_landlock_create_ruleset, Vec::new())].into_iter().collect();
+    let missing = SeccompAction::Errno(nix::libc::ENOSYS.cast_unsigned());
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(calls, SeccompAction::Allow, missing, arch).unwrap();
+    let filter: seccompiler::BpfProgram = filter.try_into().unwrap();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", DOCTOR]);
+    // SAFETY: between fork and exec two system calls are made and nothing is allocated.
+    unsafe {
+        command.pre_exec(move || {
+            nix::sys::prctl::set_no_new_privs()?;
+            seccompiler::apply_filter(&filter).map_err(|_| std::io::ErrorKind::Other.into())
+        });
+    }
+    let report = doctor_under(command, &place);
+    assert_eq!((&report["isolation"], &report["namespaces"]), (&"no-landlock".into(), &false.into()));
+    let why = failed_check(&report, "Landlock");
+    assert!(why.contains("this kernel has no Landlock") && why.contains("--weak-sandbox"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

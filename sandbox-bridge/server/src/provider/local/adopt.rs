@@ -36,7 +36,7 @@ fn adopt(inner: &Arc<Inner>, directory: &Path, state: SandboxState) -> io::Resul
         // Cut between the order and the process: as if it had never been ordered.
         return inner.layout.discard(directory);
     };
-    let group = inner.cgroups.find_group(id.as_str());
+    let group = inner.cgroups.group_of(id.as_str(), process.pid);
     // The bridge may have been killed in the middle of a snapshot.
     group.thaw();
     let adopted = inner.open_door(&id, state.weak_port).and_then(|(door, _)| {

@@ -1,5 +1,6 @@
 //! Starts the launcher for one sandbox and hears whether it works. Knows the environment inside; keeps nothing.
 
+use super::blocked;
 use super::cgroup::{Group, PROCESSES_MAX};
 use super::layout::{HOME, Layout, WORKSPACE};
 use super::meta::SnapshotDriver;
@@ -13,6 +14,8 @@ use std::process::{Command, Stdio};
 
 /// Where PID 1 forwards to the bridge.
 const BRIDGE_INSIDE: &str = "127.0.0.1:3128";
+/// Browsers and databases want some; it is memory, and charged to it.
+const SHARED_MEMORY_BYTES_MAX: u64 = 512 << 20;
 const LOG_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// A launcher that has answered.
@@ -87,8 +90,10 @@ pub(crate) fn spec(
             processes: Some(PROCESSES_MAX),
         },
         cgroups: group.join_files(),
+        shared_memory_bytes: (u64::from(limits.memory_mib) << 20).div_ceil(4).min(SHARED_MEMORY_BYTES_MAX),
         log_bytes_max: LOG_BYTES_MAX,
         purpose: Purpose::Boot,
+        landlock: tier.landlock(),
     };
     match tier {
         Tier::Namespaces { .. } => spec.binds = binds(config),
@@ -113,6 +118,7 @@ fn binds(config: &LocalConfig) -> Vec<Bind> {
         target: mount.inside.to_string_lossy().into_owned(),
         access: BindAccess::ReadOnly,
     }));
+    binds.extend(blocked::binds(&config.blocked_commands));
     binds
 }
 
@@ -154,6 +160,7 @@ fn weaken(spec: &mut LaunchSpec, config: &LocalConfig, layout: &Layout, state: &
     let host = layout.sandbox(&state.sandbox_id);
     let path = |below: &str| host.join(below).to_string_lossy().into_owned();
     let tools = layout.tools();
+    let blocked = tools.join(blocked::FOLDER);
     let tool = |name: &str| tools.join(name).to_string_lossy().into_owned();
     let workspace = path(&format!("upper/{WORKSPACE}"));
     spec.purpose = Purpose::Weak;
@@ -167,7 +174,7 @@ fn weaken(spec: &mut LaunchSpec, config: &LocalConfig, layout: &Layout, state: &
         ("FARHAND_OPENCODE", opencode),
         ("HOME", Some(path(&format!("upper/{HOME}")))),
         ("TMPDIR", Some(path("tmp"))),
-        ("PATH", Some(format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display()))),
+        ("PATH", Some(format!("{}:{}:/usr/local/bin:/usr/bin:/bin", blocked.display(), tools.display()))),
     ];
     for (name, value) in replacements {
         if let Some(value) = value {

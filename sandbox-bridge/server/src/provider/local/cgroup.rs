@@ -1,5 +1,14 @@
 //! Control groups, version 2 or 1, where this process may make them: limits on memory, processor time and processes, and
 //! freezing. Where it may not, the provider says so and falls back to limits that each process carries itself.
+//!
+//! Version 2 works by delegation: whoever started the bridge has given it a group of its own, such as systemd does for a service
+//! or scope with `Delegate=yes`. The bridge never asks for one.
+
+mod files;
+mod place;
+
+use files::{Files, Kernel};
+use place::{Version, places};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use protocol::bridge::SandboxLimits;
@@ -16,9 +25,37 @@ pub(crate) const PROCESSES_MAX: u64 = 4096;
 const PERIOD_US: u64 = 100_000;
 const FREEZE_TIME: Duration = Duration::from_millis(500);
 
+/// A group that hands controllers down must be empty of processes itself, so the bridge steps aside into this leaf.
+const BRIDGE_LEAF: &str = "farhand-bridge";
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// What a group is limited to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupLimits {
+    /// Memory and swap together.
+    pub(crate) memory_bytes: u64,
+    /// Processor time per period, and the period.
+    pub(crate) quota_us: u64,
+    pub(crate) period_us: u64,
+    /// Processes and threads.
+    pub(crate) processes: u64,
+}
+
+impl GroupLimits {
+    pub(crate) fn of(limits: &SandboxLimits) -> Self {
+        Self {
+            memory_bytes: u64::from(limits.memory_mib) << 20,
+            quota_us: u64::from(limits.cpu_millicores) * PERIOD_US / 1000,
+            period_us: PERIOD_US,
+            processes: PROCESSES_MAX,
+        }
+    }
+}
+
 /// Where groups of sandboxes can be made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cgroups {
+    files: Box<dyn Files>,
     /// Parent in the one hierarchy of version 2, with the controllers it hands down.
     unified: Option<(PathBuf, Vec<String>)>,
     /// Parents in hierarchies of version 1, by controller.
@@ -37,24 +74,36 @@ pub(crate) struct Group {
 impl Cgroups {
     /// Finds out what can be made, by making the parents once. Named after the state directory, so that two bridges do not meet.
     pub(crate) fn open(state: &Path) -> Self {
-        let Ok(data) = fs::metadata(state) else { return Self::default() };
+        let Ok(data) = fs::metadata(state) else { return Self::none() };
         let name = format!("farhand-{:x}-{:x}", data.dev(), data.ino());
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let mut found = Self::default();
-        for (kind, controllers, place) in own_places(&mounts, &own) {
-            let parent = place.join(&name);
-            match kind {
+        Self::open_in(Box::new(Kernel), &mounts(), &own, &name)
+    }
+
+    /// Where nothing can be limited.
+    pub(crate) fn none() -> Self {
+        Self { files: Box::new(Kernel), unified: None, single: Vec::new(), parents: Mutex::default() }
+    }
+
+    fn open_in(files: Box<dyn Files>, mounts: &str, own: &str, name: &str) -> Self {
+        let mut found = Self { files, ..Self::none() };
+        for place in places(mounts, own) {
+            // The bridge may have stepped aside already.
+            let stepped_aside = place.directory.file_name().is_some_and(|name| name == BRIDGE_LEAF);
+            let above = place.directory.parent().filter(|_| stepped_aside);
+            let directory = above.unwrap_or(&place.directory);
+            let parent = directory.join(name);
+            match place.version {
                 Version::Two => {
-                    if let Some(handed_down) = open_unified(&place, &parent) {
+                    if let Some(handed_down) = open_unified(found.files.as_ref(), directory, &parent) {
                         found.unified = Some((parent, handed_down));
                     }
                 }
                 Version::One => {
                     for controller in
-                        controllers.iter().filter(|name| ["cpu", "memory", "pids"].contains(&name.as_str()))
+                        place.controllers.iter().filter(|name| CONTROLLERS.contains(&name.as_str()))
                     {
-                        if make(&parent).is_ok() {
+                        if found.files.make(&parent).is_ok() {
                             found.single.push((controller.clone(), parent.clone()));
                         }
                     }
@@ -65,7 +114,7 @@ impl Cgroups {
         found
     }
 
-    /// Whether this resource is really limited.
+    /// Whether a group with this limit can be made. That the limit also holds is for the preflight to find out.
     pub(crate) fn limits(&self, controller: &str) -> bool {
         self.unified
             .as_ref()
@@ -74,51 +123,67 @@ impl Cgroups {
     }
 
     /// Makes the groups of a sandbox, with its limits.
-    pub(crate) fn make_group(&self, id: &str, limits: &SandboxLimits) -> io::Result<Group> {
-        let memory = u64::from(limits.memory_mib) << 20;
-        let quota = u64::from(limits.cpu_millicores) * PERIOD_US / 1000;
+    pub(crate) fn make_group(&self, id: &str, limits: GroupLimits) -> io::Result<Group> {
         let mut group = Group::default();
         let _parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((parent, controllers)) = &self.unified {
-            make(parent)?;
+            self.files.make(parent)?;
             let handed_down: Vec<&str> = controllers.iter().map(String::as_str).collect();
             if !handed_down.is_empty() {
-                hand_down(parent, &handed_down)?;
+                hand_down(self.files.as_ref(), parent, &handed_down)?;
             }
             let path = parent.join(id);
-            make(&path)?;
+            self.files.make(&path)?;
             group.unified = Some(path.clone());
             for controller in controllers {
-                match controller.as_str() {
-                    "memory" => {
-                        set(&path, "memory.max", &memory.to_string())?;
-                        // Absent where the kernel has no swap accounting.
-                        let _ = set(&path, "memory.swap.max", "0");
-                    }
-                    "cpu" => set(&path, "cpu.max", &format!("{quota} {PERIOD_US}"))?,
-                    "pids" => set(&path, "pids.max", &PROCESSES_MAX.to_string())?,
-                    _ => {}
-                }
+                self.limit_unified(&path, controller, limits)?;
             }
         }
         for (controller, parent) in &self.single {
-            make(parent)?;
+            self.files.make(parent)?;
             let path = parent.join(id);
-            make(&path)?;
+            self.files.make(&path)?;
             if !group.single.contains(&path) {
                 group.single.push(path.clone());
             }
-            match controller.as_str() {
-                "memory" => set(&path, "memory.limit_in_bytes", &memory.to_string())?,
-                "cpu" => {
-                    set(&path, "cpu.cfs_period_us", &PERIOD_US.to_string())?;
-                    set(&path, "cpu.cfs_quota_us", &quota.to_string())?;
-                }
-                "pids" => set(&path, "pids.max", &PROCESSES_MAX.to_string())?,
-                _ => {}
-            }
+            self.limit_single(&path, controller, limits)?;
         }
         Ok(group)
+    }
+
+    /// Files of version 2, `cgroup-v2.rst`.
+    fn limit_unified(&self, path: &Path, controller: &str, limits: GroupLimits) -> io::Result<()> {
+        let set = |file: &str, value: String| self.files.write(path, file, &value);
+        match controller {
+            "memory" => {
+                set("memory.max", limits.memory_bytes.to_string())?;
+                // Absent where the kernel has no swap accounting.
+                let _ = set("memory.swap.max", "0".to_owned());
+                Ok(())
+            }
+            "cpu" => set("cpu.max", format!("{} {}", limits.quota_us, limits.period_us)),
+            "pids" => set("pids.max", limits.processes.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Files of version 1, `cgroup-v1/memory.rst` and the like.
+    fn limit_single(&self, path: &Path, controller: &str, limits: GroupLimits) -> io::Result<()> {
+        let set = |file: &str, value: u64| self.files.write(path, file, &value.to_string());
+        match controller {
+            "memory" => {
+                set("memory.limit_in_bytes", limits.memory_bytes)?;
+                // Memory and swap together; never below the limit of memory, so it comes second. Absent like the above.
+                let _ = set("memory.memsw.limit_in_bytes", limits.memory_bytes);
+                Ok(())
+            }
+            "cpu" => {
+                set("cpu.cfs_period_us", limits.period_us)?;
+                set("cpu.cfs_quota_us", limits.quota_us)
+            }
+            "pids" => set("pids.max", limits.processes),
+            _ => Ok(()),
+        }
     }
 
     /// The groups of a sandbox that an earlier bridge made.
@@ -130,6 +195,22 @@ impl Cgroups {
         }
     }
 
+    /// The groups that this process of the sandbox is really in: an earlier bridge may have been started elsewhere, such as in
+    /// another scope of systemd.
+    pub(crate) fn group_of(&self, id: &str, pid: i32) -> Group {
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let mut group = Group::default();
+        for place in places(&mounts(), &text) {
+            if place.directory.file_name().is_some_and(|name| name == id) {
+                match place.version {
+                    Version::Two => group.unified = Some(place.directory),
+                    Version::One => group.single.push(place.directory),
+                }
+            }
+        }
+        if group.unified.is_none() && group.single.is_empty() { self.find_group(id) } else { group }
+    }
+
     fn parents(&self) -> impl Iterator<Item = &PathBuf> {
         self.unified.iter().map(|(parent, _)| parent).chain(self.single.iter().map(|(_, parent)| parent))
     }
@@ -139,12 +220,16 @@ impl Cgroups {
         group.remove();
         let _parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
         self.remove_parents();
+        // A group of an earlier bridge may have stood elsewhere.
+        for parent in group.paths().filter_map(|path| path.parent()) {
+            let _ = self.files.remove(parent);
+        }
     }
 
     /// Removes the parents as far as they are empty.
     fn remove_parents(&self) {
         for parent in self.parents() {
-            let _ = fs::remove_dir(parent);
+            let _ = self.files.remove(parent);
         }
     }
 
@@ -163,6 +248,10 @@ impl Cgroups {
 }
 
 impl Group {
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.unified.iter().chain(&self.single)
+    }
+
     /// Files to write one's number to.
     pub(crate) fn join_files(&self) -> Vec<String> {
         let paths = self.unified.iter().chain(&self.single);
@@ -189,17 +278,34 @@ impl Group {
 
     /// Whether the kernel ended a process of the group for want of memory.
     pub(crate) fn ran_out_of_memory(&self) -> bool {
-        let kills = |file: &str, path: &PathBuf| {
-            let text = fs::read_to_string(path.join(file)).unwrap_or_default();
-            text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|number| number.trim() != "0"))
-        };
-        self.unified.iter().any(|path| kills("memory.events", path))
-            || self.single.iter().any(|path| kills("memory.oom_control", path))
+        self.counts(&["memory.events", "memory.oom_control"], "oom_kill")
+    }
+
+    /// Whether a process could not be started because there were as many as there may be.
+    pub(crate) fn ran_out_of_processes(&self) -> bool {
+        self.counts(&["pids.events"], "max")
+    }
+
+    /// Whether the processes had to wait because their time was used up.
+    pub(crate) fn was_throttled(&self) -> bool {
+        self.counts(&["cpu.stat"], "nr_throttled")
+    }
+
+    /// Whether one of the files counts at least one of these.
+    fn counts(&self, files: &[&str], name: &str) -> bool {
+        let read = |path: &PathBuf, file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
+        self.paths().any(|path| {
+            files.iter().any(|file| {
+                read(path, file).lines().filter_map(|line| line.split_once(' ')).any(|(field, number)| {
+                    field == name && number.trim().parse::<u64>().is_ok_and(|number| number > 0)
+                })
+            })
+        })
     }
 
     /// Just ended processes may still be in the groups for a moment.
     fn remove(&self) {
-        for path in self.unified.iter().chain(&self.single) {
+        for path in self.paths() {
             for _ in 0..50 {
                 match fs::remove_dir(path) {
                     Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
@@ -212,70 +318,32 @@ impl Group {
     }
 }
 
-enum Version {
-    One,
-    Two,
-}
-
-/// Where this process is in each mounted hierarchy.
-fn own_places(mounts: &str, own: &str) -> Vec<(Version, Vec<String>, PathBuf)> {
-    let mut places = Vec::new();
-    for line in own.lines() {
-        let mut parts = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
-            continue;
-        };
-        let names: Vec<String> =
-            controllers.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        if let Some(place) = mounts.lines().find_map(|mount| place_in(mount, &names, path)) {
-            places.push((if names.is_empty() { Version::Two } else { Version::One }, names, place));
-        }
-    }
-    places
-}
-
-/// `path` of a hierarchy as a directory, when this line of mountinfo mounts that hierarchy.
-fn place_in(mount: &str, controllers: &[String], path: &str) -> Option<PathBuf> {
-    let (left, right) = mount.split_once(" - ")?;
-    let mut left = left.split(' ').skip(3);
-    let (root, place) = (left.next()?, left.next()?);
-    let mut right = right.split(' ');
-    let (kind, options) = (right.next()?, right.nth(1).unwrap_or_default());
-    let fits = match controllers.first() {
-        None => kind == "cgroup2",
-        Some(first) => kind == "cgroup" && options.split(',').any(|option| option == first),
-    };
-    let below = if root == "/" { path } else { path.strip_prefix(root)? };
-    fits.then(|| Path::new(place).join(below.trim_start_matches('/')))
+fn mounts() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
 }
 
 /// Makes the parent and hands the controllers down to it; answers those that arrive, or `None` when nothing can be made.
-fn open_unified(place: &Path, parent: &Path) -> Option<Vec<String>> {
-    make(parent).ok()?;
-    let available = fs::read_to_string(place.join("cgroup.controllers")).unwrap_or_default();
+fn open_unified(files: &dyn Files, place: &Path, parent: &Path) -> Option<Vec<String>> {
+    files.make(parent).ok()?;
+    let available = files.read(place, "cgroup.controllers").unwrap_or_default();
     let wanted: Vec<&str> =
-        available.split_ascii_whitespace().filter(|name| ["cpu", "memory", "pids"].contains(name)).collect();
-    // A group that hands controllers down must be empty of processes itself; the bridge steps aside into a leaf.
-    if !wanted.is_empty() && hand_down(place, &wanted).is_err() {
-        let leaf = place.join("farhand-bridge");
-        let stepped = make(&leaf).and_then(|()| set(&leaf, "cgroup.procs", "0"));
-        let _ = stepped.and_then(|()| hand_down(place, &wanted));
+        available.split_ascii_whitespace().filter(|name| CONTROLLERS.contains(name)).collect();
+    if wanted.is_empty() {
+        return Some(Vec::new());
     }
-    let _ = hand_down(parent, &wanted);
-    let arrived = fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap_or_default();
+    if hand_down(files, place, &wanted).is_err() {
+        let leaf = place.join(BRIDGE_LEAF);
+        let stepped = files.make(&leaf).and_then(|()| files.write(&leaf, "cgroup.procs", "0"));
+        let _ = stepped.and_then(|()| hand_down(files, place, &wanted));
+    }
+    let _ = hand_down(files, parent, &wanted);
+    let arrived = files.read(parent, "cgroup.subtree_control").unwrap_or_default();
     Some(arrived.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
-fn hand_down(place: &Path, controllers: &[&str]) -> io::Result<()> {
+fn hand_down(files: &dyn Files, place: &Path, controllers: &[&str]) -> io::Result<()> {
     let text: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
-    set(place, "cgroup.subtree_control", &text.join(" "))
-}
-
-fn make(path: &Path) -> io::Result<()> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    }
+    files.write(place, "cgroup.subtree_control", &text.join(" "))
 }
 
 fn set(path: &Path, file: &str, value: &str) -> io::Result<()> {
@@ -304,32 +372,114 @@ fn wait_frozen(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::files::Model;
     use super::*;
+    use std::sync::Arc;
 
-    const MOUNTS: &str = "\
-31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw
-34 31 0:31 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
-35 31 0:32 /pod/x /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct
-41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
-";
+    const MOUNTS: &str = "41 31 0:38 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw\n";
+    const SCOPE: &str = "/sys/fs/cgroup/user.slice/farhand.scope";
+    const ALL: &[&str] = &["cpu", "io", "memory", "pids"];
 
-    fn places(own: &str) -> Vec<String> {
-        own_places(MOUNTS, own)
-            .into_iter()
-            .map(|(_, _, place)| place.to_string_lossy().into_owned())
-            .collect()
+    /// The model outlives the groups that are opened in it.
+    #[derive(Debug)]
+    struct Shared(Arc<Model>);
+
+    impl Files for Shared {
+        fn make(&self, group: &Path) -> io::Result<()> {
+            self.0.make(group)
+        }
+        fn remove(&self, group: &Path) -> io::Result<()> {
+            self.0.remove(group)
+        }
+        fn read(&self, group: &Path, file: &str) -> io::Result<String> {
+            self.0.read(group, file)
+        }
+        fn write(&self, group: &Path, file: &str, value: &str) -> io::Result<()> {
+            self.0.write(group, file, value)
+        }
+    }
+
+    fn open(model: &Arc<Model>, own: &str) -> Cgroups {
+        Cgroups::open_in(Box::new(Shared(Arc::clone(model))), MOUNTS, own, "farhand-1-2")
+    }
+
+    fn delegated(controllers: &[&str], processes: usize) -> (Arc<Model>, Cgroups) {
+        let model = Arc::new(Model::with_group(SCOPE, controllers, processes, true));
+        let cgroups = open(&model, "0::/user.slice/farhand.scope\n");
+        (model, cgroups)
+    }
+
+    fn held(cgroups: &Cgroups) -> Vec<&'static str> {
+        CONTROLLERS.into_iter().filter(|name| cgroups.limits(name)).collect()
     }
 
     #[test]
-    fn the_own_place_is_found_in_each_hierarchy() {
+    fn in_a_delegated_group_the_bridge_steps_aside_and_every_limit_is_set() {
+        let (model, cgroups) = delegated(ALL, 1);
+        assert_eq!(held(&cgroups), ["cpu", "memory", "pids"]);
+        let group = cgroups.make_group("sbx_1", GroupLimits::of(&SandboxLimits::default())).unwrap();
+        assert_eq!(group.join_files(), [format!("{SCOPE}/farhand-1-2/sbx_1/cgroup.procs")]);
+        let path = format!("{SCOPE}/farhand-1-2/sbx_1");
         assert_eq!(
-            places("4:memory:/a/b\n1:cpu,cpuacct:/pod/x/c\n0::/user.slice\n"),
-            ["/sys/fs/cgroup/memory/a/b", "/sys/fs/cgroup/cpu/c", "/sys/fs/cgroup/unified/user.slice"]
+            model.settings(),
+            [
+                format!("{path}/cpu.max = 200000 100000"),
+                format!("{path}/memory.max = 4294967296"),
+                format!("{path}/memory.swap.max = 0"),
+                format!("{path}/pids.max = 4096"),
+            ]
         );
+        assert!(model.processes().contains(&(format!("{SCOPE}/{BRIDGE_LEAF}"), 1)));
+        // The next one to look, of the same bridge, finds the same place although the bridge has moved.
+        let again = open(&model, &format!("0::/user.slice/farhand.scope/{BRIDGE_LEAF}\n"));
+        assert_eq!(held(&again), held(&cgroups));
+        assert_eq!(again.unified, cgroups.unified);
     }
 
     #[test]
-    fn a_place_outside_the_mounted_part_or_without_a_mount_is_skipped() {
-        assert_eq!(places("1:cpu,cpuacct:/elsewhere\n9:pids:/\nnonsense\n"), Vec::<String>::new());
+    fn what_is_not_handed_down_is_not_claimed() {
+        let (model, cgroups) = delegated(&["memory", "pids"], 1);
+        assert_eq!(held(&cgroups), ["memory", "pids"]);
+        cgroups.make_group("sbx_1", GroupLimits::of(&SandboxLimits::default())).unwrap();
+        assert!(!model.settings().iter().any(|line| line.contains("cpu")));
+        // Somebody else's process in the same group keeps the kernel from handing anything down.
+        assert_eq!(held(&delegated(ALL, 2).1), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn without_delegation_nothing_is_claimed_and_nothing_is_made() {
+        let model = Arc::new(Model::with_group(SCOPE, ALL, 1, false));
+        let cgroups = open(&model, "0::/user.slice/farhand.scope\n");
+        assert_eq!(held(&cgroups), Vec::<&str>::new());
+        let group = cgroups.make_group("sbx_1", GroupLimits::of(&SandboxLimits::default())).unwrap();
+        assert_eq!(group.join_files(), Vec::<String>::new());
+        assert_eq!(model.processes(), [(SCOPE.to_owned(), 1)]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_group_that_is_given_back() {
+        let (model, cgroups) = delegated(ALL, 1);
+        let group = cgroups.make_group("sbx_1", GroupLimits::of(&SandboxLimits::default())).unwrap();
+        for path in group.paths() {
+            cgroups.files.remove(path).unwrap();
+        }
+        cgroups.remove_group(&group);
+        let left: Vec<String> = model.processes().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(left, [SCOPE.to_owned(), format!("{SCOPE}/{BRIDGE_LEAF}")]);
+    }
+
+    #[test]
+    fn counters_of_both_versions_tell_why_something_ended() {
+        let place = tempfile::tempdir().unwrap();
+        let group = Group { unified: Some(place.path().to_owned()), single: Vec::new() };
+        let write = |file: &str, text: &str| fs::write(place.path().join(file), text).unwrap();
+        assert!(!group.ran_out_of_memory() && !group.ran_out_of_processes() && !group.was_throttled());
+        write("memory.events", "low 0\nmax 7\noom 1\noom_kill 0\n");
+        write("pids.events", "max 0\n");
+        assert!(!group.ran_out_of_memory() && !group.ran_out_of_processes());
+        write("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+        write("pids.events", "max 3\n");
+        write("cpu.stat", "nr_periods 4\nnr_throttled 1\n");
+        assert!(group.ran_out_of_memory() && group.ran_out_of_processes() && group.was_throttled());
     }
 }

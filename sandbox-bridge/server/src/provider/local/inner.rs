@@ -1,7 +1,7 @@
 //! The provider's shared state: which sandboxes there are, and how one is made and forgotten. All of it blocks but the spawning.
 
 use super::boot;
-use super::cgroup::{Cgroups, Group};
+use super::cgroup::{Cgroups, Group, GroupLimits};
 use super::flatten::{self, MOUNT_MAX};
 use super::idle;
 use super::layers::{self, Chain, ChainError};
@@ -189,10 +189,11 @@ impl Inner {
             layers::materialise(&self.layout, &state.lowers, &directory.join("upper"), account)
                 .map_err(failed)?;
         }
-        let group = self.cgroups.make_group(id.as_str(), &request.limits).unwrap_or_else(|error| {
-            tracing::warn!(sandbox_id = %id, %error, "could not limit the sandbox as a whole");
-            Group::default()
-        });
+        let group =
+            self.cgroups.make_group(id.as_str(), GroupLimits::of(&request.limits)).unwrap_or_else(|error| {
+                tracing::warn!(sandbox_id = %id, %error, "could not limit the sandbox as a whole");
+                Group::default()
+            });
         let spec = boot::spec(&self.config, &self.layout, &self.tier, &state, &group, token);
         match boot::launch(self.layout.root(), &self.config.launcher, &spec).map_err(failed)?.report {
             LaunchReport::Started { process } => {
@@ -201,7 +202,7 @@ impl Inner {
             LaunchReport::Refused { refusal } => {
                 Err(unavailable("could not start the sandbox", io::Error::other(refusal.message)))
             }
-            LaunchReport::Probed { .. } => {
+            LaunchReport::Probed { .. } | LaunchReport::Limited { .. } => {
                 Err(unavailable("could not start the sandbox", io::Error::other("the launcher only tried")))
             }
         }

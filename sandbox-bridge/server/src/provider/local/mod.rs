@@ -5,10 +5,12 @@
 
 mod adopt;
 pub mod archive;
+mod blocked;
 mod boot;
 mod cgroup;
 mod content;
 mod copy;
+mod disk;
 mod earlier;
 mod flatten;
 mod idle;
@@ -28,13 +30,16 @@ mod state;
 mod structure;
 #[cfg(test)]
 mod testing;
+mod usage;
 
 pub use crate::launcher::Account;
+pub use blocked::{DEFAULT_BLOCKED, is_command_name};
 pub use meta::SnapshotDriver;
-pub use preflight::{Check, Preflight, preflight};
+pub use preflight::{Check, Preflight, Strength, preflight};
 pub use settings::{DEFAULT_ACCOUNT, LocalConfig, StartError, ToolMount};
 
 use super::{BootSecrets, ProviderError, SandboxExit, SandboxProvider, SandboxRecord};
+use crate::launcher::Landlock;
 use axum::Router;
 use cgroup::Cgroups;
 use inner::{Inner, lock, unavailable};
@@ -98,6 +103,7 @@ impl LocalProvider {
         adopt::adopt_all(&inner).map_err(in_state)?;
         let cleaner = Arc::clone(&inner);
         tokio::spawn(async move { cleaner.empty_trash().await });
+        tokio::spawn(disk::watch(Arc::downgrade(&inner)));
         Ok(Self { inner, exits: Arc::new(Mutex::new(Some(received))) })
     }
 
@@ -133,7 +139,9 @@ impl SandboxProvider for LocalProvider {
     fn capabilities(&self) -> Capabilities {
         let mut missing = self.inner.preflight.missing();
         let isolation = match &self.inner.tier {
-            Tier::Namespaces { .. } => Isolation::Namespaces,
+            Tier::Namespaces { landlock: Landlock::Required, .. } => Isolation::Namespaces,
+            // Why is among what is missing.
+            Tier::Namespaces { landlock: Landlock::IfThere, .. } => Isolation::Weak,
             Tier::Weak { account, .. } => {
                 missing.push(
                     "sandboxes are plain processes: nothing keeps them from this machine's files and network"
@@ -153,14 +161,23 @@ impl SandboxProvider for LocalProvider {
                 Isolation::Weak
             }
         };
-        missing.push("disk: single files are limited, a sandbox as a whole only when it is saved".to_owned());
-        let limits =
-            ["cpu", "memory"].into_iter().filter(|name| self.inner.cgroups.limits(name)).chain(["life"]);
+        let mut limits: Vec<&str> =
+            ["cpu", "memory", "pids"].into_iter().filter(|name| self.inner.preflight.limits(name)).collect();
+        if isolation == Isolation::Weak {
+            missing.push("disk: plain processes can write beside their own folders".to_owned());
+        } else {
+            limits.push("disk");
+            missing.push(
+                "disk: a sandbox is looked at while it writes, so it may be over its limit for a moment before it is ended"
+                    .to_owned(),
+            );
+        }
+        limits.push("life");
         Capabilities {
             provider: "local".to_owned(),
             isolation,
             missing,
-            limits: limits.map(str::to_owned).collect(),
+            limits: limits.into_iter().map(str::to_owned).collect(),
         }
     }
 

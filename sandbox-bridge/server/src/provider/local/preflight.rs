@@ -1,30 +1,50 @@
 //! Finds out by trying what this machine can isolate: builds a whole sandbox in a throw-away child and asks it to misbehave.
 //!
-//! The report goes to `doctor`, to the bridge's capabilities, and into the refusal of `create` where there is nothing to offer.
+//! Nothing is believed of the kernel that was not seen: a forbidden system call must be refused, a directory of a snapshot must be
+//! removable, a control group must stop what is too much. The report goes to `doctor`, to the bridge's capabilities, and into the refusal of `create` where there is nothing to offer.
 
 use super::boot::{self, Boot};
-use super::cgroup::{Cgroups, PROCESSES_MAX};
+use super::cgroup::{Cgroups, GroupLimits, PROCESSES_MAX};
 use super::layout::{BASE_LAYER, HOME, Layout, WORKSPACE};
 use super::meta::SnapshotDriver;
-use crate::launcher::{Account, LaunchReport, LaunchSpec, Purpose, Refusal, RunLimits, Step};
+use crate::launcher::{
+    Account, Landlock, LaunchReport, LaunchSpec, Purpose, Refusal, RunLimits, Step, TRIAL_MEMORY_BYTES,
+    TRIAL_PERIOD_US, TRIAL_PROCESSES, TRIAL_QUOTA_US, share_blocks,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
+/// How well sandboxes are kept apart on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strength {
+    /// Namespaces, Landlock, system call filter, and limits of whole sandboxes.
+    Full,
+    /// The same, but memory and processor time are limited for each process alone, or not at all.
+    NoGroupLimits,
+    /// Namespaces and filter without Landlock: only with consent.
+    NoLandlock,
+    /// Plain processes, and only with consent.
+    None,
+}
+
 /// What this machine can isolate.
 #[derive(Clone, Debug, Serialize)]
 pub struct Preflight {
+    /// All of it in one word.
+    pub isolation: Strength,
     /// One for each thing that was tried, in the order of trying.
     pub checks: Vec<Check>,
     /// Version of Landlock that held in the try-out, 0 for none.
     pub landlock_abi: i32,
-    /// Whether a sandbox with namespaces of its own can be had.
+    /// Whether sandboxes are isolated here as they should be, without anybody's consent to less.
     pub namespaces: bool,
-    /// Whether it can stand on the layers of its snapshots; otherwise they are copied.
+    /// Whether a sandbox can stand on the layers of its snapshots; otherwise they are copied.
     pub overlay: bool,
-    /// Limits that the kernel holds a whole sandbox to: `cpu`, `memory`, `pids`.
+    /// Limits that the kernel was seen to hold a whole sandbox to: `cpu`, `memory`, `pids`.
     pub group_limits: Vec<String>,
 }
 
@@ -35,10 +55,23 @@ pub struct Check {
     pub name: String,
     /// Whether it worked.
     pub ok: bool,
+    /// Whether sandboxes are as well isolated without it.
+    pub optional: bool,
     /// What happened, for humans.
     pub detail: String,
     /// What to do about it; empty when it worked.
     pub remedy: String,
+}
+
+impl Check {
+    fn works(name: &str) -> Self {
+        let detail = "works".to_owned();
+        Self { name: name.to_owned(), ok: true, optional: false, detail, remedy: String::new() }
+    }
+
+    fn fails(name: &str, detail: String, remedy: String) -> Self {
+        Self { name: name.to_owned(), ok: false, optional: false, detail, remedy }
+    }
 }
 
 impl Preflight {
@@ -47,11 +80,46 @@ impl Preflight {
         self.checks.iter().any(|check| check.name == ACCOUNT && check.ok)
     }
 
+    /// Whether this limit of a whole sandbox was seen to hold.
+    pub(super) fn limits(&self, name: &str) -> bool {
+        self.group_limits.iter().any(|own| own == name)
+    }
+
     /// Why isolation is weaker than it could be, one sentence each.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        let failed = self.checks.iter().filter(|check| !check.ok);
+        let failed = self.checks.iter().filter(|check| !check.ok && !check.optional);
         failed.map(|check| format!("{}: {}. {}", check.name, check.detail, check.remedy)).collect()
+    }
+
+    /// For people: the verdict, then every check with what to do about it.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let verdict = match self.isolation {
+            Strength::Full => "full: sandboxes are isolated and limited",
+            Strength::NoGroupLimits => {
+                "no group limits: sandboxes are isolated, and limited process by process only"
+            }
+            Strength::NoLandlock => {
+                "no Landlock: sandboxes are refused unless the bridge gets --weak-sandbox"
+            }
+            Strength::None => {
+                "none: sandboxes are refused unless the bridge gets --weak-sandbox, and then are plain processes"
+            }
+        };
+        let mut text = format!("isolation {verdict}\n");
+        for check in &self.checks {
+            let mark = match (check.ok, check.optional) {
+                (true, _) => "ok     ",
+                (false, true) => "without",
+                (false, false) => "missing",
+            };
+            text.push_str(&format!("{mark} {}: {}\n", check.name, check.detail));
+            if !check.remedy.is_empty() {
+                text.push_str(&format!("        {}\n", check.remedy));
+            }
+        }
+        text
     }
 }
 
@@ -77,10 +145,11 @@ pub fn preflight(state: &Path, launcher: &Path, account: Account) -> io::Result<
     let place = tempfile::Builder::new().prefix("preflight-").tempdir_in(state)?;
     let layout = Layout::open(&place.path().join("state"), account)?;
     let outcome = try_both(&layout, launcher);
-    let cgroups = Cgroups::open(place.path());
+    let limits = try_limits(&layout, launcher);
+    let reflink = try_reflink(place.path());
     super::remove::remove_contents(place.path())?;
     let (outcome, without_overlay) = outcome?;
-    Ok(report(outcome, without_overlay, &cgroups))
+    Ok(report(outcome, without_overlay, limits, reflink))
 }
 
 /// Where it is only the overlay that cannot be had, the rest is tried without, and the reason is answered beside.
@@ -91,6 +160,7 @@ fn try_both(layout: &Layout, launcher: &Path) -> io::Result<(LaunchReport, Optio
         }
         outcome @ (LaunchReport::Refused { .. }
         | LaunchReport::Started { .. }
+        | LaunchReport::Limited { .. }
         | LaunchReport::Probed { .. }) => Ok((outcome, None)),
     }
 }
@@ -110,48 +180,120 @@ fn try_out(layout: &Layout, launcher: &Path, driver: SnapshotDriver) -> io::Resu
     fs::write(probe.join("file"), "x")?;
     layout.give(&probe.join("file"))?;
     let spec = LaunchSpec {
-        directory: format!("sandboxes/{id}"),
-        account: layout.account(),
         lowers,
-        binds: Vec::new(),
-        command: Vec::new(),
-        environment: BTreeMap::new(),
-        working_directory: "/workspace".to_owned(),
         limits: RunLimits { processes: Some(PROCESSES_MAX), ..RunLimits::default() },
-        cgroups: Vec::new(),
-        log_bytes_max: 0,
-        purpose: Purpose::Probe,
+        ..spec(layout, &format!("sandboxes/{id}"), Purpose::Probe)
     };
     let Boot { report, .. } = boot::launch(layout.root(), launcher, &spec)?;
     Ok(report)
 }
 
-fn report(outcome: LaunchReport, without_overlay: Option<Refusal>, cgroups: &Cgroups) -> Preflight {
-    let (landlock_abi, refusal) = match outcome {
-        LaunchReport::Probed { landlock_abi } => (landlock_abi, None),
-        LaunchReport::Started { .. } => (0, None),
-        LaunchReport::Refused { refusal } => (0, Some(refusal)),
-    };
-    let group_limits: Vec<String> = ["cpu", "memory", "pids"]
-        .into_iter()
-        .filter(|name| cgroups.limits(name))
-        .map(str::to_owned)
-        .collect();
-    let mut checks = step_checks(refusal.as_ref());
-    if refusal.is_none() && landlock_abi == 0 {
-        mark_failed(&mut checks, "Landlock", "this kernel has no Landlock", LANDLOCK_REMEDY);
+fn spec(layout: &Layout, directory: &str, purpose: Purpose) -> LaunchSpec {
+    LaunchSpec {
+        directory: directory.to_owned(),
+        account: layout.account(),
+        lowers: Vec::new(),
+        binds: Vec::new(),
+        command: Vec::new(),
+        environment: BTreeMap::new(),
+        working_directory: "/workspace".to_owned(),
+        limits: RunLimits::default(),
+        cgroups: Vec::new(),
+        shared_memory_bytes: 1 << 20,
+        log_bytes_max: 0,
+        purpose,
+        landlock: Landlock::IfThere,
     }
-    if let Some(refusal) = &without_overlay {
-        let remedy =
-            format!("Snapshots are whole copies here, which takes seconds. {}", remedy(Step::Overlay));
-        mark_failed(&mut checks, OVERLAY, &refusal.message, &remedy);
-    }
-    checks.push(group_check(&group_limits));
-    let overlay = refusal.is_none() && without_overlay.is_none();
-    Preflight { checks, landlock_abi, namespaces: refusal.is_none(), overlay, group_limits }
 }
 
-const LANDLOCK_REMEDY: &str = "Sandboxes are isolated by their namespaces alone; for the second wall use Linux 5.13 or newer with landlock in the lsm= boot option.";
+/// Which limits of a group were seen to hold, and why not more.
+#[derive(Debug, Default)]
+struct LimitTrial {
+    held: Vec<String>,
+    trouble: Option<String>,
+}
+
+fn try_limits(layout: &Layout, launcher: &Path) -> LimitTrial {
+    let cgroups = Cgroups::open(layout.root());
+    if !["cpu", "memory", "pids"].into_iter().any(|name| cgroups.limits(name)) {
+        return LimitTrial {
+            held: Vec::new(),
+            trouble: Some("no control groups can be made here".to_owned()),
+        };
+    }
+    let small = GroupLimits {
+        memory_bytes: TRIAL_MEMORY_BYTES,
+        quota_us: TRIAL_QUOTA_US,
+        period_us: TRIAL_PERIOD_US,
+        processes: TRIAL_PROCESSES,
+    };
+    let id = "sbx_preflight";
+    let tried = cgroups.make_group(id, small).and_then(|group| {
+        let spec = LaunchSpec { cgroups: group.join_files(), ..spec(layout, "sandboxes", Purpose::Limits) };
+        match boot::launch(layout.root(), launcher, &spec)?.report {
+            LaunchReport::Limited { mut held } => {
+                if group.was_throttled() {
+                    held.push("cpu".to_owned());
+                }
+                Ok(held)
+            }
+            LaunchReport::Refused { refusal } => Err(io::Error::other(refusal.message)),
+            LaunchReport::Started { .. } | LaunchReport::Probed { .. } => {
+                Err(io::Error::other("the launcher did something else"))
+            }
+        }
+    });
+    cgroups.remove_group(&cgroups.find_group(id));
+    match tried {
+        Ok(held) => {
+            LimitTrial { held: held.into_iter().filter(|name| cgroups.limits(name)).collect(), trouble: None }
+        }
+        Err(error) => LimitTrial { held: Vec::new(), trouble: Some(error.to_string()) },
+    }
+}
+
+/// Whether files can be copied without copying their blocks.
+fn try_reflink(place: &Path) -> io::Result<()> {
+    let (from, to) = (place.join("reflink"), place.join("reflink-copy"));
+    fs::write(&from, [1u8; 4096])?;
+    share_blocks(&fs::File::open(&from)?, &fs::File::create(&to)?)
+}
+
+fn report(
+    outcome: LaunchReport,
+    without_overlay: Option<Refusal>,
+    limits: LimitTrial,
+    reflink: io::Result<()>,
+) -> Preflight {
+    let (landlock_abi, refusal) = match outcome {
+        LaunchReport::Probed { landlock_abi } => (landlock_abi, None),
+        LaunchReport::Started { .. } | LaunchReport::Limited { .. } => {
+            (0, Some(Refusal { step: Step::Spec, message: "the launcher did something else".to_owned() }))
+        }
+        LaunchReport::Refused { refusal } => (0, Some(refusal)),
+    };
+    let mut checks = step_checks(refusal.as_ref());
+    if refusal.is_none() {
+        note_landlock(&mut checks, landlock_abi);
+    }
+    if let Some(refusal) = &without_overlay {
+        note_copies(&mut checks, refusal);
+    }
+    let groups = group_check(&limits);
+    let isolation = match (&refusal, landlock_abi, groups.ok) {
+        (Some(_), ..) => Strength::None,
+        (None, 0, _) => Strength::NoLandlock,
+        (None, _, true) => Strength::Full,
+        (None, _, false) => Strength::NoGroupLimits,
+    };
+    checks.push(groups);
+    checks.push(reflink_check(reflink));
+    let namespaces = matches!(isolation, Strength::Full | Strength::NoGroupLimits);
+    let overlay = refusal.is_none() && without_overlay.is_none();
+    Preflight { isolation, checks, landlock_abi, namespaces, overlay, group_limits: limits.held }
+}
+
+const LANDLOCK_REMEDY: &str = "Use Linux 5.13 or newer with landlock in the lsm= boot option. Or accept sandboxes that are held by their namespaces alone, with --weak-sandbox.";
 
 /// Everything before the refusal worked; nothing after it was tried.
 fn step_checks(refusal: Option<&Refusal>) -> Vec<Check> {
@@ -162,12 +304,7 @@ fn step_checks(refusal: Option<&Refusal>) -> Vec<Check> {
                 checks.push(failed(name, refusal));
                 return checks;
             }
-            Some(_) | None => checks.push(Check {
-                name: (*name).to_owned(),
-                ok: true,
-                detail: "works".to_owned(),
-                remedy: String::new(),
-            }),
+            Some(_) | None => checks.push(Check::works(name)),
         }
     }
     // A step that has no line of its own: the launcher as a whole.
@@ -178,33 +315,63 @@ fn step_checks(refusal: Option<&Refusal>) -> Vec<Check> {
 }
 
 fn failed(name: &str, refusal: &Refusal) -> Check {
-    Check { name: name.to_owned(), ok: false, detail: refusal.message.clone(), remedy: remedy(refusal.step) }
+    Check::fails(name, refusal.message.clone(), remedy(refusal.step))
 }
 
-fn mark_failed(checks: &mut [Check], name: &str, detail: &str, remedy: &str) {
-    for check in checks.iter_mut().filter(|check| check.name == name) {
-        check.ok = false;
-        check.detail = detail.to_owned();
-        check.remedy = remedy.to_owned();
-    }
-}
-
-fn group_check(limits: &[String]) -> Check {
-    let ok = limits.iter().any(|name| name == "memory") && limits.iter().any(|name| name == "cpu");
-    Check {
-        name: "limits of a whole sandbox".to_owned(),
-        ok,
-        detail: match (ok, limits.is_empty()) {
-            (true, _) => "works".to_owned(),
-            (false, true) => "no control groups can be made here".to_owned(),
-            (false, false) => format!("only {} can be limited here", limits.join(" and ")),
-        },
-        remedy: if ok {
-            String::new()
+fn note_landlock(checks: &mut [Check], abi: i32) {
+    for check in checks.iter_mut().filter(|check| check.name == "Landlock") {
+        if abi == 0 {
+            *check = Check::fails(
+                "Landlock",
+                "this kernel has no Landlock".to_owned(),
+                LANDLOCK_REMEDY.to_owned(),
+            );
         } else {
-            "Memory is limited for each process alone and processor time not at all; run the bridge as a systemd service with Delegate=yes.".to_owned()
-        },
+            check.detail = format!("works, version {abi}");
+        }
     }
+}
+
+fn note_copies(checks: &mut [Check], refusal: &Refusal) {
+    let remedy = format!("Snapshots are whole copies here, which takes seconds. {}", remedy(Step::Overlay));
+    for check in checks.iter_mut().filter(|check| check.name == OVERLAY) {
+        *check = Check::fails(OVERLAY, refusal.message.clone(), remedy.clone());
+    }
+}
+
+fn group_check(limits: &LimitTrial) -> Check {
+    let name = "limits of a whole sandbox";
+    let held = |name: &str| limits.held.iter().any(|own| own == name);
+    if held("memory") && held("cpu") {
+        return Check {
+            detail: format!("{} were seen to hold", limits.held.join(", ")),
+            ..Check::works(name)
+        };
+    }
+    let detail = match &limits.trouble {
+        Some(trouble) => trouble.clone(),
+        None if limits.held.is_empty() => "control groups can be made here but limit nothing".to_owned(),
+        None => format!("only {} can be limited here", limits.held.join(" and ")),
+    };
+    let remedy = format!(
+        "Memory is limited {}, processor time {}; run the bridge as a systemd service with Delegate=yes, or start it by systemd-run --user --scope -p Delegate=yes.",
+        if held("memory") { "as a whole" } else { "for each process alone" },
+        if held("cpu") { "as a whole" } else { "not at all" },
+    );
+    Check::fails(name, detail, remedy)
+}
+
+fn reflink_check(reflink: io::Result<()>) -> Check {
+    let name = "copies that share blocks";
+    let check = match reflink {
+        Ok(()) => Check::works(name),
+        Err(error) => Check::fails(
+            name,
+            format!("not on the file system of the state directory: {error}"),
+            "Snapshots copy what was changed; on xfs or btrfs that takes no time and no room.".to_owned(),
+        ),
+    };
+    Check { optional: true, ..check }
 }
 
 fn setting(path: &str) -> Option<String> {
@@ -264,15 +431,23 @@ mod tests {
     fn a_refused_machine_has_no_namespaces_and_says_why() {
         let refusal =
             Refusal { step: Step::UserNamespace, message: "could not make a user namespace".to_owned() };
-        let report = report(LaunchReport::Refused { refusal }, None, &Cgroups::default());
+        let report = report(LaunchReport::Refused { refusal }, None, all_limits(), Ok(()));
         assert!(!report.namespaces);
         assert!(report.missing().iter().any(|line| line.starts_with("user namespace: could not make")));
+    }
+
+    fn all_limits() -> LimitTrial {
+        LimitTrial { held: ["memory", "pids", "cpu"].map(str::to_owned).into(), trouble: None }
+    }
+
+    fn seen(landlock_abi: i32, limits: LimitTrial) -> Preflight {
+        report(LaunchReport::Probed { landlock_abi }, None, limits, Ok(()))
     }
 
     #[test]
     fn a_kernel_without_overlay_still_isolates_but_says_that_snapshots_are_copies() {
         let refusal = Refusal { step: Step::Overlay, message: "could not mount the overlay".to_owned() };
-        let report = report(LaunchReport::Probed { landlock_abi: 3 }, Some(refusal), &Cgroups::default());
+        let report = report(LaunchReport::Probed { landlock_abi: 3 }, Some(refusal), all_limits(), Ok(()));
         assert!(report.namespaces && !report.overlay);
         assert!(
             report.missing().iter().any(|line| line.starts_with("overlay") && line.contains("whole copies"))
@@ -280,11 +455,57 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_landlock_still_isolates_but_says_so() {
-        let report = report(LaunchReport::Probed { landlock_abi: 0 }, None, &Cgroups::default());
-        assert!(report.namespaces);
+    fn a_kernel_without_landlock_needs_consent() {
+        let report = seen(0, all_limits());
+        assert_eq!((report.isolation, report.namespaces), (Strength::NoLandlock, false));
+        let missing = report.missing();
+        assert_eq!(missing.len(), 1);
         assert!(
-            report.missing().iter().any(|line| line.starts_with("Landlock: this kernel has no Landlock"))
+            missing[0].starts_with("Landlock: this kernel has no Landlock")
+                && missing[0].contains("--weak-sandbox")
         );
+    }
+
+    #[test]
+    fn limits_count_when_they_were_seen_to_hold() {
+        assert_eq!(seen(6, all_limits()).isolation, Strength::Full);
+        let part = LimitTrial { held: vec!["pids".to_owned()], trouble: None };
+        let report = seen(6, part);
+        assert_eq!((report.isolation, report.namespaces), (Strength::NoGroupLimits, true));
+        assert!(report.missing()[0].contains("only pids can be limited here"), "{:?}", report.missing());
+        let report = seen(6, LimitTrial { held: Vec::new(), trouble: Some("EACCES".to_owned()) });
+        assert!(report.missing()[0].contains("EACCES") && report.missing()[0].contains("Delegate=yes"));
+    }
+
+    #[test]
+    fn a_launcher_that_does_something_else_is_no_isolation() {
+        let report = report(LaunchReport::Limited { held: Vec::new() }, None, all_limits(), Ok(()));
+        assert_eq!((report.isolation, report.namespaces), (Strength::None, false));
+    }
+
+    #[test]
+    fn the_report_reads_like_this() {
+        let refusal =
+            Refusal { step: Step::Privileges, message: "could not refuse new privileges: EINVAL".to_owned() };
+        let limits =
+            LimitTrial { held: Vec::new(), trouble: Some("no control groups can be made here".to_owned()) };
+        let report =
+            report(LaunchReport::Refused { refusal }, None, limits, Err(io::Error::other("not supported")));
+        expect_test::expect![[r#"
+            isolation none: sandboxes are refused unless the bridge gets --weak-sandbox, and then are plain processes
+            ok      account without privileges: works
+            ok      user namespace: works
+            ok      control groups: works
+            ok      overlay with user.* marks: works
+            ok      process namespace with /proc: works
+            ok      private root: works
+            ok      network namespace: works
+            missing dropped privileges: could not refuse new privileges: EINVAL
+                    Use Linux 5.12 or newer.
+            missing limits of a whole sandbox: no control groups can be made here
+                    Memory is limited for each process alone, processor time not at all; run the bridge as a systemd service with Delegate=yes, or start it by systemd-run --user --scope -p Delegate=yes.
+            without copies that share blocks: not on the file system of the state directory: not supported
+                    Snapshots copy what was changed; on xfs or btrfs that takes no time and no room.
+        "#]].assert_eq(&report.render());
     }
 }

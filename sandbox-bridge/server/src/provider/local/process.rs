@@ -1,5 +1,6 @@
 //! The processes of a sandbox, seen from the host: which they are, and stopping, continuing and ending all of them.
 
+use super::usage::Usage;
 use crate::launcher::{Pidfd, ProcessIdentity, boot_id, pid_namespace, start_time};
 use nix::sys::signal::Signal;
 use protocol::id::SandboxId;
@@ -73,6 +74,31 @@ impl Membership {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the sandbox starts processes too fast"));
             }
         }
+    }
+
+    /// Files in the sandbox's own places that were removed and are still open: they take room without having a name.
+    pub(crate) fn nameless_files(&self) -> Usage {
+        let mut seen = HashSet::new();
+        let mut usage = Usage::default();
+        let members = self.members();
+        let descriptors = members.iter().flat_map(|pid| {
+            fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().map(|entry| entry.path())
+        });
+        for path in descriptors {
+            let Ok(target) = fs::read_link(&path) else { continue };
+            let target = target.to_string_lossy();
+            if !target.ends_with(" (deleted)") || target.starts_with("/memfd:") || target.starts_with("/dev/")
+            {
+                continue;
+            }
+            if let Ok(data) = nix::sys::stat::stat(&path)
+                && data.st_nlink == 0
+                && seen.insert((data.st_dev, data.st_ino))
+            {
+                usage += Usage::of(&data);
+            }
+        }
+        usage
     }
 
     /// Stops every process where it is. Returns once none of them runs.

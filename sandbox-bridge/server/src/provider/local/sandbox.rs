@@ -1,6 +1,7 @@
 //! One running sandbox: its processes, its door, its groups; saving it, ending it, and noticing that it ended.
 
-use super::cgroup::Group;
+use super::cgroup::{Group, PROCESSES_MAX};
+use super::disk;
 use super::earlier::{Earlier, Index};
 use super::inner::Inner;
 use super::layers;
@@ -10,6 +11,7 @@ use super::process::{Handles, Membership};
 use super::publish::{Draft, NewLayer};
 use super::socket::Door;
 use super::state::{self, SandboxState};
+use super::usage::Usage;
 use crate::launcher::{ExitRecord, ProcessIdentity};
 use crate::provider::SandboxExit;
 use nix::sys::signal::Signal;
@@ -38,6 +40,10 @@ pub(crate) enum Ending {
     Asked = 1,
     /// It has lived as long as it may.
     Life = 2,
+    /// It took more disk than it may.
+    Disk = 3,
+    /// It made more files than it may.
+    Files = 4,
 }
 
 /// A sandbox whose processes run, or did a moment ago.
@@ -108,6 +114,11 @@ impl Running {
         if let Err(error) = self.membership.resume() {
             tracing::warn!(sandbox_id = %self.state.sandbox_id, %error, "could not let the sandbox go on");
         }
+    }
+
+    /// Room that its processes take with files that have no name.
+    pub(crate) fn nameless_files(&self) -> Usage {
+        self.membership.nameless_files()
     }
 
     /// Waits for the end and its cleaning up; `false` when it takes too long.
@@ -213,7 +224,8 @@ impl Running {
 
     fn reason(&self, exit: Option<ExitRecord>) -> String {
         let limits = &self.state.request.limits;
-        if self.ending.load(Ordering::Acquire) == Ending::Life as u8 {
+        let ending = self.ending.load(Ordering::Acquire);
+        if ending == Ending::Life as u8 {
             let seconds = limits.life_ms / 1000;
             return format!(
                 "the sandbox has reached the end of its life of {} min {} s",
@@ -221,9 +233,19 @@ impl Running {
                 seconds % 60
             );
         }
+        if ending == Ending::Disk as u8 {
+            return format!("the sandbox used more than its {} MiB of disk", limits.disk_mib);
+        }
+        if ending == Ending::Files as u8 {
+            return format!("the sandbox had more than its {} files", disk::allowed(limits).files);
+        }
         let killed = exit.as_ref().is_some_and(ExitRecord::was_killed);
         if killed && self.group.ran_out_of_memory() {
             return format!("the sandbox needed more than its {} MiB of memory", limits.memory_mib);
+        }
+        let failed = !exit.as_ref().is_some_and(ExitRecord::succeeded);
+        if failed && self.group.ran_out_of_processes() {
+            return format!("{}; it had as many processes as it may, {PROCESSES_MAX}", describe(exit));
         }
         describe(exit)
     }
@@ -239,13 +261,13 @@ pub(crate) fn describe(exit: Option<ExitRecord>) -> String {
 }
 
 /// While this lives, no process of the sandbox runs.
-struct Stillness<'a> {
+pub(crate) struct Stillness<'a> {
     running: &'a Running,
     by_group: bool,
 }
 
 impl<'a> Stillness<'a> {
-    fn begin(running: &'a Running) -> io::Result<Self> {
+    pub(crate) fn begin(running: &'a Running) -> io::Result<Self> {
         let by_group = running.group.freeze();
         let still = Self { running, by_group };
         if !by_group {

@@ -1,10 +1,11 @@
 //! What the local provider is told, and what it makes of it on this machine: the tier of isolation.
 
+use super::blocked::{self, DEFAULT_BLOCKED};
 use super::boot;
 use super::layout::Layout;
 use super::meta::SnapshotDriver;
-use super::preflight::Preflight;
-use crate::launcher::Account;
+use super::preflight::{Preflight, Strength};
+use crate::launcher::{Account, Landlock};
 use std::io;
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ pub struct LocalConfig {
     pub runner: PathBuf,
     /// OpenCode, where the agent is used.
     pub opencode: Option<PathBuf>,
-    /// Plain processes are accepted where namespaces are missing.
+    /// Less isolation is accepted: no Landlock, or plain processes where namespaces are missing.
     pub weak_sandbox: bool,
     /// Plain processes even where namespaces are there; for tests of that tier.
     pub force_weak: bool,
@@ -28,6 +29,8 @@ pub struct LocalConfig {
     pub account: Account,
     /// More of the host inside every sandbox, read-only.
     pub tool_mounts: Vec<ToolMount>,
+    /// Names of commands that a stand-in takes the place of; see [`DEFAULT_BLOCKED`].
+    pub blocked_commands: Vec<String>,
     /// What is started as the launcher: this very binary.
     pub launcher: PathBuf,
     /// What PID 1 executes, by its path inside.
@@ -50,6 +53,7 @@ impl LocalConfig {
             force_weak: false,
             account: DEFAULT_ACCOUNT,
             tool_mounts: Vec::new(),
+            blocked_commands: DEFAULT_BLOCKED.iter().map(|name| (*name).to_owned()).collect(),
             launcher: PathBuf::from("/proc/self/exe"),
             command: vec!["/opt/farhand/bin/runner".to_owned(), "init".to_owned()],
             weak_command: None,
@@ -97,6 +101,8 @@ pub(crate) enum Tier {
     Namespaces {
         /// Whether memory is limited for a sandbox as a whole.
         group_memory: bool,
+        /// Whether Landlock is a condition; somebody has agreed to less where it is not.
+        landlock: Landlock,
     },
     /// As plain processes of this account.
     Weak {
@@ -116,8 +122,16 @@ impl Tier {
     /// Whether a sandbox as a whole cannot take more memory than it may.
     pub(super) fn group_limits_memory(&self) -> bool {
         match self {
-            Self::Namespaces { group_memory } | Self::Weak { group_memory, .. } => *group_memory,
+            Self::Namespaces { group_memory, .. } | Self::Weak { group_memory, .. } => *group_memory,
             Self::Refused { .. } => false,
+        }
+    }
+
+    /// Whether a sandbox may be without Landlock.
+    pub(super) fn landlock(&self) -> Landlock {
+        match self {
+            Self::Namespaces { landlock, .. } => *landlock,
+            Self::Weak { .. } | Self::Refused { .. } => Landlock::Required,
         }
     }
 
@@ -151,6 +165,8 @@ pub(super) fn install_tools(config: &mut LocalConfig, layout: &Layout) -> Result
     if let Some(opencode) = &config.opencode {
         install(opencode, "opencode")?;
     }
+    blocked::install(layout, &config.blocked_commands)
+        .map_err(|source| StartError::Tool { what: "stand-ins of blocked commands".to_owned(), source })?;
     for mount in &mut config.tool_mounts {
         let what = mount.host.display().to_string();
         mount.host =
@@ -166,9 +182,12 @@ pub(super) fn choose_tier(
     preflight: &Preflight,
     own: Account,
 ) -> Tier {
-    let group_memory = preflight.group_limits.iter().any(|name| name == "memory");
+    let group_memory = preflight.limits("memory");
     if preflight.namespaces && !config.force_weak {
-        return Tier::Namespaces { group_memory };
+        return Tier::Namespaces { group_memory, landlock: Landlock::Required };
+    }
+    if preflight.isolation == Strength::NoLandlock && config.weak_sandbox && !config.force_weak {
+        return Tier::Namespaces { group_memory, landlock: Landlock::IfThere };
     }
     if config.weak_sandbox || config.force_weak {
         let usable = preflight.has_account() && boot::can_enter(layout.root(), config.account);
@@ -178,8 +197,8 @@ pub(super) fn choose_tier(
     let reason = preflight.missing().first().cloned().unwrap_or_default();
     Tier::Refused {
         reason: format!(
-            "This machine cannot isolate sandboxes: {reason} Or accept plain processes, which can read what the bridge's \
-             account can read, with --weak-sandbox."
+            "This machine cannot isolate sandboxes: {reason} Or accept what there is with --weak-sandbox; without user namespaces \
+             that is plain processes, which can read what the bridge's account can read."
         ),
     }
 }
