@@ -20,13 +20,12 @@ use std::time::{Duration, Instant};
 const DIRECTORIES: usize = 4_000;
 const FILES_IN_EACH: usize = 11;
 const BYTES_MAX: usize = 24 * 1024;
-const ROUNDS: usize = 15;
-const COPIES: usize = 3;
+const ROUNDS: usize = 9;
+const COPIES: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Changes 25 files at every word of the bench, which is a file; before the first one, it may be told to copy everything.
-const AGENT: &str =
-    "while ! test -e /tmp/begin; do sleep 0.01; done;
-    if grep -q copy /tmp/begin; then cp -a /workspace /tmp/copy; cp -a /tmp/copy/. /workspace/all; rm -rf /tmp/copy; fi;
+const AGENT: &str = "while ! test -e /tmp/begin; do sleep 0.01; done;
+    if grep -q copy /tmp/begin; then mkdir /workspace/all; cp -a /workspace/[0-9]* /workspace/all; fi;
     round=0; while :; do round=$((round+1)); while ! test -e /tmp/go-$round; do sleep 0.01; done;
     for d in $(seq 1000 1024); do echo $round > /workspace/$d/file-3; done; : > /tmp/done-$round; done";
 
