@@ -3,6 +3,7 @@
 //! The binaries are built before (`cargo xtask test`). Each test has a stack of its own.
 
 mod faults;
+mod hostile;
 mod observer;
 mod sandbox;
 mod turns;
