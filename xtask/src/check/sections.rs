@@ -96,7 +96,9 @@ fn clippy_wasm() -> anyhow::Result<Outcome> {
 fn cargo_tests(name: &str, arguments: &[&str], threads: Option<usize>) -> anyhow::Result<Outcome> {
     let mut command = shell::cargo();
     if find("cargo-nextest").is_some() {
-        command.args(["nextest", "run", "--no-fail-fast"]).args(arguments);
+        command
+            .args(["nextest", "run", "--config-file", "tests/nextest.toml", "--no-fail-fast"])
+            .args(arguments);
         if let Some(threads) = threads {
             command.arg(format!("--test-threads={threads}"));
         }
