@@ -14,7 +14,7 @@ const DISK_MIB_MAX: u64 = 1_024;
 const FILES_MAX: u64 = 100_000;
 const DESCRIPTORS_MAX: u64 = 200_000;
 const LOG_MIB_MAX: u64 = 4_096;
-const FORK_TIME: Duration = Duration::from_secs(4);
+const FORK_TIME: Duration = Duration::from_secs(2);
 const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// `kind` with an amount; prints what it got in one JSON object.

@@ -162,7 +162,11 @@ fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_that_fails_leaves_the_sandbox_running_and_nothing_behind() {
     for driver in DRIVERS {
-        let Some(bench) = bench(driver) else { return };
+        let started = Bench::start_with(|config| {
+            config.snapshot_driver = Some(driver);
+            config.watch_disk = false;
+        });
+        let Some(bench) = started else { return };
         let mut order = request();
         order.limits.disk_mib = 4;
         let id = bench.create(&order).await;

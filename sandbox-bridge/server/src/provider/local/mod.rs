@@ -103,7 +103,9 @@ impl LocalProvider {
         adopt::adopt_all(&inner).map_err(in_state)?;
         let cleaner = Arc::clone(&inner);
         tokio::spawn(async move { cleaner.empty_trash().await });
-        tokio::spawn(disk::watch(Arc::downgrade(&inner)));
+        if inner.config.watch_disk {
+            tokio::spawn(disk::watch(Arc::downgrade(&inner)));
+        }
         Ok(Self { inner, exits: Arc::new(Mutex::new(Some(received))) })
     }
 
@@ -163,8 +165,9 @@ impl SandboxProvider for LocalProvider {
         };
         let mut limits: Vec<&str> =
             ["cpu", "memory", "pids"].into_iter().filter(|name| self.inner.preflight.limits(name)).collect();
-        if isolation == Isolation::Weak {
-            missing.push("disk: plain processes can write beside their own folders".to_owned());
+        let is_plain = matches!(self.inner.tier, Tier::Weak { .. } | Tier::Refused { .. });
+        if is_plain || !self.inner.config.watch_disk {
+            missing.push("disk: nothing keeps a sandbox as a whole from taking more than it may".to_owned());
         } else {
             limits.push("disk");
             missing.push(

@@ -25,6 +25,8 @@ pub struct LocalConfig {
     pub weak_sandbox: bool,
     /// Plain processes even where namespaces are there; for tests of that tier.
     pub force_weak: bool,
+    /// Whether sandboxes that are over their disk are ended. Off for tests of what else keeps them to it.
+    pub watch_disk: bool,
     /// Whom sandboxes run as when the bridge is root; otherwise they run as the bridge's own account.
     pub account: Account,
     /// More of the host inside every sandbox, read-only.
@@ -51,6 +53,7 @@ impl LocalConfig {
             opencode: None,
             weak_sandbox: false,
             force_weak: false,
+            watch_disk: true,
             account: DEFAULT_ACCOUNT,
             tool_mounts: Vec::new(),
             blocked_commands: DEFAULT_BLOCKED.iter().map(|name| (*name).to_owned()).collect(),
