@@ -1,6 +1,8 @@
 //! What each outcome of a try-out comes to: fails closed, and says why.
 
-use super::*;
+use super::report::{LimitTrial, Preflight, Strength, report, step_checks};
+use crate::launcher::{LaunchReport, Refusal, Step};
+use std::io;
 
 #[test]
 fn what_was_not_reached_is_not_called_working() {
