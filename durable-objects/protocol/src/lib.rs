@@ -6,6 +6,7 @@
 
 pub mod bridge;
 pub mod client;
+mod diff;
 pub mod error;
 pub mod id;
 pub mod limit;
