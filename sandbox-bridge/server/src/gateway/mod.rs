@@ -4,6 +4,7 @@
 //! is one for each sandbox; then it is taken off, and only here are real credentials put on. Providers serve this router.
 
 pub mod credential;
+pub mod egress;
 mod git;
 mod model;
 mod receive_pack;
