@@ -135,7 +135,7 @@ impl Bench {
 
     async fn create(&self, name: &str, snapshot: &SnapshotId) -> anyhow::Result<SandboxId> {
         let id = SandboxId::parse(&format!("sbx_{name}"))?;
-        let secrets = BootSecrets { sandbox_token: "bench".to_owned() };
+        let secrets = BootSecrets { sandbox_token: "bench".to_owned(), ..BootSecrets::default() };
         self.provider.create(&id, &Self::request(snapshot)?, &secrets).await?;
         Ok(id)
     }

@@ -3,8 +3,11 @@
 //! Everything is checked here, once, so that a wrong value stops the start with its remedy. Secrets live in types that do not
 //! print. Called by `main` and `serve`.
 
+use crate::gateway::egress::RepositoryPolicy;
+use crate::gateway::egress::host::HostPattern;
 use crate::provider::local::{DEFAULT_BLOCKED, SnapshotDriver, ToolMount, is_command_name};
 use clap::Args;
+use protocol::id::RepositoryId;
 use protocol::sign::{KEY_BYTES_MIN, Key, sha256_hex};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -18,6 +21,10 @@ pub const BRIDGE_KEY_VARIABLE: &str = "FARHAND_BRIDGE_KEY";
 pub const GIT_CREDENTIALS_VARIABLE: &str = "FARHAND_GIT_CREDENTIALS";
 /// Environment variable with the model providers.
 pub const MODEL_PROVIDERS_VARIABLE: &str = "FARHAND_MODEL_PROVIDERS";
+
+/// Environment variable with what single repositories may reach and which secrets they have: JSON, or the path of a file with it.
+pub const REPOSITORY_POLICY_VARIABLE: &str = "FARHAND_REPOSITORY_POLICY";
+const REPOSITORY_POLICY_EXAMPLE: &str = r#"{"owner/name": {"allow_hosts": ["registry.example"], "secrets": {"NPM_TOKEN": {"host": "registry.example", "value_env": "SHOP_NPM_TOKEN"}}}}"#;
 
 /// Flags of `sandbox-bridge serve`.
 #[derive(Args, Clone, Debug)]
@@ -53,6 +60,22 @@ pub struct ServeArguments {
     /// A file or folder of this machine that sandboxes see read-only, as HOST=INSIDE; may be repeated.
     #[arg(long = "tool", env = "FARHAND_TOOLS", value_delimiter = ',', value_parser = parse_tool)]
     pub tools: Vec<ToolMount>,
+
+    /// A host that all sandboxes may reach, as HOST[:PORT] or *.HOST[:PORT]; ports 443 and 80 where none is given; may be repeated.
+    #[arg(long = "allow-host", env = "FARHAND_ALLOW_HOST", value_delimiter = ',')]
+    pub allow_hosts: Vec<HostPattern>,
+
+    /// The same for a host of the operator's own network: it may lead to private and loopback addresses.
+    #[arg(long = "private-host", env = "FARHAND_PRIVATE_HOST", value_delimiter = ',')]
+    pub private_hosts: Vec<HostPattern>,
+
+    /// A PEM file with certificate authorities to trust beside the machine's own, for hosts of the operator's network.
+    #[arg(long, env = "FARHAND_EXTRA_CA")]
+    pub extra_ca: Option<PathBuf>,
+
+    /// What each sandbox may spend on models, in millionths of a dollar; without it there is no bound.
+    #[arg(long, env = "FARHAND_SANDBOX_BUDGET")]
+    pub sandbox_budget: Option<u64>,
 
     /// A command that sandboxes do not have; may be repeated. Given at all, these are all: an empty one allows every command. It
     /// steers agents, it does not secure anything.
@@ -96,6 +119,25 @@ pub enum ConfigError {
     /// A key of the git credentials is no origin.
     #[error("{GIT_CREDENTIALS_VARIABLE}: {0:?} is no origin; write it like https://github.com")]
     Origin(String),
+    /// The text is JSON, but says something that does not work.
+    #[error("{variable}: {what}")]
+    Policy {
+        /// Which.
+        variable: &'static str,
+        /// What does not work, and how it would; without any value of a secret.
+        what: String,
+    },
+    /// A file that was named cannot be read.
+    #[error("{what}: {path} cannot be read: {source}")]
+    File {
+        /// Which setting.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Nobody could tell the edge where this replica is.
     #[error("with --listen {0}, give --public-url: the https address at which the edge reaches this replica")]
     PublicUrl(SocketAddr),
@@ -162,6 +204,8 @@ pub struct Keys {
     pub bridge: Key,
     /// Opens the runner socket and the gateway; known to this bridge and its replicas only.
     pub gateway: Key,
+    /// Makes the stand-ins of secrets.
+    pub stand_in: Secret,
 }
 
 impl Keys {
@@ -170,7 +214,8 @@ impl Keys {
         let bridge = Key::new(secret.as_bytes()).ok_or(ConfigError::BridgeKey)?;
         let derived = sha256_hex(format!("farhand gateway key 1\n{secret}").as_bytes());
         let gateway = Key::new(derived.as_bytes()).ok_or(ConfigError::BridgeKey)?;
-        Ok(Self { bridge, gateway })
+        let stand_in = Secret::new(sha256_hex(format!("farhand stand-in key 1\n{secret}").as_bytes()));
+        Ok(Self { bridge, gateway, stand_in })
     }
 }
 
@@ -183,6 +228,8 @@ pub struct Secrets {
     pub git_credentials: BTreeMap<String, Secret>,
     /// By name.
     pub model_providers: BTreeMap<String, ModelProvider>,
+    /// What single repositories may reach, with the values of their secrets.
+    pub repositories: BTreeMap<RepositoryId, RepositoryPolicy>,
 }
 
 impl Secrets {
@@ -207,7 +254,8 @@ impl Secrets {
         for (name, provider) in &model_providers {
             refuse_plain_http(&format!("base_url of model provider {name}"), &provider.base_url)?;
         }
-        Ok(Self { keys, git_credentials, model_providers })
+        let repositories = read_policies(&variable)?;
+        Ok(Self { keys, git_credentials, model_providers, repositories })
     }
 }
 
@@ -255,6 +303,67 @@ pub fn refuse_plain_http(what: &str, url: &Url) -> Result<(), ConfigError> {
         what: format!("{what} ({})", url.origin().ascii_serialization()),
         remedy: "use https",
     })
+}
+
+/// Reads the policies of repositories and puts the values of their secrets in.
+fn read_policies(
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<RepositoryId, RepositoryPolicy>, ConfigError> {
+    let text = variable(REPOSITORY_POLICY_VARIABLE).unwrap_or_else(|| "{}".to_owned());
+    let text = if text.trim_start().starts_with('{') {
+        text
+    } else {
+        let what = REPOSITORY_POLICY_VARIABLE;
+        std::fs::read_to_string(&text).map_err(|source| ConfigError::File {
+            what,
+            path: text.into(),
+            source,
+        })?
+    };
+    let mut policies: BTreeMap<RepositoryId, RepositoryPolicy> =
+        parse_json(REPOSITORY_POLICY_VARIABLE, REPOSITORY_POLICY_EXAMPLE, &text)?;
+    for (id, policy) in &mut policies {
+        for (name, secret) in &mut policy.secrets {
+            let wrong = |what: &str| ConfigError::Policy {
+                variable: REPOSITORY_POLICY_VARIABLE,
+                what: format!("secret {name} of {id}: {what}"),
+            };
+            if !is_variable_name(name) {
+                return Err(wrong(
+                    "its name is that of an environment variable: letters, digits and _, not FARHAND_…",
+                ));
+            }
+            let value = match (secret.value.take(), secret.value_env.as_deref()) {
+                (Some(value), None) => value,
+                (None, Some(from)) => {
+                    let value =
+                        variable(from).ok_or_else(|| wrong(&format!("the bridge has no variable {from}")))?;
+                    Secret::new(value)
+                }
+                (Some(_), Some(_)) | (None, None) => {
+                    return Err(wrong("give either \"value\" or \"value_env\""));
+                }
+            };
+            let fits = value.reveal().len() >= SECRET_BYTES_MIN
+                && value.reveal().bytes().all(|b| b.is_ascii_graphic());
+            if !fits {
+                return Err(wrong(&format!(
+                    "its value has fewer than {SECRET_BYTES_MIN} characters, or some that no header can have"
+                )));
+            }
+            secret.value = Some(value);
+        }
+    }
+    Ok(policies)
+}
+
+/// Shorter ones would be found by chance in what is searched for them.
+const SECRET_BYTES_MIN: usize = 8;
+
+fn is_variable_name(name: &str) -> bool {
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    let own = name.to_ascii_uppercase().starts_with("FARHAND_");
+    first && !own && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn parse_tool(text: &str) -> Result<ToolMount, String> {

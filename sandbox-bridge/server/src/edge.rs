@@ -5,7 +5,7 @@
 use crate::clock;
 use crate::config::is_loopback;
 use bytes::Bytes;
-use protocol::bridge::{EventsAck, RunnerAttached, SandboxEnded};
+use protocol::bridge::{EgressReport, EventsAck, RunnerAttached, SandboxEnded};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::SessionId;
 use protocol::sign::{Audience, Key, sign_request};
@@ -87,6 +87,12 @@ impl EdgeClient {
     /// Reports the unasked-for end of a sandbox.
     pub async fn ended(&self, session: &SessionId, body: &SandboxEnded) -> Result<(), EdgeError> {
         let _: serde_json::Value = self.post(session, "ended", encode(body)?).await?;
+        Ok(())
+    }
+
+    /// Reports what a sandbox was not let out to.
+    pub async fn egress(&self, session: &SessionId, body: &EgressReport) -> Result<(), EdgeError> {
+        let _: serde_json::Value = self.post(session, "egress", encode(body)?).await?;
         Ok(())
     }
 

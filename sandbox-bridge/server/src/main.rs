@@ -10,12 +10,15 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use nix::unistd::{Gid, Uid};
 use sandbox_bridge::config::{Secrets, ServeArguments};
+use sandbox_bridge::gateway::egress::EgressSettings;
+use sandbox_bridge::gateway::egress::authority::{Authority, read_certificates};
 use sandbox_bridge::launcher;
 use sandbox_bridge::provider::local::{Account, DEFAULT_ACCOUNT, LocalConfig, LocalProvider, preflight};
 use sandbox_bridge::serve::{self, Sandboxes, Settings};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -79,16 +82,20 @@ fn run(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
 async fn run_bridge(arguments: ServeArguments, secrets: Secrets) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("could not listen for signals")?;
     let blocked_commands = arguments.blocked_commands();
+    let egress = egress(&arguments, &secrets)?;
+    let ca_bundle = egress.authority.as_ref().map(|authority| authority.bundle().to_owned());
     let settings = Settings {
         listen: arguments.listen,
         public_url: arguments.public_url,
         edge_url: arguments.edge_url,
         secrets,
+        egress,
     };
     let local = LocalConfig {
         blocked_commands,
         opencode: arguments.opencode,
         weak_sandbox: arguments.weak_sandbox,
+        ca_bundle,
         tool_mounts: arguments.tools,
         launcher: PathBuf::from(OWN_BINARY),
         snapshot_driver: arguments.snapshot_driver,
@@ -107,6 +114,28 @@ async fn run_bridge(arguments: ServeArguments, secrets: Secrets) -> anyhow::Resu
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// The way out. The bridge has a certificate authority of its own only where it is needed.
+fn egress(arguments: &ServeArguments, secrets: &Secrets) -> anyhow::Result<EgressSettings> {
+    let extra_authorities = match &arguments.extra_ca {
+        Some(path) => read_certificates(path)
+            .with_context(|| format!("--extra-ca: could not read {}", path.display()))?,
+        None => Vec::new(),
+    };
+    let inspects =
+        secrets.repositories.values().any(|own| !own.secrets.is_empty() || !own.read_only_hosts.is_empty());
+    let authority = (inspects || !extra_authorities.is_empty())
+        .then(|| Authority::open(&arguments.state.join("egress"), &extra_authorities))
+        .transpose()?;
+    Ok(EgressSettings {
+        allow_hosts: arguments.allow_hosts.clone(),
+        private_hosts: arguments.private_hosts.clone(),
+        extra_authorities,
+        authority: authority.map(Arc::new),
+        budget_micro_dollars: arguments.sandbox_budget,
+        resolver: None,
+    })
 }
 
 /// What ends the bridge.

@@ -7,6 +7,7 @@ use crate::backoff::Backoff;
 use crate::config::Secrets;
 use crate::edge::EdgeClient;
 use crate::gateway::credential::StaticCredentials;
+use crate::gateway::egress::{Egress, EgressError, EgressSettings};
 use crate::gateway::{Gateway, inside_router};
 use crate::hub::Hub;
 use crate::provider::SandboxProvider;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub edge_url: Url,
     /// Keys and credentials.
     pub secrets: Secrets,
+    /// The way out of sandboxes.
+    pub egress: EgressSettings,
 }
 
 /// What becomes of the sandboxes when the bridge ends.
@@ -67,6 +70,9 @@ pub enum ServeError {
     /// The TLS or proxy settings of the machine do not work.
     #[error("the HTTP client cannot be set up")]
     Http(#[from] reqwest::Error),
+    /// The settings of the way out do not work.
+    #[error("the proxy of the sandboxes cannot be set up")]
+    Egress(#[from] EgressError),
     /// There is no provider.
     #[error("the sandbox provider did not start")]
     Provider(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -92,7 +98,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
     F: Future<Output = Result<P, E>>,
 {
-    let Settings { listen, public_url, edge_url, secrets } = settings;
+    let Settings { listen, public_url, edge_url, secrets, egress: ways } = settings;
     let failed = |source| ServeError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let url = format!("http://{}", listener.local_addr().map_err(failed)?);
@@ -100,17 +106,24 @@ where
         public_url.map_or_else(|| url.clone(), |url| url.as_str().trim_end_matches('/').to_owned());
 
     let edge = EdgeClient::new(&edge_url, secrets.keys.bridge.clone())?;
+    let egress = Egress::new(&ways, secrets.repositories, secrets.keys.stand_in.clone(), edge.clone())?;
     let (hub, to_end) = Hub::new(edge, public_url);
     let credentials = Arc::new(StaticCredentials::new(secrets.git_credentials));
-    let gateway =
-        Gateway::new(hub.clone(), secrets.keys.gateway.clone(), credentials, secrets.model_providers)?;
+    let gateway = Gateway::new(
+        hub.clone(),
+        secrets.keys.gateway.clone(),
+        credentials,
+        secrets.model_providers,
+        egress.clone(),
+        &ways.extra_authorities,
+    )?;
     let provider = Arc::new(
         provider(inside_router(gateway)).await.map_err(|error| ServeError::Provider(Box::new(error)))?,
     );
     hub.open(provider.list());
     tracing::info!(url, sandboxes = hub.count(), "bridge started");
 
-    let api = Api::new(hub.clone(), provider.clone(), secrets.keys);
+    let api = Api::new(hub.clone(), provider.clone(), egress, secrets.keys);
     let stopping = CancellationToken::new();
     let router = api.clone().router();
     let stopped = stopping.clone().cancelled_owned();

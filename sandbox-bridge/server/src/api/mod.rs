@@ -11,6 +11,7 @@ pub use authentication::REQUEST_BYTES_MAX;
 
 use crate::clock;
 use crate::config::Keys;
+use crate::gateway::egress::Egress;
 use crate::hub::Hub;
 use crate::provider::SandboxProvider;
 use axum::extract::State;
@@ -32,6 +33,7 @@ pub struct Api<P> {
     pub hub: Arc<Hub>,
     /// Makes, saves and ends them.
     pub provider: Arc<P>,
+    egress: Arc<Egress>,
     keys: Keys,
     started_at: Timestamp,
     replay: Mutex<Replay>,
@@ -40,9 +42,9 @@ pub struct Api<P> {
 impl<P: SandboxProvider> Api<P> {
     /// An API that begins to live now: what was signed earlier is refused.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, provider: Arc<P>, keys: Keys) -> Arc<Self> {
+    pub fn new(hub: Arc<Hub>, provider: Arc<P>, egress: Arc<Egress>, keys: Keys) -> Arc<Self> {
         let started_at = clock::now();
-        Arc::new(Self { hub, provider, keys, started_at, replay: Mutex::new(Replay::new()) })
+        Arc::new(Self { hub, provider, egress, keys, started_at, replay: Mutex::new(Replay::new()) })
     }
 
     /// Ends a sandbox that has nobody to work for.

@@ -54,7 +54,8 @@ pub(super) async fn create<P: SandboxProvider>(
         if !api.hub.find(&record.sandbox_id).is_some_and(|current| Arc::ptr_eq(&current, &sandbox)) {
             return Err(Failure::new(ErrorCode::Unavailable, "the sandbox ended or failed in between; try again"));
         }
-        let secrets = BootSecrets { sandbox_token: token(&api, record) };
+        let secrets =
+            BootSecrets { sandbox_token: token(&api, record), stand_ins: api.egress.stand_ins(record) };
         match api.provider.create(&record.sandbox_id, &record.request, &secrets).await {
             Ok(_) => {}
             Err(error) => {

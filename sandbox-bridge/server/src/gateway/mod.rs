@@ -1,24 +1,26 @@
-//! What a sandbox reaches of the world: its runner's socket, its session's repository, and the models.
+//! What a sandbox reaches of the world: its runner's socket, its session's repository, the models, and a proxy to allowed hosts.
 //!
-//! Every request carries the sandbox's own token, which is checked against the sandbox that runs, and against the socket where there
-//! is one for each sandbox; then it is taken off, and only here are real credentials put on. Providers serve this router.
+//! Every request to the first three carries the sandbox's own token, which is checked against the sandbox that runs, and against the
+//! socket where there is one for each sandbox; then it is taken off, and only here are real credentials put on. The proxy knows the
+//! sandbox by its socket alone. Providers serve this router.
 
 pub mod credential;
 pub mod egress;
 mod git;
+pub mod listen;
 mod model;
 mod receive_pack;
-mod redact;
+pub(crate) mod redact;
 mod upstream;
 
 use crate::api::Failure;
 use crate::clock;
 use crate::config::ModelProvider;
 use crate::hub::{self, Hub, Sandbox};
-use crate::provider::SocketSandbox;
+use crate::provider::{OnlyThisSandbox, SocketSandbox};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -26,11 +28,15 @@ use axum::{Extension, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use credential::CredentialSource;
+use egress::Egress;
+use egress::reason::{Reason, Refused};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::sign::{Audience, Key, SandboxClaims, verify};
+use rustls::pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tower::ServiceExt;
 use upstream::Upstream;
 
 /// How long a request waits for a bridge that is just starting.
@@ -45,6 +51,7 @@ pub struct Gateway {
     credentials: Arc<dyn CredentialSource>,
     models: BTreeMap<String, ModelProvider>,
     upstream: Upstream,
+    egress: Arc<Egress>,
 }
 
 impl Gateway {
@@ -54,13 +61,42 @@ impl Gateway {
         key: Key,
         credentials: Arc<dyn CredentialSource>,
         models: BTreeMap<String, ModelProvider>,
+        egress: Arc<Egress>,
+        extra_authorities: &[CertificateDer<'static>],
     ) -> Result<Arc<Self>, reqwest::Error> {
-        Ok(Arc::new(Self { hub, key, credentials, models, upstream: Upstream::new()? }))
+        let upstream = Upstream::new(extra_authorities)?;
+        Ok(Arc::new(Self { hub, key, credentials, models, upstream, egress }))
     }
 }
 
 /// Everything that a sandbox can ask of the bridge.
 pub fn inside_router(gateway: Arc<Gateway>) -> Router {
+    let own = own_router(gateway.clone());
+    // What is asked of a proxy has no path that a router could go by, or one of somebody else's.
+    Router::new().fallback(async move |request: Request| {
+        let to_proxy = request.method() == Method::CONNECT || request.uri().authority().is_some();
+        if to_proxy {
+            return proxy(&gateway, request).await;
+        }
+        own.oneshot(request).await.into_response()
+    })
+}
+
+async fn proxy(gateway: &Gateway, request: Request) -> Response {
+    let socket = request.extensions().get::<SocketSandbox>().cloned();
+    let is_own = request.extensions().get::<OnlyThisSandbox>().is_some();
+    let opened = tokio::time::timeout(OPENING_TIMEOUT, gateway.hub.opened()).await.is_ok();
+    let sandbox = socket.filter(|_| is_own && opened).and_then(|socket| gateway.hub.find(&socket.0));
+    match sandbox {
+        Some(sandbox) => gateway.egress.handle(sandbox, request).await,
+        None => {
+            let authority = request.uri().authority().map(|authority| authority.as_str());
+            Refused::unread(authority.unwrap_or_default(), Reason::NoProxy).response()
+        }
+    }
+}
+
+fn own_router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/runner", get(runner))
         .route("/git/{owner}/{repository}/{*service}", any(git::handle))

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, Method};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
+use rustls::pki_types::CertificateDer;
 use std::time::Duration;
 use url::Url;
 
@@ -23,9 +24,15 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
+    /// `extra` are certificate authorities beside the usual ones.
+    pub(super) fn new(extra: &[CertificateDer<'static>]) -> Result<Self, reqwest::Error> {
+        let extra: Result<Vec<_>, _> = extra.iter().map(|der| reqwest::Certificate::from_der(der)).collect();
+        let extra = extra?;
         let builder = || {
-            reqwest::Client::builder()
+            let builder = reqwest::Client::builder();
+            extra
+                .iter()
+                .fold(builder, |builder, certificate| builder.add_root_certificate(certificate.clone()))
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(Duration::from_secs(10))
                 .read_timeout(READ_TIMEOUT)
@@ -69,7 +76,7 @@ pub(super) fn relay(response: reqwest::Response, names: &[HeaderName], secrets: 
     relayed
 }
 
-fn redacted<E>(
+pub(super) fn redacted<E>(
     chunks: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     redactor: Redactor,
 ) -> impl Stream<Item = Result<Bytes, E>> + Send + 'static

@@ -2,6 +2,7 @@
 //!
 //! A newer connection takes the place of an older one; commands go to the newest. The API sends commands through it.
 
+use crate::gateway::egress::SandboxEgress;
 use crate::provider::SandboxRecord;
 use axum::extract::ws::Message;
 use protocol::error::{ErrorBody, ErrorCode};
@@ -39,12 +40,15 @@ pub struct Sandbox {
     pub record: SandboxRecord,
     /// Held while the provider creates, saves or ends the sandbox: one of these at a time.
     pub operations: tokio::sync::Mutex<()>,
+    /// What it sent out and was refused.
+    pub egress: SandboxEgress,
     attachment: Mutex<Option<Attachment>>,
 }
 
 impl Sandbox {
     pub(super) fn new(record: SandboxRecord) -> Self {
-        Self { record, operations: tokio::sync::Mutex::new(()), attachment: Mutex::new(None) }
+        let egress = SandboxEgress::default();
+        Self { record, operations: tokio::sync::Mutex::new(()), egress, attachment: Mutex::new(None) }
     }
 
     /// Hands a command to the runner; returns when its socket has it. A runner that is about to be welcomed gets it right after.

@@ -7,6 +7,7 @@ pub mod local;
 
 use protocol::bridge::{Capabilities, CreateSandboxRequest, SnapshotTaken};
 use protocol::id::{SandboxId, SessionId, SnapshotId};
+use std::collections::BTreeMap;
 use std::future::Future;
 use tokio::sync::mpsc;
 
@@ -34,16 +35,23 @@ pub enum ProviderError {
 }
 
 /// What a sandbox is booted with, beside the caller's request.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct BootSecrets {
     /// Opens the runner socket and the gateway of this one sandbox; worthless elsewhere.
     pub sandbox_token: String,
+    /// Environment variables with the stand-ins of the repository's secrets; set only where the sandbox has the bridge's proxy.
+    pub stand_ins: BTreeMap<String, String>,
 }
 
 /// Request extension of everything that comes out of a sandbox through a socket of its own: the provider's listener adds it, and
 /// the gateway refuses the token of any other sandbox there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketSandbox(pub SandboxId);
+
+/// Request extension beside [`SocketSandbox`] where nobody but the sandbox can reach the socket: what comes through it needs no
+/// token. A loopback port, which all of this machine can reach, does not have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnlyThisSandbox;
 
 /// A sandbox that this provider has.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -268,7 +268,7 @@ pub(crate) fn account() -> Account {
 }
 
 pub(crate) fn secrets() -> BootSecrets {
-    BootSecrets { sandbox_token: TOKEN.to_owned() }
+    BootSecrets { sandbox_token: TOKEN.to_owned(), ..BootSecrets::default() }
 }
 
 fn unique() -> String {

@@ -7,6 +7,7 @@ use super::meta::SnapshotDriver;
 use super::settings::{LocalConfig, Tier};
 use super::state::SandboxState;
 use crate::launcher::{Account, Bind, BindAccess, LaunchReport, LaunchSpec, Purpose, RunLimits};
+use crate::provider::BootSecrets;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -16,6 +17,20 @@ use std::process::{Command, Stdio};
 const BRIDGE_INSIDE: &str = "127.0.0.1:3128";
 /// Browsers and databases want some; it is memory, and charged to it.
 const SHARED_MEMORY_BYTES_MAX: u64 = 512 << 20;
+/// Name among the tools, and path inside, of the certificate authorities that sandboxes trust.
+pub(super) const CA_BUNDLE: &str = "ca-bundle.pem";
+const CA_BUNDLE_INSIDE: &str = "/opt/farhand/ca-bundle.pem";
+/// Where OpenSSL and what is built on it, git, curl, Python's requests, Node, npm, cargo and pip look for it.
+const CA_VARIABLES: [&str; 8] = [
+    "SSL_CERT_FILE",
+    "GIT_SSL_CAINFO",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "NPM_CONFIG_CAFILE",
+    "CARGO_HTTP_CAINFO",
+    "PIP_CERT",
+];
 const LOG_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// A launcher that has answered.
@@ -67,7 +82,7 @@ pub(crate) fn spec(
     tier: &Tier,
     state: &SandboxState,
     group: &Group,
-    token: &str,
+    secrets: &BootSecrets,
 ) -> LaunchSpec {
     let limits = &state.request.limits;
     let memory_by_group = tier.group_limits_memory();
@@ -81,7 +96,7 @@ pub(crate) fn spec(
         },
         binds: Vec::new(),
         command: config.command.clone(),
-        environment: environment(config, state, token),
+        environment: environment(config, state, secrets),
         working_directory: "/workspace".to_owned(),
         limits: RunLimits {
             // Not the address space: agents reserve many times what they use.
@@ -97,7 +112,10 @@ pub(crate) fn spec(
     };
     match tier {
         Tier::Namespaces { .. } => spec.binds = binds(config),
-        Tier::Weak { .. } => weaken(&mut spec, config, layout, state),
+        Tier::Weak { .. } => {
+            weaken(&mut spec, config, layout, state);
+            spec.environment.retain(|name, _| !secrets.stand_ins.contains_key(name));
+        }
         Tier::Refused { .. } => {}
     }
     spec
@@ -113,6 +131,9 @@ fn binds(config: &LocalConfig) -> Vec<Bind> {
     if config.opencode.is_some() {
         binds.push(tool("opencode"));
     }
+    if config.ca_bundle.is_some() {
+        binds.push(Bind { target: CA_BUNDLE_INSIDE.to_owned(), ..tool(CA_BUNDLE) });
+    }
     binds.extend(config.tool_mounts.iter().map(|mount| Bind {
         source: mount.host.to_string_lossy().into_owned(),
         target: mount.inside.to_string_lossy().into_owned(),
@@ -123,12 +144,16 @@ fn binds(config: &LocalConfig) -> Vec<Bind> {
 }
 
 /// Built from nothing: what the bridge has in its own environment is none of the sandbox's business.
-fn environment(config: &LocalConfig, state: &SandboxState, token: &str) -> BTreeMap<String, String> {
+fn environment(
+    config: &LocalConfig,
+    state: &SandboxState,
+    secrets: &BootSecrets,
+) -> BTreeMap<String, String> {
     let bridge = format!("http://{BRIDGE_INSIDE}");
     let mut variables = BTreeMap::new();
     let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
     set("FARHAND_BRIDGE_URL", &bridge);
-    set("FARHAND_SANDBOX_TOKEN", token);
+    set("FARHAND_SANDBOX_TOKEN", &secrets.sandbox_token);
     set("FARHAND_SANDBOX_ID", state.sandbox_id.as_str());
     set("FARHAND_GENERATION", &state.request.generation.to_string());
     set("FARHAND_SPOOL", "/run/farhand/spool");
@@ -152,6 +177,14 @@ fn environment(config: &LocalConfig, state: &SandboxState, token: &str) -> BTree
         set(name, "localhost,127.0.0.1,::1");
     }
     set("NODE_USE_ENV_PROXY", "1");
+    if config.ca_bundle.is_some() {
+        for name in CA_VARIABLES {
+            set(name, CA_BUNDLE_INSIDE);
+        }
+    }
+    for (name, value) in &secrets.stand_ins {
+        set(name, value);
+    }
     variables
 }
 
@@ -182,7 +215,9 @@ fn weaken(spec: &mut LaunchSpec, config: &LocalConfig, layout: &Layout, state: &
         }
     }
     // Nothing stops these processes from going out directly, so nothing is gained by sending them through the bridge.
-    spec.environment.retain(|name, _| !name.to_ascii_lowercase().ends_with("_proxy"));
+    spec.environment.retain(|name, _| {
+        !name.to_ascii_lowercase().ends_with("_proxy") && !CA_VARIABLES.contains(&name.as_str())
+    });
     spec.working_directory = workspace;
 }
 

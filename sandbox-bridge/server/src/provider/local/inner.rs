@@ -13,7 +13,7 @@ use super::settings::{LocalConfig, Tier};
 use super::socket::{self, Door};
 use super::state::{self, SandboxState};
 use crate::launcher::LaunchReport;
-use crate::provider::{ProviderError, SandboxExit};
+use crate::provider::{BootSecrets, ProviderError, SandboxExit};
 use axum::Router;
 use protocol::bridge::{CreateSandboxRequest, SandboxSource};
 use protocol::id::{SandboxId, SnapshotId};
@@ -149,9 +149,9 @@ impl Inner {
         self: &Arc<Self>,
         id: &SandboxId,
         request: &CreateSandboxRequest,
-        token: &str,
+        secrets: &BootSecrets,
     ) -> Result<Arc<Running>, ProviderError> {
-        let created = self.try_create(id, request, token);
+        let created = self.try_create(id, request, secrets);
         if created.is_err() {
             let _ = self.layout.discard(&self.layout.sandbox(id));
             self.cgroups.remove_group(&self.cgroups.find_group(id.as_str()));
@@ -163,7 +163,7 @@ impl Inner {
         self: &Arc<Self>,
         id: &SandboxId,
         request: &CreateSandboxRequest,
-        token: &str,
+        secrets: &BootSecrets,
     ) -> Result<Arc<Running>, ProviderError> {
         let failed = |error: io::Error| unavailable("could not create the sandbox", error);
         let directory = self.layout.make_sandbox(id).map_err(failed)?;
@@ -194,7 +194,7 @@ impl Inner {
                 tracing::warn!(sandbox_id = %id, %error, "could not limit the sandbox as a whole");
                 Group::default()
             });
-        let spec = boot::spec(&self.config, &self.layout, &self.tier, &state, &group, token);
+        let spec = boot::spec(&self.config, &self.layout, &self.tier, &state, &group, secrets);
         match boot::launch(self.layout.root(), &self.config.launcher, &spec).map_err(failed)?.report {
             LaunchReport::Started { process } => {
                 Running::new(state, process, group, door, self.sandbox_uid()).map_err(failed)

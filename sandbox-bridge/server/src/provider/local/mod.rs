@@ -191,7 +191,7 @@ impl SandboxProvider for LocalProvider {
         secrets: &BootSecrets,
     ) -> Result<SandboxRecord, ProviderError> {
         let (inner, id, request) = (Arc::clone(&self.inner), sandbox_id.clone(), request.clone());
-        let token = secrets.sandbox_token.clone();
+        let secrets = secrets.clone();
         to_the_end("could not create the sandbox", async move {
             let slot = inner.slot(&id);
             let _gate = slot.gate.lock().await;
@@ -208,7 +208,8 @@ impl SandboxProvider for LocalProvider {
             }
             let maker = Arc::clone(&inner);
             let running =
-                blocking("could not create the sandbox", move || maker.create(&id, &request, &token)).await?;
+                blocking("could not create the sandbox", move || maker.create(&id, &request, &secrets))
+                    .await?;
             let record = running.state.record();
             inner.add(running);
             Ok(record)

@@ -29,6 +29,8 @@ pub struct LocalConfig {
     pub watch_disk: bool,
     /// Whom sandboxes run as when the bridge is root; otherwise they run as the bridge's own account.
     pub account: Account,
+    /// The certificate authorities that sandboxes trust, where these are not simply the machine's own.
+    pub ca_bundle: Option<PathBuf>,
     /// More of the host inside every sandbox, read-only.
     pub tool_mounts: Vec<ToolMount>,
     /// Names of commands that a stand-in takes the place of; see [`DEFAULT_BLOCKED`].
@@ -55,6 +57,7 @@ impl LocalConfig {
             force_weak: false,
             watch_disk: true,
             account: DEFAULT_ACCOUNT,
+            ca_bundle: None,
             tool_mounts: Vec::new(),
             blocked_commands: DEFAULT_BLOCKED.iter().map(|name| (*name).to_owned()).collect(),
             launcher: PathBuf::from("/proc/self/exe"),
@@ -170,6 +173,9 @@ pub(super) fn install_tools(config: &mut LocalConfig, layout: &Layout) -> Result
     }
     blocked::install(layout, &config.blocked_commands)
         .map_err(|source| StartError::Tool { what: "stand-ins of blocked commands".to_owned(), source })?;
+    if let Some(bundle) = &config.ca_bundle {
+        install(bundle, boot::CA_BUNDLE)?;
+    }
     for mount in &mut config.tool_mounts {
         let what = mount.host.display().to_string();
         mount.host =

@@ -2,8 +2,9 @@
 //!
 //! Whoever comes through it is this sandbox; each request carries that as an extension.
 
+use crate::gateway::listen;
 use crate::launcher::Account;
-use crate::provider::SocketSandbox;
+use crate::provider::{OnlyThisSandbox, SocketSandbox};
 use axum::{Extension, Router};
 use protocol::id::SandboxId;
 use std::fs::{self, File};
@@ -53,7 +54,7 @@ pub(crate) fn open_unix(
         std::os::unix::fs::lchown(&path, Some(account.uid), Some(account.gid))?;
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    Ok(serve(Limited::new(listener), id, inside))
+    Ok(serve(Limited::new(listener), id, &inside.clone().layer(Extension(OnlyThisSandbox))))
 }
 
 /// A loopback port for a sandbox without a network of its own; `port` again after the bridge was away.
@@ -66,10 +67,7 @@ pub(crate) fn open_loopback(port: Option<u16>, id: &SandboxId, inside: &Router) 
 
 fn serve<L: Accept>(listener: Limited<L>, id: &SandboxId, inside: &Router) -> Door {
     let router = inside.clone().layer(Extension(SocketSandbox(id.clone())));
-    Door(tokio::spawn(async move {
-        // Ends only with its task.
-        let _ = axum::serve(listener, router).await;
-    }))
+    Door(tokio::spawn(listen::serve(listener, router)))
 }
 
 trait Accept: Send + 'static {

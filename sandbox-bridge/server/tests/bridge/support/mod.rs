@@ -19,6 +19,7 @@ use reqwest::{Method, StatusCode};
 use runner::FakeRunner;
 use sandbox_bridge::clock;
 use sandbox_bridge::config::{Keys, ModelProvider, Secret, Secrets};
+use sandbox_bridge::gateway::egress::{EgressSettings, RepositoryPolicy};
 use sandbox_bridge::serve::{self, Bridge, Settings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,6 +43,10 @@ pub(crate) struct Stack {
 pub(crate) struct GatewaySettings {
     pub(crate) git_credentials: BTreeMap<String, Secret>,
     pub(crate) model_providers: BTreeMap<String, ModelProvider>,
+    pub(crate) repositories: BTreeMap<RepositoryId, RepositoryPolicy>,
+    pub(crate) egress: EgressSettings,
+    /// As in the weak tier, where every process of the machine can reach them.
+    pub(crate) doors_are_open: bool,
 }
 
 impl Stack {
@@ -63,9 +68,13 @@ impl Stack {
                 keys: Keys::from_secret(BRIDGE_SECRET).unwrap(),
                 git_credentials: gateway.git_credentials,
                 model_providers: gateway.model_providers,
+                repositories: gateway.repositories,
             },
+            egress: gateway.egress,
         };
-        let bridge = serve::start(settings, |inside| FakeProvider::start(inside, adopted)).await.unwrap();
+        let private = !gateway.doors_are_open;
+        let start = |inside| FakeProvider::start(inside, adopted, private);
+        let bridge = serve::start(settings, start).await.unwrap();
         Self { bridge, edge, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 

@@ -6,8 +6,9 @@ use protocol::id::{SandboxId, SessionId, SnapshotId};
 use protocol::timeline::Isolation;
 use sandbox_bridge::clock;
 use sandbox_bridge::config::Keys;
+use sandbox_bridge::gateway::listen;
 use sandbox_bridge::provider::{
-    BootSecrets, ProviderError, SandboxExit, SandboxProvider, SandboxRecord, SocketSandbox,
+    BootSecrets, OnlyThisSandbox, ProviderError, SandboxExit, SandboxProvider, SandboxRecord, SocketSandbox,
 };
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -19,11 +20,15 @@ use tokio::sync::mpsc;
 pub(crate) struct Place {
     pub(crate) url: String,
     pub(crate) token: String,
+    /// Environment of the sandbox, as far as it is about secrets.
+    pub(crate) stand_ins: BTreeMap<String, String>,
     pub(crate) record: SandboxRecord,
 }
 
 pub(crate) struct FakeProvider {
     inside: Router,
+    /// Whether the doors count as open to nobody else, as a socket in a sandbox's own folder is.
+    doors_are_private: bool,
     pub(crate) places: Mutex<BTreeMap<SandboxId, Place>>,
     /// Every call that did something, as text.
     pub(crate) calls: Mutex<Vec<String>>,
@@ -34,10 +39,15 @@ pub(crate) struct FakeProvider {
 }
 
 impl FakeProvider {
-    pub(crate) async fn start(inside: Router, adopted: Vec<SandboxId>) -> Result<Self, ProviderError> {
+    pub(crate) async fn start(
+        inside: Router,
+        adopted: Vec<SandboxId>,
+        doors_are_private: bool,
+    ) -> Result<Self, ProviderError> {
         let (exits, receiver) = mpsc::channel(8);
         let provider = Self {
             inside,
+            doors_are_private,
             places: Mutex::default(),
             calls: Mutex::default(),
             refusal: Mutex::default(),
@@ -46,7 +56,8 @@ impl FakeProvider {
         };
         for sandbox_id in adopted {
             let request = super::order("1", 1);
-            let secrets = BootSecrets { sandbox_token: token(&sandbox_id, &request) };
+            let secrets =
+                BootSecrets { sandbox_token: token(&sandbox_id, &request), ..BootSecrets::default() };
             provider.create(&sandbox_id, &request, &secrets).await?;
         }
         Ok(provider)
@@ -107,14 +118,20 @@ impl SandboxProvider for FakeProvider {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
         let router = self.inside.clone().layer(Extension(SocketSandbox(sandbox_id.clone())));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let router = if self.doors_are_private { router.layer(Extension(OnlyThisSandbox)) } else { router };
+        tokio::spawn(listen::serve(listener, router));
         let record = SandboxRecord {
             sandbox_id: sandbox_id.clone(),
             session_id: request.session_id.clone(),
             generation: request.generation,
             request: request.clone(),
         };
-        let place = Place { url, token: secrets.sandbox_token.clone(), record: record.clone() };
+        let place = Place {
+            url,
+            token: secrets.sandbox_token.clone(),
+            stand_ins: secrets.stand_ins.clone(),
+            record: record.clone(),
+        };
         self.places.lock().unwrap().insert(sandbox_id.clone(), place);
         Ok(record)
     }

@@ -1,0 +1,72 @@
+//! The last step out: one HTTP/1 connection to a target, and its answers on their way back.
+
+use super::reason::Reason;
+use super::request::remove_connection_headers;
+use crate::gateway::redact::Redactor;
+use crate::gateway::upstream::redacted;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A connection to a target.
+pub(super) struct Line(SendRequest<Body>);
+
+impl Line {
+    /// Begins to speak HTTP/1.
+    pub(super) async fn open<S>(stream: S) -> hyper::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with the sender and the last answer.
+        tokio::spawn(connection);
+        Ok(Self(sender))
+    }
+
+    pub(super) fn is_open(&mut self) -> bool {
+        !self.0.is_closed()
+    }
+
+    pub(super) async fn send(&mut self, request: Request) -> hyper::Result<hyper::Response<Incoming>> {
+        // The answer before may not be read to its end.
+        self.0.ready().await?;
+        self.0.send_request(request).await
+    }
+}
+
+/// An answer as the sandbox gets it, without these secrets.
+pub(super) fn relay(response: hyper::Response<Incoming>, secrets: Vec<String>) -> Result<Response, Reason> {
+    let (mut parts, body) = response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Reason::UpgradeRefused);
+    }
+    remove_connection_headers(&mut parts.headers);
+    if secrets.is_empty() {
+        return Ok(Response::from_parts(parts, Body::new(body)));
+    }
+    let encoded = parts.headers.get_all(CONTENT_ENCODING).iter().any(|value| value.as_bytes() != b"identity");
+    if encoded {
+        return Err(Reason::AnswerEncoded);
+    }
+    let redactor = Redactor::new(secrets);
+    redact_headers(&mut parts.headers, &redactor);
+    let body = Body::from_stream(redacted(Body::new(body).into_data_stream(), redactor));
+    Ok(Response::from_parts(parts, body))
+}
+
+fn redact_headers(headers: &mut HeaderMap, redactor: &Redactor) {
+    for value in headers.values_mut() {
+        let clean = redactor.whole(value.as_bytes());
+        if clean != value.as_bytes()
+            && let Ok(clean) = HeaderValue::from_bytes(&clean)
+        {
+            *value = clean;
+        }
+    }
+}
