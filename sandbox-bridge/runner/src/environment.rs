@@ -18,6 +18,8 @@ pub(crate) struct EnvironmentError {
 pub(crate) struct Environment {
     /// Base URL of the bridge as seen from here, without a slash at its end.
     pub(crate) bridge_url: String,
+    /// What URLs of the session's code host begin with; such repositories are reached through the bridge.
+    pub(crate) code_host: Option<String>,
     /// Opens the bridge for this sandbox.
     pub(crate) token: String,
     pub(crate) sandbox_id: SandboxId,
@@ -59,6 +61,7 @@ impl Environment {
             .map_err(|_| wrong("FARHAND_GENERATION", &"is not a number"))?;
         Ok(Self {
             bridge_url,
+            code_host: optional("FARHAND_CODE_HOST"),
             token: required("FARHAND_SANDBOX_TOKEN")?,
             sandbox_id,
             generation,

@@ -136,6 +136,7 @@ mod tests {
             generation,
             spool: folder.to_owned(),
             workspace: PathBuf::new(),
+            code_host: None,
             opencode: None,
             home: PathBuf::new(),
         }

@@ -5,6 +5,7 @@
 
 use crate::gateway::egress::RepositoryPolicy;
 use crate::gateway::egress::host::HostPattern;
+use crate::gateway::usage::ModelPrice;
 use crate::provider::local::{DEFAULT_BLOCKED, SnapshotDriver, ToolMount, is_command_name};
 use clap::Args;
 use protocol::id::RepositoryId;
@@ -195,6 +196,24 @@ pub struct ModelProvider {
     pub api_key: Secret,
     /// Which API it speaks.
     pub kind: ModelApi,
+    /// By model; `*` for those that are not named. Needed where sandboxes have a budget.
+    #[serde(default)]
+    pub prices: BTreeMap<String, ModelPrice>,
+    /// Whether streams of Chat completions are made to tell their usage; a few providers refuse to be asked.
+    #[serde(default = "yes")]
+    pub stream_usage: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl ModelProvider {
+    /// What a model costs, if that is known.
+    #[must_use]
+    pub fn price(&self, model: &str) -> Option<ModelPrice> {
+        self.prices.get(model).or_else(|| self.prices.get("*")).copied()
+    }
 }
 
 /// The two keys of the bridge.
@@ -222,6 +241,8 @@ impl Keys {
 /// What came by environment only.
 #[derive(Clone, Debug)]
 pub struct Secrets {
+    /// What edge and bridge share, as text.
+    pub shared: Secret,
     /// Derived from [`BRIDGE_KEY_VARIABLE`].
     pub keys: Keys,
     /// By origin of clone URLs.
@@ -235,7 +256,8 @@ pub struct Secrets {
 impl Secrets {
     /// Reads them through `variable`, which answers the value of an environment variable.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let keys = Keys::from_secret(&variable(BRIDGE_KEY_VARIABLE).unwrap_or_default())?;
+        let shared = Secret::new(variable(BRIDGE_KEY_VARIABLE).unwrap_or_default());
+        let keys = Keys::from_secret(shared.reveal())?;
         let git = variable(GIT_CREDENTIALS_VARIABLE).unwrap_or_else(|| "{}".to_owned());
         let models = variable(MODEL_PROVIDERS_VARIABLE).unwrap_or_else(|| "{}".to_owned());
         let by_url: BTreeMap<String, Secret> =
@@ -255,7 +277,18 @@ impl Secrets {
             refuse_plain_http(&format!("base_url of model provider {name}"), &provider.base_url)?;
         }
         let repositories = read_policies(&variable)?;
-        Ok(Self { keys, git_credentials, model_providers, repositories })
+        Ok(Self { shared, keys, git_credentials, model_providers, repositories })
+    }
+}
+
+impl Secrets {
+    /// All that must never be seen, for those who look out for it.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        let models = self.model_providers.values().map(|provider| &provider.api_key);
+        let named = self.repositories.values().flat_map(|policy| policy.secrets.values());
+        let named = named.filter_map(|secret| secret.value.as_ref());
+        let all = self.git_credentials.values().chain(models).chain(named);
+        all.map(Secret::reveal).chain([self.shared.reveal()])
     }
 }
 

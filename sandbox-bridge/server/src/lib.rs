@@ -10,5 +10,6 @@ pub mod edge;
 pub mod gateway;
 pub mod hub;
 pub mod launcher;
+pub mod log;
 pub mod provider;
 pub mod serve;

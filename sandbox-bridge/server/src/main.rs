@@ -12,15 +12,14 @@ use nix::unistd::{Gid, Uid};
 use sandbox_bridge::config::{Secrets, ServeArguments};
 use sandbox_bridge::gateway::egress::EgressSettings;
 use sandbox_bridge::gateway::egress::authority::{Authority, read_certificates};
-use sandbox_bridge::launcher;
 use sandbox_bridge::provider::local::{Account, DEFAULT_ACCOUNT, LocalConfig, LocalProvider, preflight};
 use sandbox_bridge::serve::{self, Sandboxes, Settings};
-use std::io::{IsTerminal, Write};
+use sandbox_bridge::{launcher, log};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// The word that turns this binary into the launcher.
 const LAUNCH: &str = "__launch";
@@ -69,9 +68,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
-    log();
+    log::start();
     arguments.check()?;
     let secrets = Secrets::read(|name| std::env::var(name).ok())?;
+    log::conceal(&secrets);
     // Processes of the same account, such as an agent in the weak tier, must not read the secrets out of this one.
     nix::sys::prctl::set_dumpable(false).context("could not close this process to others")?;
     tokio::runtime::Runtime::new()
@@ -170,11 +170,4 @@ fn doctor(state: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
         print!("{}", found.render());
     }
     Ok(if found.namespaces { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// To standard error, since standard output has the listening line. `FARHAND_LOG` chooses, such as `debug` or `sandbox_bridge=debug`.
-fn log() {
-    let filter = EnvFilter::try_from_env("FARHAND_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }

@@ -7,7 +7,8 @@ use crate::backoff::Backoff;
 use crate::config::Secrets;
 use crate::edge::EdgeClient;
 use crate::gateway::credential::StaticCredentials;
-use crate::gateway::egress::{Egress, EgressError, EgressSettings};
+use crate::gateway::egress::{Egress, EgressCounts, EgressError, EgressSettings};
+use crate::gateway::usage::ModelCounts;
 use crate::gateway::{Gateway, inside_router};
 use crate::hub::Hub;
 use crate::provider::SandboxProvider;
@@ -154,6 +155,18 @@ impl<P: SandboxProvider> Bridge<P> {
     #[must_use]
     pub fn provider(&self) -> &Arc<P> {
         &self.api.provider
+    }
+
+    /// What a sandbox has sent out and was refused, while it is here.
+    #[must_use]
+    pub fn egress(&self, sandbox_id: &SandboxId) -> Option<EgressCounts> {
+        self.api.hub.find(sandbox_id).map(|sandbox| sandbox.egress.counts())
+    }
+
+    /// What a sandbox's model calls came to, while it is here.
+    #[must_use]
+    pub fn models(&self, sandbox_id: &SandboxId) -> Option<ModelCounts> {
+        self.api.hub.find(sandbox_id).map(|sandbox| sandbox.models.counts())
     }
 
     /// Takes no more work, delivers what it has, and ends; never takes longer than ten seconds.

@@ -39,7 +39,17 @@ pub(crate) struct Git {
 /// Settings that also the agent's own git needs: the way to the gateway.
 pub(crate) fn gateway_settings(environment: &Environment) -> Vec<(String, String)> {
     let header = format!("http.{}/.extraHeader", environment.bridge_url);
-    vec![(header, format!("Authorization: Bearer {}", environment.token))]
+    let mut settings = vec![(header, format!("Authorization: Bearer {}", environment.token))];
+    // Submodules name their repositories by the code host's own address.
+    let code_host = environment.code_host.as_deref().unwrap_or_default();
+    let host = code_host.split("//").nth(1).and_then(|rest| rest.split(['/', ':']).next());
+    if let Some(host) = host {
+        let gateway = format!("url.{}/git/.insteadOf", environment.bridge_url);
+        for prefix in [code_host.to_owned(), format!("git@{host}:"), format!("ssh://git@{host}/")] {
+            settings.push((gateway.clone(), prefix));
+        }
+    }
+    settings
 }
 
 /// `settings` as environment variables that git reads.

@@ -45,6 +45,7 @@ async fn diff(before: impl Fn(&Path), after: impl Fn(&Path)) -> (Total, Vec<File
         generation: 1,
         spool: path.into(),
         workspace: path.into(),
+        code_host: None,
         opencode: None,
         home: path.into(),
     };

@@ -1,4 +1,5 @@
-//! git smart HTTP of the session's repository, and of no other: `info/refs`, `git-upload-pack`, `git-receive-pack`.
+//! git smart HTTP of the session's repository, and read-only of those listed for it: `info/refs`, `git-upload-pack`,
+//! `git-receive-pack`.
 //!
 //! The credential is added here and is taken out of whatever comes back; packs stream in both directions. A push is read up to its
 //! pack and goes on only when it touches the session's branch alone. Refusals are words that git shows.
@@ -6,7 +7,7 @@
 use super::receive_pack::{PRELUDE_BYTES_MAX, Prelude, Refusal};
 use super::upstream::{relay, select};
 use super::{Gateway, STANDARD};
-use crate::config::{Secret, refuse_plain_http};
+use crate::config::refuse_plain_http;
 use crate::hub::Sandbox;
 use axum::Extension;
 use axum::body::{Body, BodyDataStream};
@@ -20,6 +21,9 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
+use http_body_util::Limited;
+use protocol::bridge::RepositorySource;
+use protocol::id::RepositoryId;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -37,6 +41,10 @@ const REQUEST_HEADERS: [HeaderName; 7] = [
 /// What the code host answers that git needs.
 const RESPONSE_HEADERS: [HeaderName; 6] =
     [CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPIRES, PRAGMA];
+/// Longest question of a fetch: it names what the client has.
+const FETCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest push.
+const PUSH_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;
 /// How much of a refused push is read, so that git hears the refusal and not a broken connection.
 const REFUSED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long a refused push is read.
@@ -71,13 +79,11 @@ pub(super) async fn handle(
     request: Request,
 ) -> Response {
     let asked = format!("{owner}/{}", repository.strip_suffix(".git").unwrap_or(&repository));
-    let id = &sandbox.record.request.repository.id;
-    if asked != id.as_str() {
-        let message = format!("this session works on {id}; its gateway goes nowhere else");
-        return Refused(StatusCode::FORBIDDEN, message).into_response();
-    }
     let answer = match operation(request.method(), &service, request.uri().query()) {
-        Some(operation) => forward(&gateway, &sandbox, operation, request).await,
+        Some(operation) => match access(&gateway, &sandbox, &asked, &operation) {
+            Ok(access) => forward(&gateway, &sandbox, access, operation, request).await,
+            Err(refused) => Err(refused),
+        },
         None => Err(Refused(
             StatusCode::NOT_FOUND,
             "only clone, fetch and push go through this gateway".to_owned(),
@@ -99,14 +105,63 @@ fn operation(method: &Method, service: &str, query: Option<&str>) -> Option<Oper
     }
 }
 
+/// A repository that this request may use, and whether the bridge's credential is put on for it.
+struct Access {
+    source: RepositorySource,
+    has_credential: bool,
+}
+
+/// What the sandbox may do with the repository that it asks for: everything the rules of pushing allow with its own, fetch those that
+/// the operator lists for it, and fetch without a credential where the code host is an allowed host anyway.
+fn access(
+    gateway: &Gateway,
+    sandbox: &Sandbox,
+    asked: &str,
+    operation: &Operation,
+) -> Result<Access, Refused> {
+    let own = &sandbox.record.request.repository;
+    if asked == own.id.as_str() {
+        return Ok(Access { source: own.clone(), has_credential: true });
+    }
+    let policy = gateway.egress.policy(&own.id);
+    let is_listed = policy.repositories.iter().any(|listed| listed.as_str() == asked);
+    let sibling = sibling(own, asked).filter(|other| is_listed || policy.allows_url(&other.clone_url));
+    let Some(source) = sibling else {
+        let message = format!(
+            "this session works on {}; for other repositories of its code host, such as submodules, the operator lists {asked:?} under \"repositories\" in FARHAND_REPOSITORY_POLICY",
+            own.id
+        );
+        return Err(Refused(StatusCode::FORBIDDEN, message));
+    };
+    match operation {
+        Operation::Refs(Service::UploadPack) | Operation::Pack(Service::UploadPack) => {
+            Ok(Access { source, has_credential: is_listed })
+        }
+        Operation::Refs(Service::ReceivePack) | Operation::Pack(Service::ReceivePack) => {
+            Err(Refused(StatusCode::FORBIDDEN, format!("{asked} can only be fetched from this session")))
+        }
+    }
+}
+
+/// Another repository of the same code host, at the place that the own one's URL suggests.
+fn sibling(own: &RepositorySource, asked: &str) -> Option<RepositorySource> {
+    let id = RepositoryId::parse(asked).ok()?;
+    let (stem, end) = match own.clone_url.strip_suffix(".git") {
+        Some(stem) => (stem, ".git"),
+        None => (own.clone_url.as_str(), ""),
+    };
+    let base = stem.strip_suffix(own.id.as_str()).filter(|base| base.ends_with('/'))?;
+    Some(RepositorySource { clone_url: format!("{base}{id}{end}"), default_branch: String::new(), id })
+}
+
 async fn forward(
     gateway: &Gateway,
     sandbox: &Sandbox,
+    Access { source, has_credential }: Access,
     operation: Operation,
     request: Request,
 ) -> Result<Response, Refused> {
-    let source = &sandbox.record.request.repository;
-    let secret = gateway.credentials.token(source).map_err(|error| {
+    let secret = has_credential.then(|| gateway.credentials.token(&source)).transpose().map_err(|error| {
         tracing::warn!(sandbox = %sandbox.record.sandbox_id, %error, "no credential");
         Refused(StatusCode::FORBIDDEN, error.to_string())
     })?;
@@ -117,6 +172,7 @@ async fn forward(
     let url = upstream_url(&source.clone_url, path, query.as_deref())?;
     let (parts, body) = request.into_parts();
     let mut headers = select(&parts.headers, &REQUEST_HEADERS);
+    let body = limited(&headers, &operation, body)?;
     let body = match operation {
         Operation::Refs(_) => reqwest::Body::default(),
         Operation::Pack(Service::UploadPack) => reqwest::Body::wrap_stream(body.into_data_stream()),
@@ -125,29 +181,48 @@ async fn forward(
             Push::Refused(response) => return Ok(response),
         },
     };
-    let basic = STANDARD.encode(format!("x-access-token:{}", secret.reveal()));
-    let authorization = HeaderValue::from_str(&format!("Basic {basic}"));
-    let mut authorization = authorization
-        .map_err(|_| Refused(StatusCode::BAD_GATEWAY, "the bridge's credential is not usable".to_owned()))?;
-    authorization.set_sensitive(true);
-    headers.insert(AUTHORIZATION, authorization);
+    let mut never_back = Vec::new();
+    if let Some(secret) = secret {
+        let basic = STANDARD.encode(format!("x-access-token:{}", secret.reveal()));
+        let authorization = HeaderValue::from_str(&format!("Basic {basic}"));
+        let mut authorization = authorization.map_err(|_| {
+            Refused(StatusCode::BAD_GATEWAY, "the bridge's credential is not usable".to_owned())
+        })?;
+        authorization.set_sensitive(true);
+        headers.insert(AUTHORIZATION, authorization);
+        never_back = vec![basic, secret.reveal().to_owned()];
+    }
     let response = gateway.upstream.send(parts.method, url, headers, body).await.map_err(|error| {
         let error = error.without_url();
         tracing::warn!(sandbox = %sandbox.record.sandbox_id, error = ?error, "the code host is not reachable");
         Refused(StatusCode::BAD_GATEWAY, "the code host cannot be reached from the bridge; try again".to_owned())
     })?;
-    answer(sandbox, response, &secret, basic)
+    answer(sandbox, &source.id, response, never_back)
+}
+
+/// Neither a question nor a push is without end.
+fn limited(headers: &HeaderMap, operation: &Operation, body: Body) -> Result<Body, Refused> {
+    let max = match operation {
+        Operation::Refs(_) => 0,
+        Operation::Pack(Service::UploadPack) => FETCH_BYTES_MAX,
+        Operation::Pack(Service::ReceivePack) => PUSH_BYTES_MAX,
+    };
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > max) {
+        let message = format!("this request is longer than the {max} bytes that go through this gateway");
+        return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, message));
+    }
+    Ok(Body::new(Limited::new(body, max)))
 }
 
 /// Passes the code host's answer on, or says in words what its status means here.
 fn answer(
     sandbox: &Sandbox,
+    repository: &RepositoryId,
     response: reqwest::Response,
-    secret: &Secret,
-    basic: String,
+    never_back: Vec<String>,
 ) -> Result<Response, Refused> {
     let status = response.status();
-    let repository = &sandbox.record.request.repository.id;
     if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
         let message = format!("the code host refused the bridge's credential for {repository} ({status})");
         tracing::warn!(sandbox = %sandbox.record.sandbox_id, status = status.as_u16(), "credential refused");
@@ -163,7 +238,7 @@ fn answer(
             format!("the code host says that {repository} has moved; start a session with its new name");
         return Err(Refused(StatusCode::BAD_GATEWAY, message));
     }
-    Ok(relay(response, &RESPONSE_HEADERS, vec![basic, secret.reveal().to_owned()]))
+    Ok(relay(response, &RESPONSE_HEADERS, never_back))
 }
 
 enum Push {

@@ -9,9 +9,11 @@ pub mod egress;
 mod git;
 pub mod listen;
 mod model;
+mod model_request;
 mod receive_pack;
 pub(crate) mod redact;
 mod upstream;
+pub mod usage;
 
 use crate::api::Failure;
 use crate::clock;

@@ -1,8 +1,12 @@
 //! Model calls: `/model/{provider}/…` goes to that provider's base URL with the key added, and streams back as it comes.
 //!
-//! Only the calls that an agent needs are passed on, with the headers that they need. No header value and no body is ever logged.
+//! Only the calls that an agent needs are passed on, with the headers that they need, and while there is budget. Tokens are counted
+//! from the answers. No header value and no body is ever logged.
 
-use super::upstream::{relay, select};
+use super::model_request::{self, ModelRequest};
+use super::redact::forms;
+use super::upstream::{relay, relay_read, select};
+use super::usage::{ModelPrice, Tokens, UsageReader};
 use super::{API_KEY_HEADER, Gateway};
 use crate::config::{ModelApi, ModelProvider};
 use crate::hub::Sandbox;
@@ -16,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use url::Url;
 
 /// Longest request; pictures are inside it.
@@ -44,6 +49,9 @@ const RESPONSE_HEADERS: [HeaderName; 9] = [
     HeaderName::from_static("x-should-retry"),
 ];
 
+/// A call that goes no further, as the provider's clients read it.
+struct Refused(StatusCode, String);
+
 pub(super) async fn handle(
     State(gateway): State<Arc<Gateway>>,
     Extension(sandbox): Extension<Arc<Sandbox>>,
@@ -58,43 +66,160 @@ pub(super) async fn handle(
         );
         return error(ModelApi::Openai, StatusCode::NOT_FOUND, &message);
     };
-    if !is_allowed(request.method(), &path) {
+    let answer = forward(&gateway, sandbox, provider, &path, request).await;
+    answer.unwrap_or_else(|Refused(status, message)| error(provider.kind, status, &message))
+}
+
+async fn forward(
+    gateway: &Gateway,
+    sandbox: Arc<Sandbox>,
+    provider: &ModelProvider,
+    path: &str,
+    request: Request,
+) -> Result<Response, Refused> {
+    let asked_at = Instant::now();
+    if !is_allowed(request.method(), path) {
         let message = format!("{} {path} does not go through this gateway", request.method());
-        return error(provider.kind, StatusCode::NOT_FOUND, &message);
+        return Err(Refused(StatusCode::NOT_FOUND, message));
     }
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, REQUEST_BYTES_MAX).await else {
         let message = format!("the request is cut, or longer than {REQUEST_BYTES_MAX} bytes");
-        return error(provider.kind, StatusCode::PAYLOAD_TOO_LARGE, &message);
+        return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, message));
     };
+    let is_paid = matches!(path, "chat/completions" | "responses" | "messages");
+    let request = if parts.method == Method::POST {
+        let asks_usage = path == "chat/completions" && provider.stream_usage;
+        model_request::parse(body, asks_usage)
+            .map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))?
+    } else {
+        ModelRequest { model: String::new(), body }
+    };
+    let price = provider.price(&request.model);
+    if is_paid {
+        check_budget(gateway, &sandbox, &request.model, price)?;
+    }
     let mut headers = select(&parts.headers, &REQUEST_HEADERS);
     if !add_key(provider, &mut headers) {
-        return error(
-            provider.kind,
-            StatusCode::BAD_GATEWAY,
-            "the bridge's key for this provider is not usable",
-        );
+        let message = "the bridge's key for this provider is not usable".to_owned();
+        return Err(Refused(StatusCode::BAD_GATEWAY, message));
     }
-    let url = upstream_url(&provider.base_url, &path, parts.uri.query());
-    match gateway.upstream.send(parts.method, url, headers, body.into()).await {
-        Ok(response) if response.status().is_redirection() => error(
-            provider.kind,
-            StatusCode::BAD_GATEWAY,
-            "the model provider redirects; its base_url at the bridge is wrong",
-        ),
-        Ok(response) => {
-            tracing::debug!(sandbox = %sandbox.record.sandbox_id, provider = name, status = response.status().as_u16(), "model call");
-            relay(response, &RESPONSE_HEADERS, vec![provider.api_key.reveal().to_owned()])
+    let url = upstream_url(&provider.base_url, path, parts.uri.query());
+    let request_bytes = request.body.len();
+    let sent = gateway.upstream.send(parts.method, url, headers, request.body.into()).await;
+    let response = sent.map_err(|cause| {
+        let cause = cause.without_url();
+        tracing::warn!(sandbox = %sandbox.record.sandbox_id, error = ?cause, "model provider not reachable");
+        let message = "the model provider cannot be reached from the bridge; try again";
+        Refused(StatusCode::BAD_GATEWAY, message.to_owned())
+    })?;
+    if response.status().is_redirection() {
+        let message = "the model provider redirects; its base_url at the bridge is wrong".to_owned();
+        return Err(Refused(StatusCode::BAD_GATEWAY, message));
+    }
+    let secrets = gateway.egress.policy(&sandbox.record.request.repository.id).secrets.iter();
+    let never_back = secrets.map(|secret| &secret.value).chain([&provider.api_key]);
+    let never_back = never_back.flat_map(|secret| forms(secret.reveal())).collect();
+    if !is_paid || !response.status().is_success() {
+        return Ok(relay(response, &RESPONSE_HEADERS, never_back));
+    }
+    let kind =
+        response.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let reader = UsageReader::new(kind.unwrap_or(false));
+    let mut call = Call {
+        sandbox,
+        model: request.model,
+        price,
+        request_bytes,
+        asked_at,
+        first_at: None,
+        reader,
+        counted: Tokens::default(),
+        is_whole: false,
+    };
+    Ok(relay_read(response, &RESPONSE_HEADERS, never_back, move |chunk| call.read(chunk)))
+}
+
+/// Whether the sandbox may spend more. Calls that run at the same time may go beyond it, each once.
+fn check_budget(
+    gateway: &Gateway,
+    sandbox: &Sandbox,
+    model: &str,
+    price: Option<ModelPrice>,
+) -> Result<(), Refused> {
+    let policy = gateway.egress.policy(&sandbox.record.request.repository.id);
+    let Some(budget) = policy.budget_micro_dollars else { return Ok(()) };
+    if price.is_none() {
+        let message = format!(
+            "this sandbox has a budget, and the bridge knows no price of the model {model:?}; the operator adds it to the provider's prices in FARHAND_MODEL_PROVIDERS"
+        );
+        return Err(Refused(StatusCode::FORBIDDEN, message));
+    }
+    let spent = sandbox.models.counts().cost_micro_dollars;
+    if spent < budget {
+        return Ok(());
+    }
+    let dollars = |micro: u64| format!("${}.{:06}", micro / 1_000_000, micro % 1_000_000);
+    tracing::info!(sandbox = %sandbox.record.sandbox_id, spent, budget, "budget used up");
+    let message = format!(
+        "this sandbox has used up its budget for models: {} of {}; the operator raises it with --sandbox-budget or budget_micro_dollars in FARHAND_REPOSITORY_POLICY",
+        dollars(spent),
+        dollars(budget)
+    );
+    Err(Refused(StatusCode::PAYMENT_REQUIRED, message))
+}
+
+/// A call whose answer streams by; what it cost is counted as soon as it is known, and at the latest when the answer ends.
+struct Call {
+    sandbox: Arc<Sandbox>,
+    model: String,
+    price: Option<ModelPrice>,
+    request_bytes: usize,
+    asked_at: Instant,
+    first_at: Option<Duration>,
+    reader: UsageReader,
+    counted: Tokens,
+    is_whole: bool,
+}
+
+impl Call {
+    fn read(&mut self, chunk: Option<&[u8]>) {
+        let Some(chunk) = chunk else {
+            self.is_whole = true;
+            return;
+        };
+        if self.first_at.is_none() {
+            let first = self.asked_at.elapsed();
+            self.first_at = Some(first);
+            self.sandbox.models.add_call(first);
         }
-        Err(cause) => {
-            let cause = cause.without_url();
-            tracing::warn!(sandbox = %sandbox.record.sandbox_id, provider = name, error = ?cause, "model provider not reachable");
-            error(
-                provider.kind,
-                StatusCode::BAD_GATEWAY,
-                "the model provider cannot be reached from the bridge; try again",
-            )
+        self.reader.read(chunk);
+        if let Some(found) = self.reader.found() {
+            self.count(found);
         }
+    }
+
+    fn count(&mut self, now: Tokens) {
+        self.sandbox.models.grow(self.counted, now, self.price);
+        self.counted = now;
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let tokens = self.reader.finish(self.request_bytes, self.is_whole);
+        self.count(tokens);
+        tracing::info!(
+            sandbox = %self.sandbox.record.sandbox_id,
+            model = self.model,
+            input = tokens.input,
+            cached_input = tokens.cached_input,
+            cache_write = tokens.cache_write,
+            output = tokens.output,
+            first_token_ms = self.first_at.map(|first| first.as_millis()),
+            is_whole = self.is_whole,
+            "model call"
+        );
     }
 }
 

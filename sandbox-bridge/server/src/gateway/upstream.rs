@@ -5,11 +5,12 @@
 use super::redact::Redactor;
 use crate::config::is_loopback;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, Method};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use rustls::pki_types::CertificateDer;
+use std::task::Poll;
 use std::time::Duration;
 use url::Url;
 
@@ -67,10 +68,33 @@ pub(super) fn select(from: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
 
 /// An answer as the sandbox gets it: selected headers, and a body that flows without the secrets.
 pub(super) fn relay(response: reqwest::Response, names: &[HeaderName], secrets: Vec<String>) -> Response {
-    let status = response.status();
-    let headers = select(response.headers(), names);
-    let mut relayed =
-        Response::new(Body::from_stream(redacted(response.bytes_stream(), Redactor::new(secrets))));
+    let head = (response.status(), select(response.headers(), names));
+    respond(head, Body::from_stream(redacted(response.bytes_stream(), Redactor::new(secrets))))
+}
+
+/// The same, read along by somebody: `None` is the end of an answer that came whole.
+pub(super) fn relay_read(
+    response: reqwest::Response,
+    names: &[HeaderName],
+    secrets: Vec<String>,
+    mut reader: impl FnMut(Option<&[u8]>) + Send + 'static,
+) -> Response {
+    let head = (response.status(), select(response.headers(), names));
+    let mut chunks = Box::pin(response.bytes_stream());
+    let read = stream::poll_fn(move |cx| {
+        let next = chunks.as_mut().poll_next(cx);
+        match &next {
+            Poll::Ready(Some(Ok(chunk))) => reader(Some(chunk)),
+            Poll::Ready(None) => reader(None),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        next
+    });
+    respond(head, Body::from_stream(redacted(read, Redactor::new(secrets))))
+}
+
+fn respond((status, headers): (StatusCode, HeaderMap), body: Body) -> Response {
+    let mut relayed = Response::new(body);
     *relayed.status_mut() = status;
     *relayed.headers_mut() = headers;
     relayed

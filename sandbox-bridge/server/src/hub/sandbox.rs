@@ -3,6 +3,7 @@
 //! A newer connection takes the place of an older one; commands go to the newest. The API sends commands through it.
 
 use crate::gateway::egress::SandboxEgress;
+use crate::gateway::usage::SandboxModels;
 use crate::provider::SandboxRecord;
 use axum::extract::ws::Message;
 use protocol::error::{ErrorBody, ErrorCode};
@@ -42,13 +43,20 @@ pub struct Sandbox {
     pub operations: tokio::sync::Mutex<()>,
     /// What it sent out and was refused.
     pub egress: SandboxEgress,
+    /// What its model calls came to.
+    pub models: SandboxModels,
     attachment: Mutex<Option<Attachment>>,
 }
 
 impl Sandbox {
     pub(super) fn new(record: SandboxRecord) -> Self {
-        let egress = SandboxEgress::default();
-        Self { record, operations: tokio::sync::Mutex::new(()), egress, attachment: Mutex::new(None) }
+        Self {
+            record,
+            operations: tokio::sync::Mutex::new(()),
+            egress: SandboxEgress::default(),
+            models: SandboxModels::default(),
+            attachment: Mutex::new(None),
+        }
     }
 
     /// Hands a command to the runner; returns when its socket has it. A runner that is about to be welcomed gets it right after.

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use protocol::id::SandboxId;
 use reqwest::StatusCode;
 use sandbox_bridge::config::Secret;
+use sandbox_bridge::gateway::egress::EgressSettings;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -27,8 +28,11 @@ impl Scene {
     async fn start_for(clone_path: &str) -> Self {
         let host = CodeHost::start().await;
         let git_credentials = [(host.url.clone(), Secret::new(TOKEN))].into();
-        let stack =
-            Stack::start_with(GatewaySettings { git_credentials, ..GatewaySettings::default() }).await;
+        Self::begin(host, GatewaySettings { git_credentials, ..GatewaySettings::default() }, clone_path).await
+    }
+
+    async fn begin(host: CodeHost, gateway: GatewaySettings, clone_path: &str) -> Self {
+        let stack = Stack::start_with(gateway).await;
         let mut order = order("1", 1);
         order.repository.clone_url = format!("{}{clone_path}", host.url);
         let sandbox = stack.create(&order).await;
@@ -161,7 +165,7 @@ async fn nothing_but_the_session_repository_and_its_three_services_is_there() {
         ("/git/acme/shop.git/info/refs?service=git-upload-archive".to_owned(), StatusCode::NOT_FOUND),
         ("/git/acme/shop.git/objects/info/packs".to_owned(), StatusCode::NOT_FOUND),
         ("/git/acme/shop.git/git-upload-pack".to_owned(), StatusCode::NOT_FOUND),
-        ("/git/acme/shop.git/%2E%2E/x/info/refs".to_owned(), StatusCode::FORBIDDEN),
+        ("/git/acme/shop.git/%2E%2E/x/info/refs".to_owned(), StatusCode::NOT_FOUND),
     ] {
         assert_eq!(scene.get(&path).await.status(), status, "{path}");
     }
@@ -216,4 +220,118 @@ async fn trouble_at_the_code_host_is_told_in_words() {
         "http://127.0.0.1:1 is not listed in FARHAND_GIT_CREDENTIALS of the bridge; add it with a token\n"
     );
     assert_eq!(moved.sandbox, missing.sandbox);
+}
+
+/// A code host with one more repository than the session's, whose operator lists it or not.
+async fn scene_with_library(policy: Option<&str>, allow: bool) -> Scene {
+    let host = CodeHost::start().await;
+    git(host.root.path(), &["clone", "-q", "--bare", "acme/shop.git", "acme/lib.git"]).await;
+    let policy = policy.map(|policy| serde_json::from_str(policy).unwrap());
+    let egress = EgressSettings {
+        private_hosts: if allow { vec![host.authority().parse().unwrap()] } else { Vec::new() },
+        ..EgressSettings::default()
+    };
+    let gateway = GatewaySettings {
+        git_credentials: [(host.url.clone(), Secret::new(TOKEN))].into(),
+        repositories: policy.map(|policy| (order("1", 1).repository.id, policy)).into_iter().collect(),
+        egress,
+        ..GatewaySettings::default()
+    };
+    Scene::begin(host, gateway, "/acme/shop.git").await
+}
+
+#[tokio::test]
+async fn listed_repositories_are_fetched_as_submodules_and_never_pushed() {
+    let scene = scene_with_library(Some(r#"{"repositories": ["acme/lib"]}"#), false).await;
+    let work = scene.changed().await;
+    let absolute = format!("{}/acme/lib.git", scene.host.url);
+    for (path, url) in [("relative", "../lib.git"), ("absolute", absolute.as_str())] {
+        git(&work, &["config", "-f", ".gitmodules", &format!("submodule.{path}.path"), path]).await;
+        git(&work, &["config", "-f", ".gitmodules", &format!("submodule.{path}.url"), url]).await;
+        let head = git(&scene.host.root.path().join("acme/lib.git"), &["rev-parse", "main"]).await;
+        git(&work, &["update-index", "--add", "--cacheinfo", &format!("160000,{head},{path}")]).await;
+    }
+    let gateway = format!("http://agent:{}@{}", scene.place.token, scene.place.url);
+    // As the runner tells it the agent's git.
+    let rewrite = format!("url.{gateway}/git/.insteadOf={}/", scene.host.url);
+    git(&work, &["-c", &rewrite, "submodule", "update", "--init", "--quiet"]).await;
+    for path in ["relative", "absolute"] {
+        assert_eq!(std::fs::read_to_string(work.join(path).join("README.md")).unwrap(), "shop\n");
+    }
+    let output =
+        try_git(&work, &["push", &format!("{gateway}/git/acme/lib.git"), "HEAD:refs/heads/farhand/one"])
+            .await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("403"), "{said}");
+    let refs =
+        git(&scene.host.root.path().join("acme/lib.git"), &["for-each-ref", "--format=%(refname)"]).await;
+    assert_eq!(refs, "refs/heads/main");
+}
+
+#[tokio::test]
+async fn unlisted_repositories_are_refused_in_words_or_read_without_the_credential() {
+    let refs = "/git/acme/lib.git/info/refs?service=git-upload-pack";
+    let scene = scene_with_library(None, false).await;
+    let response = scene.get(refs).await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    let said = response.text().await.unwrap();
+    assert!(said.contains("lists \"acme/lib\" under \"repositories\""), "{said}");
+    assert!(scene.host.seen.lock().unwrap().is_empty());
+    // Where the host is allowed anyway, this one says no to whoever has no credential.
+    let scene = scene_with_library(Some("{}"), true).await;
+    assert_eq!(scene.get(refs).await.status(), StatusCode::BAD_GATEWAY);
+    let seen = scene.host.seen.lock().unwrap().clone();
+    assert!(seen.len() == 1 && !seen[0].contains_key("authorization"), "{seen:?}");
+    let refs = "/git/acme/lib.git/info/refs?service=git-receive-pack";
+    assert_eq!(scene.get(refs).await.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_leave_to_send_gets_it_only_for_what_goes_on() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let scene = Scene::start().await;
+    let body = "0000";
+    for (path, expected) in [
+        ("/git/acme/shop.git/git-receive-pack", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK"),
+        ("/git/acme/other.git/git-receive-pack", "HTTP/1.1 403 Forbidden"),
+        ("/git/acme/shop.git/git-upload-archive", "HTTP/1.1 404 Not Found"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(&scene.place.url).await.unwrap();
+        let basic = STANDARD.encode(format!("agent:{}", scene.place.token));
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: bridge\r\nAuthorization: Basic {basic}\r\nExpect: 100-continue\r\n\
+             Content-Type: application/x-git-receive-pack-request\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut said = vec![0; 12];
+        soon("the first answer", stream.read_exact(&mut said)).await.unwrap();
+        if said.ends_with(b"100") {
+            stream.write_all(body.as_bytes()).await.unwrap();
+        }
+        soon("the answer", stream.read_to_end(&mut said)).await.unwrap();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(said.starts_with(expected), "{path}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn compressed_questions_pass_and_endless_ones_do_not() {
+    let scene = Scene::start().await;
+    let work = scene.clone().await;
+    // git compresses what it asks once that is longer than a kilobyte: many refs of which it has all.
+    for n in 0..40 {
+        git(&work, &["commit", "-q", "--allow-empty", "-m", &format!("{n}")]).await;
+        git(&work, &["branch", &format!("b{n}")]).await;
+    }
+    git(&scene.host.root.path().join("seed"), &["commit", "-q", "--allow-empty", "-m", "New"]).await;
+    git(&scene.host.root.path().join("seed"), &["push", "-q", "../acme/shop.git", "main"]).await;
+    git(&work, &["fetch", "-q", "origin"]).await;
+    assert_eq!(git(&work, &["log", "-1", "--format=%s", "origin/main"]).await, "New");
+    let seen = scene.host.seen.lock().unwrap().clone();
+    assert!(seen.iter().any(|headers| headers.get("content-encoding").is_some_and(|value| value == "gzip")));
+
+    let url = format!("http://{}/git/acme/shop.git/git-upload-pack", scene.place.url);
+    let endless = scene.stack.http.post(url).bearer_auth(&scene.place.token).body(vec![b'0'; 65 << 20]);
+    assert_eq!(endless.send().await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
 }

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use reqwest::StatusCode;
 use sandbox_bridge::config::{ModelApi, ModelProvider, Secret};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio_util::io::ReaderStream;
@@ -44,6 +45,8 @@ impl Scene {
             base_url: base.parse().unwrap(),
             api_key: Secret::new(KEY),
             kind,
+            prices: BTreeMap::new(),
+            stream_usage: true,
         };
         let model_providers = [
             ("openai".to_owned(), provider(&format!("{base}/v1"), ModelApi::Openai)),

@@ -142,6 +142,7 @@ mod tests {
             generation: 1,
             spool: "spool".into(),
             workspace: "workspace".into(),
+            code_host: None,
             opencode: None,
             home: "home".into(),
         };

@@ -60,6 +60,15 @@ impl Policy {
         Err(Refused::at(target, reason))
     }
 
+    /// Whether this URL could be fetched through the proxy.
+    pub(crate) fn allows_url(&self, url: &str) -> bool {
+        let target = url::Url::parse(url).ok().and_then(|url| {
+            let port = url.port_or_known_default()?;
+            Target::parse(&format!("{}:{port}", url.host_str()?), None).ok()
+        });
+        target.is_some_and(|target| self.evaluate(&target).is_ok_and(|permit| !permit.inspected))
+    }
+
     /// The secrets that are for exactly this target.
     pub(super) fn secrets_for(&self, target: &Target) -> impl Iterator<Item = &HostSecret> {
         self.secrets.iter().filter(move |secret| secret.target == *target)

@@ -8,6 +8,7 @@ use super::settings::{LocalConfig, Tier};
 use super::state::SandboxState;
 use crate::launcher::{Account, Bind, BindAccess, LaunchReport, LaunchSpec, Purpose, RunLimits};
 use crate::provider::BootSecrets;
+use protocol::bridge::RepositorySource;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -156,6 +157,9 @@ fn environment(
     set("FARHAND_SANDBOX_TOKEN", &secrets.sandbox_token);
     set("FARHAND_SANDBOX_ID", state.sandbox_id.as_str());
     set("FARHAND_GENERATION", &state.request.generation.to_string());
+    if let Some(base) = code_host(&state.request.repository) {
+        set("FARHAND_CODE_HOST", base);
+    }
     set("FARHAND_SPOOL", "/run/farhand/spool");
     set("FARHAND_WORKSPACE", "/workspace");
     if config.opencode.is_some() {
@@ -186,6 +190,12 @@ fn environment(
         set(name, value);
     }
     variables
+}
+
+/// What the URLs of all repositories of the same code host begin with.
+fn code_host(repository: &RepositorySource) -> Option<&str> {
+    let stem = repository.clone_url.strip_suffix(".git").unwrap_or(&repository.clone_url);
+    stem.strip_suffix(repository.id.as_str()).filter(|base| base.ends_with('/'))
 }
 
 /// The same sandbox as plain processes: paths of the host where there is no root of its own, and no forwarder.

@@ -31,7 +31,7 @@ impl CodeHost {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = Self {
-            url: format!("http://{}", listener.local_addr().unwrap()),
+            url: format!("http://localhost:{}", listener.local_addr().unwrap().port()),
             root: Arc::new(TempDir::new().unwrap()),
             seen: Arc::default(),
         };
@@ -47,6 +47,11 @@ impl CodeHost {
             Router::new().fallback(serve).layer(DefaultBodyLimit::disable()).with_state(host.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         host
+    }
+
+    /// Host and port, by name.
+    pub(crate) fn authority(&self) -> String {
+        self.url.trim_start_matches("http://").to_owned()
     }
 
     pub(crate) fn repository(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use protocol::bridge::{EventBatch, EventsAck, RunnerAttached, SandboxEnded};
+use protocol::bridge::{EgressReport, EventBatch, EventsAck, RunnerAttached, SandboxEnded};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::runner::RunnerEventRecord;
 use protocol::sign::{Audience, Key, verify_request};
@@ -36,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) batches: Vec<(Instant, Vec<u64>)>,
     pub(crate) attached: Vec<RunnerAttached>,
     pub(crate) ended: Vec<SandboxEnded>,
+    /// When each report came.
+    pub(crate) egress: Vec<(Instant, EgressReport)>,
     pub(crate) faults: VecDeque<Fault>,
     /// Answered to everything while it is set.
     pub(crate) down: Option<ErrorCode>,
@@ -141,6 +143,11 @@ async fn take(
         "ended" => {
             let ended = serde_json::from_slice(&body).unwrap();
             session.send_modify(|session| session.ended.push(ended));
+            Json(serde_json::json!({})).into_response()
+        }
+        "egress" => {
+            let report = serde_json::from_slice(&body).unwrap();
+            session.send_modify(|session| session.egress.push((Instant::now(), report)));
             Json(serde_json::json!({})).into_response()
         }
         _ => refuse(ErrorCode::NotFound),

@@ -2,6 +2,7 @@
 
 pub(crate) mod code_host;
 pub(crate) mod edge;
+pub(crate) mod origin;
 pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod runner;
@@ -65,6 +66,7 @@ impl Stack {
             public_url: None,
             edge_url: edge.url.parse().unwrap(),
             secrets: Secrets {
+                shared: Secret::new(BRIDGE_SECRET),
                 keys: Keys::from_secret(BRIDGE_SECRET).unwrap(),
                 git_credentials: gateway.git_credentials,
                 model_providers: gateway.model_providers,
