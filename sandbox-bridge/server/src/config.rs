@@ -462,6 +462,56 @@ mod tests {
         assert!(matches!(read("{}", plain), Err(ConfigError::PlainHttp { .. })));
     }
 
+    fn policies(text: &str) -> Result<BTreeMap<RepositoryId, RepositoryPolicy>, ConfigError> {
+        read_policies(&|name: &str| match name {
+            REPOSITORY_POLICY_VARIABLE => Some(text.to_owned()),
+            "SHOP_NPM_TOKEN" => Some("canary-npm-token".to_owned()),
+            "SHORT" => Some("canary".to_owned()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn policies_of_repositories_come_as_json_or_as_a_file_with_it() {
+        let read = policies(REPOSITORY_POLICY_EXAMPLE.replace("owner/name", "acme/shop").as_str()).unwrap();
+        let policy = &read[&RepositoryId::parse("acme/shop").unwrap()];
+        assert_eq!(policy.secrets["NPM_TOKEN"].value.as_ref().unwrap().reveal(), "canary-npm-token");
+        assert_eq!(policy.secrets["NPM_TOKEN"].host.0.to_string(), "registry.example:443");
+        assert!(!format!("{read:?}").contains("canary"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), r#"{"acme/shop": {"allow_hosts": ["*.example:8443"]}}"#).unwrap();
+        assert_eq!(policies(file.path().to_str().unwrap()).unwrap().len(), 1);
+        assert!(policies("{}").unwrap().is_empty());
+        assert!(matches!(policies("/nowhere/policy.json"), Err(ConfigError::File { .. })));
+    }
+
+    #[test]
+    fn a_policy_that_does_not_work_is_refused_without_its_secrets() {
+        let with = |secret: &str| format!(r#"{{"acme/shop": {{"secrets": {secret}}}}}"#);
+        for (text, words) in [
+            (r#"{"acme": {}}"#.to_owned(), "wrong near line"),
+            (r#"{"acme/shop": {"allow": []}}"#.to_owned(), "wrong near line"),
+            (r#"{"acme/shop": {"allow_hosts": ["10.0.0.1"]}}"#.to_owned(), "wrong near line"),
+            (with(r#"{"A": {"host": "*.example", "value": "canary-canary"}}"#), "wrong near line"),
+            (with(r#"{"A": {"host": "a.example"}}"#), "give either"),
+            (
+                with(r#"{"A": {"host": "a.example", "value": "canary-canary", "value_env": "X"}}"#),
+                "give either",
+            ),
+            (with(r#"{"A": {"host": "a.example", "value_env": "NOWHERE"}}"#), "no variable NOWHERE"),
+            (with(r#"{"A": {"host": "a.example", "value_env": "SHORT"}}"#), "fewer than 8"),
+            (with(r#"{"A": {"host": "a.example", "value": "canary canary"}}"#), "no header can have"),
+            (with(r#"{"A-B": {"host": "a.example", "value": "canary-canary"}}"#), "environment variable"),
+            (
+                with(r#"{"FARHAND_X": {"host": "a.example", "value": "canary-canary"}}"#),
+                "environment variable",
+            ),
+        ] {
+            let error = policies(&text).unwrap_err().to_string();
+            assert!(error.contains(words) && !error.contains("canary"), "{text}: {error}");
+        }
+    }
+
     #[test]
     fn plain_http_stays_on_this_machine() {
         for (url, allowed) in [

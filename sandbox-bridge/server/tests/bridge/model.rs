@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use reqwest::StatusCode;
 use sandbox_bridge::config::{ModelApi, ModelProvider, Secret};
-use std::collections::BTreeMap;
+use sandbox_bridge::gateway::egress::EgressSettings;
+use sandbox_bridge::gateway::usage::{ModelCounts, Tokens};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio_util::io::ReaderStream;
@@ -35,6 +36,10 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
+        Self::start_with("{}", None).await
+    }
+
+    async fn start_with(prices: &str, budget_micro_dollars: Option<u64>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (chunks, given) = tokio::io::duplex(1 << 20);
@@ -45,7 +50,7 @@ impl Scene {
             base_url: base.parse().unwrap(),
             api_key: Secret::new(KEY),
             kind,
-            prices: BTreeMap::new(),
+            prices: serde_json::from_str(prices).unwrap(),
             stream_usage: true,
         };
         let model_providers = [
@@ -53,8 +58,11 @@ impl Scene {
             ("anthropic".to_owned(), provider(&format!("{base}/v1/"), ModelApi::Anthropic)),
             ("absent".to_owned(), provider("http://127.0.0.1:1/v1", ModelApi::Openai)),
         ];
-        let settings =
-            GatewaySettings { model_providers: model_providers.into(), ..GatewaySettings::default() };
+        let settings = GatewaySettings {
+            model_providers: model_providers.into(),
+            egress: EgressSettings { budget_micro_dollars, ..EgressSettings::default() },
+            ..GatewaySettings::default()
+        };
         let stack = Stack::start_with(settings).await;
         let sandbox = stack.create(&order("1", 1)).await;
         let place = stack.bridge.provider().place(&sandbox);
@@ -178,4 +186,98 @@ async fn hanging_up_ends_the_call_at_the_provider() {
         }
     })
     .await;
+}
+
+const PRICES: &str = r#"{"dear": {"input": 3000000, "output": 15000000}}"#;
+
+impl Scene {
+    /// One call of which the test plays the provider's answer; it is read to its end.
+    async fn call(&mut self, path: &str, body: &'static str, answer: &str) -> (StatusCode, String) {
+        use tokio::io::AsyncWriteExt;
+        let (mut chunks, given) = tokio::io::duplex(1 << 20);
+        *self.upstream.chunks.lock().unwrap() = Some(given);
+        let request = self.post(path).body(body);
+        chunks.write_all(answer.as_bytes()).await.unwrap();
+        drop(chunks);
+        let response = soon("an answer", request.send()).await.unwrap();
+        (response.status(), soon("its end", response.text()).await.unwrap())
+    }
+
+    fn counts(&self) -> ModelCounts {
+        self.stack.bridge.models(&self.place.record.sandbox_id).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn tokens_and_costs_are_counted_from_every_kind_of_answer() {
+    let mut scene = Scene::start_with(PRICES, None).await;
+    let stream = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":10}}\n\ndata: [DONE]\n\n";
+    let (status, said) =
+        scene.call("openai/chat/completions", r#"{"model":"dear","stream":true}"#, stream).await;
+    assert_eq!((status, said.as_str()), (StatusCode::OK, stream));
+    assert_eq!(
+        scene.seen()[0].3,
+        r#"{"model":"dear","stream":true,"stream_options":{"include_usage":true}}"#.len()
+    );
+    let tokens = Tokens { input: 100, output: 10, ..Tokens::default() };
+    let counts = scene.counts();
+    assert_eq!((counts.calls, counts.tokens, counts.cost_micro_dollars), (1, tokens, 450));
+    assert!(counts.last_first_token.is_some());
+
+    let stream = "data: {\"response\":{\"usage\":{\"input_tokens\":5,\"output_tokens\":1}}}\n\n";
+    scene.call("openai/responses", r#"{"model":"dear","stream":true}"#, stream).await;
+    let stream =
+        "data: {\"message\":{\"usage\":{\"input_tokens\":2}}}\n\ndata: {\"usage\":{\"output_tokens\":3}}\n\n";
+    scene.call("anthropic/messages", r#"{"model":"cheap","stream":true}"#, stream).await;
+    let counts = scene.counts();
+    assert_eq!((counts.calls, counts.tokens.input, counts.tokens.output), (3, 107, 14));
+    // What has no price is counted, and costs nothing.
+    assert_eq!(counts.cost_micro_dollars, 450 + 30);
+}
+
+#[tokio::test]
+async fn a_used_up_budget_stops_calls_and_says_so() {
+    let mut scene = Scene::start_with(PRICES, Some(400)).await;
+    let stream = "data: {\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":10}}\n\n";
+    let ask = r#"{"model":"dear","stream":true}"#;
+    assert_eq!(scene.call("openai/chat/completions", ask, stream).await.0, StatusCode::OK);
+    for path in ["openai/chat/completions", "openai/responses"] {
+        let (status, said) = scene.call(path, ask, stream).await;
+        assert_eq!(status, StatusCode::PAYMENT_REQUIRED);
+        assert!(said.contains("$0.000450 of $0.000400") && said.contains("--sandbox-budget"), "{said}");
+    }
+    assert_eq!((scene.seen().len(), scene.counts().calls), (1, 1));
+    let (status, said) = scene.call("openai/responses", r#"{"model":"unknown"}"#, stream).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(said.contains("knows no price of the model"), "{said}");
+    let (status, _) = scene.call("openai/chat/completions", r#"{"model":"a","model":"b"}"#, stream).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    // Another sandbox has its own.
+    let other = scene.stack.create(&order("2", 1)).await;
+    assert_eq!(scene.stack.bridge.models(&other), Some(ModelCounts::default()));
+}
+
+#[tokio::test]
+async fn hanging_up_before_the_usage_came_is_counted_all_the_same() {
+    use tokio::io::AsyncWriteExt;
+    let mut scene = Scene::start_with(PRICES, None).await;
+    let request = scene.post("openai/chat/completions").body(r#"{"model":"dear","stream":true}"#);
+    let mut response = soon("the head", request.send()).await.unwrap();
+    scene.chunks.write_all(b"data: {}\n\ndata: {}\n\n").await.unwrap();
+    soon("a chunk", response.chunk()).await.unwrap();
+    drop(response);
+    soon("the provider to notice", async {
+        while scene.chunks.write_all(b": \n").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    soon("the count", async {
+        while scene.counts().tokens.output == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let tokens = scene.counts().tokens;
+    assert!(tokens.input > 0 && tokens.output == 2, "{tokens:?}");
 }

@@ -115,7 +115,7 @@ pub(crate) fn spec(
         Tier::Namespaces { .. } => spec.binds = binds(config),
         Tier::Weak { .. } => {
             weaken(&mut spec, config, layout, state);
-            spec.environment.retain(|name, _| !secrets.stand_ins.contains_key(name));
+            spec.environment.retain(|name, value| secrets.stand_ins.get(name) != Some(value));
         }
         Tier::Refused { .. } => {}
     }
@@ -187,7 +187,8 @@ fn environment(
         }
     }
     for (name, value) in &secrets.stand_ins {
-        set(name, value);
+        // No secret takes the place of what a sandbox needs to work.
+        variables.entry(name.clone()).or_insert_with(|| value.clone());
     }
     variables
 }
