@@ -36,7 +36,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the bridge. Secrets come by environment: FARHAND_BRIDGE_KEY, FARHAND_GIT_CREDENTIALS, FARHAND_MODEL_PROVIDERS.
+    /// Run the bridge. Secrets come by environment: FARHAND_BRIDGE_KEY, FARHAND_GIT_CREDENTIALS, FARHAND_MODEL_PROVIDERS,
+    /// FARHAND_REPOSITORY_POLICY.
     Serve(Box<ServeArguments>),
     /// Try what this machine can isolate, and print it. Fails when sandboxes cannot be isolated at all.
     Doctor {

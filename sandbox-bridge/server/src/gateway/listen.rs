@@ -18,7 +18,7 @@ pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Longest wait for the first head of a connection.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a further one: clients keep connections for later, and are surprised when these end early.
-const NEXT_HEAD_TIMEOUT: Duration = Duration::from_secs(90);
+const NEXT_HEAD_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Serves connections until the future is dropped, and them with it. What a request became, such as a tunnel, goes on by itself.
 pub async fn serve<L: Listener>(mut listener: L, router: Router) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-fn turn(name: &str, prompt: &str) -> RunnerCommand {
+pub(crate) fn turn(name: &str, prompt: &str) -> RunnerCommand {
     RunnerCommand::StartTurn {
         turn: TurnOrder {
             turn_id: TurnId::parse(&format!("trn_{name}")).unwrap(),
@@ -28,16 +28,16 @@ fn turn(name: &str, prompt: &str) -> RunnerCommand {
     }
 }
 
-fn is_ready(session: &Session) -> bool {
+pub(crate) fn is_ready(session: &Session) -> bool {
     session.stored.iter().any(|record| matches!(record.event, RunnerEvent::Ready { .. }))
 }
 
-fn is_over(session: &Session) -> bool {
+pub(crate) fn is_over(session: &Session) -> bool {
     session.stored.iter().any(|record| matches!(record.event, RunnerEvent::TurnEnded { .. }))
 }
 
 /// A sandbox of the repository at this code host.
-fn sandbox_of(host: &CodeHost, generation: u64) -> CreateSandboxRequest {
+pub(crate) fn sandbox_of(host: &CodeHost, generation: u64) -> CreateSandboxRequest {
     let mut order = order("1", generation);
     order.repository.clone_url = format!("{}/acme/shop.git", host.url);
     order

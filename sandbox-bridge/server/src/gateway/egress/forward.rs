@@ -29,14 +29,17 @@ impl Line {
         Ok(Self(sender))
     }
 
-    pub(super) fn is_open(&mut self) -> bool {
-        !self.0.is_closed()
+    /// Waits until the answer before is read to its end; false when the other side has closed the connection.
+    pub(super) async fn is_open(&mut self) -> bool {
+        self.0.ready().await.is_ok()
     }
 
-    pub(super) async fn send(&mut self, request: Request) -> hyper::Result<hyper::Response<Incoming>> {
-        // The answer before may not be read to its end.
-        self.0.ready().await?;
-        self.0.send_request(request).await
+    /// Sends a request, or gives it back when none of it was sent: the other side may close a connection at any time.
+    pub(super) async fn send(
+        &mut self,
+        request: Request,
+    ) -> Result<hyper::Response<Incoming>, Option<Box<Request>>> {
+        self.0.try_send_request(request).await.map_err(|mut error| error.take_message().map(Box::new))
     }
 }
 

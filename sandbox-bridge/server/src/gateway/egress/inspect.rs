@@ -92,13 +92,26 @@ impl Inspection {
         never_back.extend(exchanges.iter().flat_map(|exchange| forms(exchange.secret.value.reveal())));
         parts.uri = parts.uri.path_and_query().map_or_else(Uri::default, |path| Uri::from(path.clone()));
         let request = Request::from_parts(parts, body);
-        let mut line = self.line.lock().await;
-        if !line.as_mut().is_some_and(Line::is_open) {
-            *line = Some(self.open_line().await?);
-        }
-        let Some(line) = line.as_mut() else { return Err(refused(Reason::HostUnreachable)) };
-        let response = line.send(request).await.map_err(|_| refused(Reason::HostUnreachable))?;
+        let response = self.send(request).await?;
         forward::relay(response, never_back).map_err(refused)
+    }
+
+    /// Over the connection that there is, or else over a new one.
+    async fn send(&self, request: Request) -> Result<hyper::Response<Incoming>, Refused> {
+        let unreachable = || Refused::at(&self.target, Reason::HostUnreachable);
+        let mut line = self.line.lock().await;
+        let mut request = request;
+        if let Some(kept) = line.as_mut()
+            && kept.is_open().await
+        {
+            match kept.send(request).await {
+                Ok(response) => return Ok(response),
+                Err(Some(unsent)) => request = *unsent,
+                Err(None) => return Err(unreachable()),
+            }
+        }
+        let made = line.insert(self.open_line().await?);
+        made.send(request).await.map_err(|_| unreachable())
     }
 
     /// The secrets of this connection; none where they could be read on the way.

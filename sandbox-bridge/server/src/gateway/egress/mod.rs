@@ -106,6 +106,8 @@ impl Egress {
         target: &Target,
         permit: Permit,
     ) -> Result<Metered<TcpStream>, Refused> {
+        // The name service is everybody's.
+        let _one = sandbox.egress.connecting.acquire().await;
         let counters = sandbox.egress.counters.clone();
         let stream = self.exit.connect(target, permit, counters.clone()).await?;
         counters.add_connection();

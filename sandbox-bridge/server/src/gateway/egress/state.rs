@@ -14,9 +14,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Shortest time between two reports of one sandbox.
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
+/// Connections of one sandbox that are being made at a time.
+const CONNECTING_MAX: usize = 16;
 /// Where refusals are counted once there are too many places to tell apart.
 const OTHER_PLACES: &str = "other hosts";
 
@@ -66,10 +69,18 @@ impl Counters {
 }
 
 /// One sandbox's way out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SandboxEgress {
     pub(crate) counters: Arc<Counters>,
+    /// Held while a name is resolved and a connection made.
+    pub(super) connecting: Semaphore,
     denials: Arc<Mutex<DenialLog>>,
+}
+
+impl Default for SandboxEgress {
+    fn default() -> Self {
+        Self { counters: Arc::default(), connecting: Semaphore::new(CONNECTING_MAX), denials: Arc::default() }
+    }
 }
 
 impl SandboxEgress {

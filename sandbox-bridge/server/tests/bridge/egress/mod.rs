@@ -4,6 +4,7 @@ mod clients;
 mod refusals;
 mod secrets;
 mod ways;
+mod whole;
 
 use crate::support::edge::FakeEdge;
 use crate::support::origin::{Names, Origin, TestAuthority, trusting};

@@ -33,6 +33,11 @@ impl TestAuthority {
         Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// As a file has it.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     pub(crate) fn der(&self) -> CertificateDer<'static> {
         self.0.der().clone()
     }

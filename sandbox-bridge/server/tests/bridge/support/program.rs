@@ -36,6 +36,11 @@ pub(crate) struct Program {
     edge_url: String,
     git_credentials: String,
     pub(crate) sandbox_id: SandboxId,
+    /// More of the command line, and of its environment.
+    pub(crate) arguments: Vec<String>,
+    pub(crate) variables: Vec<(String, String)>,
+    /// Where everything that can be logged goes; warnings go to the test's own output otherwise.
+    pub(crate) log: Option<PathBuf>,
     running: Option<(Child, String)>,
 }
 
@@ -48,11 +53,18 @@ impl Program {
             edge_url: edge.url.clone(),
             git_credentials: serde_json::json!({ &host.url: code_host::TOKEN }).to_string(),
             sandbox_id: sandbox_id(&format!("{name}{}", std::process::id())),
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            log: None,
             running: None,
         }
     }
 
     pub(crate) async fn start(&mut self) {
+        let (level, output) = match &self.log {
+            Some(path) => ("trace", Stdio::from(std::fs::File::create(path).unwrap())),
+            None => ("warn", Stdio::inherit()),
+        };
         let mut child = Command::new(env!("CARGO_BIN_EXE_sandbox-bridge"))
             .args(["serve", "--weak-sandbox", "--edge-url", &self.edge_url, "--runner"])
             .arg(&self.runner)
@@ -61,7 +73,10 @@ impl Program {
             .env_clear()
             .env("FARHAND_BRIDGE_KEY", BRIDGE_SECRET)
             .env("FARHAND_GIT_CREDENTIALS", &self.git_credentials)
-            .env("FARHAND_LOG", "warn")
+            .env("FARHAND_LOG", level)
+            .args(&self.arguments)
+            .envs(self.variables.iter().cloned())
+            .stderr(output)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
