@@ -4,6 +4,8 @@
 //! print. Called by `main` and `serve`.
 
 use crate::gateway::egress::RepositoryPolicy;
+mod repositories;
+
 use crate::gateway::egress::host::HostPattern;
 use crate::gateway::usage::ModelPrice;
 use crate::provider::local::{DEFAULT_BLOCKED, SnapshotDriver, ToolMount, is_command_name};
@@ -25,7 +27,6 @@ pub const MODEL_PROVIDERS_VARIABLE: &str = "FARHAND_MODEL_PROVIDERS";
 
 /// Environment variable with what single repositories may reach and which secrets they have: JSON, or the path of a file with it.
 pub const REPOSITORY_POLICY_VARIABLE: &str = "FARHAND_REPOSITORY_POLICY";
-const REPOSITORY_POLICY_EXAMPLE: &str = r#"{"owner/name": {"allow_hosts": ["registry.example"], "secrets": {"NPM_TOKEN": {"host": "registry.example", "value_env": "SHOP_NPM_TOKEN"}}}}"#;
 
 /// Flags of `sandbox-bridge serve`.
 #[derive(Args, Clone, Debug)]
@@ -276,7 +277,7 @@ impl Secrets {
         for (name, provider) in &model_providers {
             refuse_plain_http(&format!("base_url of model provider {name}"), &provider.base_url)?;
         }
-        let repositories = read_policies(&variable)?;
+        let repositories = repositories::read(&variable)?;
         Ok(Self { shared, keys, git_credentials, model_providers, repositories })
     }
 }
@@ -336,67 +337,6 @@ pub fn refuse_plain_http(what: &str, url: &Url) -> Result<(), ConfigError> {
         what: format!("{what} ({})", url.origin().ascii_serialization()),
         remedy: "use https",
     })
-}
-
-/// Reads the policies of repositories and puts the values of their secrets in.
-fn read_policies(
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<BTreeMap<RepositoryId, RepositoryPolicy>, ConfigError> {
-    let text = variable(REPOSITORY_POLICY_VARIABLE).unwrap_or_else(|| "{}".to_owned());
-    let text = if text.trim_start().starts_with('{') {
-        text
-    } else {
-        let what = REPOSITORY_POLICY_VARIABLE;
-        std::fs::read_to_string(&text).map_err(|source| ConfigError::File {
-            what,
-            path: text.into(),
-            source,
-        })?
-    };
-    let mut policies: BTreeMap<RepositoryId, RepositoryPolicy> =
-        parse_json(REPOSITORY_POLICY_VARIABLE, REPOSITORY_POLICY_EXAMPLE, &text)?;
-    for (id, policy) in &mut policies {
-        for (name, secret) in &mut policy.secrets {
-            let wrong = |what: &str| ConfigError::Policy {
-                variable: REPOSITORY_POLICY_VARIABLE,
-                what: format!("secret {name} of {id}: {what}"),
-            };
-            if !is_variable_name(name) {
-                return Err(wrong(
-                    "its name is that of an environment variable: letters, digits and _, not FARHAND_…",
-                ));
-            }
-            let value = match (secret.value.take(), secret.value_env.as_deref()) {
-                (Some(value), None) => value,
-                (None, Some(from)) => {
-                    let value =
-                        variable(from).ok_or_else(|| wrong(&format!("the bridge has no variable {from}")))?;
-                    Secret::new(value)
-                }
-                (Some(_), Some(_)) | (None, None) => {
-                    return Err(wrong("give either \"value\" or \"value_env\""));
-                }
-            };
-            let fits = value.reveal().len() >= SECRET_BYTES_MIN
-                && value.reveal().bytes().all(|b| b.is_ascii_graphic());
-            if !fits {
-                return Err(wrong(&format!(
-                    "its value has fewer than {SECRET_BYTES_MIN} characters, or some that no header can have"
-                )));
-            }
-            secret.value = Some(value);
-        }
-    }
-    Ok(policies)
-}
-
-/// Shorter ones would be found by chance in what is searched for them.
-const SECRET_BYTES_MIN: usize = 8;
-
-fn is_variable_name(name: &str) -> bool {
-    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-    let own = name.to_ascii_uppercase().starts_with("FARHAND_");
-    first && !own && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn parse_tool(text: &str) -> Result<ToolMount, String> {
@@ -460,56 +400,6 @@ mod tests {
         assert!(matches!(Secrets::read(|_| Some("short".into())), Err(ConfigError::BridgeKey)));
         let plain = r#"{"x": {"base_url": "http://models.example/v1", "api_key": "k", "kind": "anthropic"}}"#;
         assert!(matches!(read("{}", plain), Err(ConfigError::PlainHttp { .. })));
-    }
-
-    fn policies(text: &str) -> Result<BTreeMap<RepositoryId, RepositoryPolicy>, ConfigError> {
-        read_policies(&|name: &str| match name {
-            REPOSITORY_POLICY_VARIABLE => Some(text.to_owned()),
-            "SHOP_NPM_TOKEN" => Some("canary-npm-token".to_owned()),
-            "SHORT" => Some("canary".to_owned()),
-            _ => None,
-        })
-    }
-
-    #[test]
-    fn policies_of_repositories_come_as_json_or_as_a_file_with_it() {
-        let read = policies(REPOSITORY_POLICY_EXAMPLE.replace("owner/name", "acme/shop").as_str()).unwrap();
-        let policy = &read[&RepositoryId::parse("acme/shop").unwrap()];
-        assert_eq!(policy.secrets["NPM_TOKEN"].value.as_ref().unwrap().reveal(), "canary-npm-token");
-        assert_eq!(policy.secrets["NPM_TOKEN"].host.0.to_string(), "registry.example:443");
-        assert!(!format!("{read:?}").contains("canary"));
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), r#"{"acme/shop": {"allow_hosts": ["*.example:8443"]}}"#).unwrap();
-        assert_eq!(policies(file.path().to_str().unwrap()).unwrap().len(), 1);
-        assert!(policies("{}").unwrap().is_empty());
-        assert!(matches!(policies("/nowhere/policy.json"), Err(ConfigError::File { .. })));
-    }
-
-    #[test]
-    fn a_policy_that_does_not_work_is_refused_without_its_secrets() {
-        let with = |secret: &str| format!(r#"{{"acme/shop": {{"secrets": {secret}}}}}"#);
-        for (text, words) in [
-            (r#"{"acme": {}}"#.to_owned(), "wrong near line"),
-            (r#"{"acme/shop": {"allow": []}}"#.to_owned(), "wrong near line"),
-            (r#"{"acme/shop": {"allow_hosts": ["10.0.0.1"]}}"#.to_owned(), "wrong near line"),
-            (with(r#"{"A": {"host": "*.example", "value": "canary-canary"}}"#), "wrong near line"),
-            (with(r#"{"A": {"host": "a.example"}}"#), "give either"),
-            (
-                with(r#"{"A": {"host": "a.example", "value": "canary-canary", "value_env": "X"}}"#),
-                "give either",
-            ),
-            (with(r#"{"A": {"host": "a.example", "value_env": "NOWHERE"}}"#), "no variable NOWHERE"),
-            (with(r#"{"A": {"host": "a.example", "value_env": "SHORT"}}"#), "fewer than 8"),
-            (with(r#"{"A": {"host": "a.example", "value": "canary canary"}}"#), "no header can have"),
-            (with(r#"{"A-B": {"host": "a.example", "value": "canary-canary"}}"#), "environment variable"),
-            (
-                with(r#"{"FARHAND_X": {"host": "a.example", "value": "canary-canary"}}"#),
-                "environment variable",
-            ),
-        ] {
-            let error = policies(&text).unwrap_err().to_string();
-            assert!(error.contains(words) && !error.contains("canary"), "{text}: {error}");
-        }
     }
 
     #[test]

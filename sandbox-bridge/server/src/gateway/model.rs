@@ -135,7 +135,6 @@ async fn forward(
         first_at: None,
         reader,
         counted: Tokens::default(),
-        is_whole: false,
     };
     Ok(relay_read(response, &RESPONSE_HEADERS, never_back, move |chunk| call.read(chunk)))
 }
@@ -179,15 +178,10 @@ struct Call {
     first_at: Option<Duration>,
     reader: UsageReader,
     counted: Tokens,
-    is_whole: bool,
 }
 
 impl Call {
-    fn read(&mut self, chunk: Option<&[u8]>) {
-        let Some(chunk) = chunk else {
-            self.is_whole = true;
-            return;
-        };
+    fn read(&mut self, chunk: &[u8]) {
         if self.first_at.is_none() {
             let first = self.asked_at.elapsed();
             self.first_at = Some(first);
@@ -207,7 +201,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let tokens = self.reader.finish(self.request_bytes, self.is_whole);
+        let tokens = self.reader.finish(self.request_bytes);
         self.count(tokens);
         tracing::info!(
             sandbox = %self.sandbox.record.sandbox_id,
@@ -217,7 +211,7 @@ impl Drop for Call {
             cache_write = tokens.cache_write,
             output = tokens.output,
             first_token_ms = self.first_at.map(|first| first.as_millis()),
-            is_whole = self.is_whole,
+            is_estimated = !self.reader.is_final(),
             "model call"
         );
     }

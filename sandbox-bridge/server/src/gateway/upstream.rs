@@ -10,7 +10,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use rustls::pki_types::CertificateDer;
-use std::task::Poll;
 use std::time::Duration;
 use url::Url;
 
@@ -72,23 +71,18 @@ pub(super) fn relay(response: reqwest::Response, names: &[HeaderName], secrets: 
     respond(head, Body::from_stream(redacted(response.bytes_stream(), Redactor::new(secrets))))
 }
 
-/// The same, read along by somebody: `None` is the end of an answer that came whole.
+/// The same, read along by somebody.
 pub(super) fn relay_read(
     response: reqwest::Response,
     names: &[HeaderName],
     secrets: Vec<String>,
-    mut reader: impl FnMut(Option<&[u8]>) + Send + 'static,
+    mut reader: impl FnMut(&[u8]) + Send + 'static,
 ) -> Response {
     let head = (response.status(), select(response.headers(), names));
-    let mut chunks = Box::pin(response.bytes_stream());
-    let read = stream::poll_fn(move |cx| {
-        let next = chunks.as_mut().poll_next(cx);
-        match &next {
-            Poll::Ready(Some(Ok(chunk))) => reader(Some(chunk)),
-            Poll::Ready(None) => reader(None),
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+    let read = response.bytes_stream().inspect(move |chunk| {
+        if let Ok(chunk) = chunk {
+            reader(chunk);
         }
-        next
     });
     respond(head, Body::from_stream(redacted(read, Redactor::new(secrets))))
 }

@@ -109,12 +109,14 @@ pub(super) struct UsageReader {
     is_too_long: bool,
     events: u64,
     found: Option<Tokens>,
+    /// What was found includes the end of the answer.
+    is_final: bool,
 }
 
 impl UsageReader {
     /// For a stream of events, or for one JSON object.
     pub(super) fn new(is_stream: bool) -> Self {
-        Self { is_stream, held: Vec::new(), is_too_long: false, events: 0, found: None }
+        Self { is_stream, held: Vec::new(), is_too_long: false, events: 0, found: None, is_final: false }
     }
 
     pub(super) fn read(&mut self, chunk: &[u8]) {
@@ -160,8 +162,9 @@ impl UsageReader {
             return;
         }
         let Ok(envelope) = serde_json::from_slice::<Envelope>(json) else { return };
-        let usages =
-            [envelope.usage, envelope.response.and_then(|r| r.usage), envelope.message.and_then(|m| m.usage)];
+        let last = envelope.usage.or_else(|| envelope.response.and_then(|response| response.usage));
+        self.is_final |= last.is_some();
+        let usages = [last, envelope.message.and_then(|message| message.usage)];
         for usage in usages.into_iter().flatten() {
             let (now, before) = (usage.tokens(), self.found.unwrap_or_default());
             // Later counts of the same call include the earlier ones.
@@ -179,19 +182,24 @@ impl UsageReader {
         self.found
     }
 
-    /// What the call came to. `request_bytes` and the number of pieces count where the provider did not come to it.
-    pub(super) fn finish(&mut self, request_bytes: usize, is_whole: bool) -> Tokens {
+    /// What the call came to. `request_bytes` and the number of pieces count where the provider did not come to saying it.
+    pub(super) fn finish(&mut self, request_bytes: usize) -> Tokens {
         if !self.is_stream && !self.is_too_long {
             let whole = std::mem::take(&mut self.held);
             self.look_into(&whole);
         }
         let found = self.found.unwrap_or_default();
-        if self.found.is_some() && is_whole {
+        if self.is_final {
             return found;
         }
         let read = found.input + found.cached_input + found.cache_write;
         let input = if read > 0 { found.input } else { request_bytes as u64 / BYTES_PER_TOKEN };
         Tokens { input, output: found.output.max(self.events), ..found }
+    }
+
+    /// Whether the provider has said what the call came to.
+    pub(super) fn is_final(&self) -> bool {
+        self.is_final
     }
 }
 
@@ -253,47 +261,41 @@ mod tests {
         event: content_block_delta\ndata: {\"type\":\"content_block_delta\"}\n\n\
         event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":15}}\n\n";
 
-    fn read(text: &str, size: usize, is_stream: bool, is_whole: bool) -> Tokens {
+    fn read(text: &str, size: usize, is_stream: bool) -> Tokens {
         let mut reader = UsageReader::new(is_stream);
         text.as_bytes().chunks(size).for_each(|chunk| reader.read(chunk));
-        reader.finish(400, is_whole)
+        reader.finish(400)
     }
 
     #[test]
     fn usage_is_found_in_all_three_apis_wherever_the_stream_is_cut() {
         for size in 1..200 {
             assert_eq!(
-                read(CHAT, size, true, true),
+                read(CHAT, size, true),
                 Tokens { input: 40, cached_input: 60, cache_write: 0, output: 20 }
             );
-            assert_eq!(
-                read(RESPONSES, size, true, true),
-                Tokens { input: 7, output: 5, ..Tokens::default() }
-            );
+            assert_eq!(read(RESPONSES, size, true), Tokens { input: 7, output: 5, ..Tokens::default() });
             let messages = Tokens { input: 9, cached_input: 30, cache_write: 4, output: 15 };
-            assert_eq!(read(MESSAGES, size, true, true), messages);
+            assert_eq!(read(MESSAGES, size, true), messages);
         }
         let whole = r#"{"id":"x","usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
-        assert_eq!(read(whole, 9, false, true), Tokens { input: 3, output: 4, ..Tokens::default() });
+        assert_eq!(read(whole, 9, false), Tokens { input: 3, output: 4, ..Tokens::default() });
     }
 
     #[test]
     fn hanging_up_before_the_usage_came_saves_nothing() {
         let cut = CHAT.split_at(CHAT.find("data: [").unwrap() - 60).0;
-        assert_eq!(read(cut, 50, true, false), Tokens { input: 100, output: 1, ..Tokens::default() });
+        assert_eq!(read(cut, 50, true), Tokens { input: 100, output: 1, ..Tokens::default() });
         let cut = MESSAGES.split("event: message_delta").next().unwrap();
-        assert_eq!(
-            read(cut, 50, true, false),
-            Tokens { input: 9, cached_input: 30, cache_write: 4, output: 2 }
-        );
-        assert_eq!(read("not json", 50, false, true).input, 100);
+        assert_eq!(read(cut, 50, true), Tokens { input: 9, cached_input: 30, cache_write: 4, output: 2 });
+        assert_eq!(read("not json", 50, false).input, 100);
     }
 
     #[test]
     fn an_endless_line_is_passed_over_and_the_next_one_read() {
         let text = format!("data: {}\n{CHAT}", "x".repeat(3 * LINE_BYTES_MAX));
-        assert_eq!(read(&text, 60_000, true, true).output, 20);
-        assert_eq!(read(&"x".repeat(2 * ANSWER_BYTES_MAX), 60_000, false, true).input, 100);
+        assert_eq!(read(&text, 60_000, true).output, 20);
+        assert_eq!(read(&"x".repeat(2 * ANSWER_BYTES_MAX), 60_000, false).input, 100);
     }
 
     #[test]
