@@ -5,7 +5,7 @@
 use super::redact::Redactor;
 use crate::config::is_loopback;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
@@ -67,7 +67,7 @@ pub(super) fn select(from: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
 
 /// An answer as the sandbox gets it: selected headers, and a body that flows without the secrets.
 pub(super) fn relay(response: reqwest::Response, names: &[HeaderName], secrets: Vec<String>) -> Response {
-    let head = (response.status(), select(response.headers(), names));
+    let head = head(&response, names, &secrets);
     respond(head, Body::from_stream(redacted(response.bytes_stream(), Redactor::new(secrets))))
 }
 
@@ -78,13 +78,42 @@ pub(super) fn relay_read(
     secrets: Vec<String>,
     mut reader: impl FnMut(&[u8]) + Send + 'static,
 ) -> Response {
-    let head = (response.status(), select(response.headers(), names));
+    let head = head(&response, names, &secrets);
     let read = response.bytes_stream().inspect(move |chunk| {
         if let Ok(chunk) = chunk {
             reader(chunk);
         }
     });
     respond(head, Body::from_stream(redacted(read, Redactor::new(secrets))))
+}
+
+fn head(response: &reqwest::Response, names: &[HeaderName], secrets: &[String]) -> (StatusCode, HeaderMap) {
+    let mut headers = select(response.headers(), names);
+    redact_headers(&mut headers, secrets);
+    (response.status(), headers)
+}
+
+/// Takes secrets out of headers: a value loses them, and a header that is named by one goes.
+pub(super) fn redact_headers(headers: &mut HeaderMap, secrets: &[String]) {
+    // Names of headers have lost their capitals.
+    let in_names = Redactor::new(secrets.iter().map(|secret| secret.to_ascii_lowercase()));
+    let telling: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| in_names.whole(name.as_str().as_bytes()) != name.as_str().as_bytes())
+        .cloned()
+        .collect();
+    for name in telling {
+        headers.remove(name);
+    }
+    let in_values = Redactor::new(secrets.iter().cloned());
+    for value in headers.values_mut() {
+        let clean = in_values.whole(value.as_bytes());
+        if clean != value.as_bytes()
+            && let Ok(clean) = HeaderValue::from_bytes(&clean)
+        {
+            *value = clean;
+        }
+    }
 }
 
 fn respond((status, headers): (StatusCode, HeaderMap), body: Body) -> Response {

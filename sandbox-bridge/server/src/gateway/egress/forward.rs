@@ -3,11 +3,11 @@
 use super::reason::Reason;
 use super::request::remove_connection_headers;
 use crate::gateway::redact::Redactor;
-use crate::gateway::upstream::redacted;
+use crate::gateway::upstream::{redact_headers, redacted};
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_ENCODING;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -57,19 +57,10 @@ pub(super) fn relay(response: hyper::Response<Incoming>, secrets: Vec<String>) -
     if encoded {
         return Err(Reason::AnswerEncoded);
     }
+    redact_headers(&mut parts.headers, &secrets);
+    // The words of the status line are the other side's as well.
+    parts.extensions.clear();
     let redactor = Redactor::new(secrets);
-    redact_headers(&mut parts.headers, &redactor);
     let body = Body::from_stream(redacted(Body::new(body).into_data_stream(), redactor));
     Ok(Response::from_parts(parts, body))
-}
-
-fn redact_headers(headers: &mut HeaderMap, redactor: &Redactor) {
-    for value in headers.values_mut() {
-        let clean = redactor.whole(value.as_bytes());
-        if clean != value.as_bytes()
-            && let Ok(clean) = HeaderValue::from_bytes(&clean)
-        {
-            *value = clean;
-        }
-    }
 }

@@ -11,6 +11,7 @@ use axum::response::Response;
 use axum::routing::any;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hyper::ext::ReasonPhrase;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
@@ -28,6 +29,15 @@ async fn echo(request: Request) -> Response {
     let size: usize = request.uri().query().and_then(|query| query.parse().ok()).unwrap_or(7);
     let mut text = String::new();
     let mut response = Response::builder().header("x-kept", "1");
+    if request
+        .headers()
+        .get("authorization")
+        .is_some_and(|value| value.as_bytes().ends_with(CANARY.as_bytes()))
+    {
+        response = response
+            .header(format!("x-{CANARY}"), "1")
+            .extension(ReasonPhrase::from_static(CANARY.as_bytes()));
+    }
     for (name, value) in request.headers() {
         text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
         response = response.header(format!("x-echo-{name}"), value);
