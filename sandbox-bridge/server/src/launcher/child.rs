@@ -2,6 +2,7 @@
 
 use super::spec::{Failed, LaunchReport, LaunchSpec, Purpose, Refusal, Step};
 use super::{confine, identity, probe, root, seccomp, system};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
@@ -9,12 +10,20 @@ use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, sethostna
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 
 /// Never returns: it ends as the command, or with a refusal in the status pipe.
-pub(crate) fn run(spec: &LaunchSpec, groups: Vec<File>, mut status: File, log: OwnedFd, mut go: File) -> ! {
+pub(crate) fn run(
+    spec: &LaunchSpec,
+    groups: Vec<File>,
+    control: Option<UnixListener>,
+    mut status: File,
+    log: OwnedFd,
+    mut go: File,
+) -> ! {
     let outcome = become_sandbox(spec, groups, log, &mut go).and_then(|abi| match spec.purpose {
-        Purpose::Boot | Purpose::Weak | Purpose::Limits => Err(execute(spec)),
+        Purpose::Boot | Purpose::Weak | Purpose::Limits => Err(execute(spec, control)),
         Purpose::Probe => probe::run(abi).map(|()| LaunchReport::Probed { landlock_abi: abi }),
     });
     let report = outcome.unwrap_or_else(|refusal| LaunchReport::Refused { refusal });
@@ -54,8 +63,11 @@ fn become_sandbox(spec: &LaunchSpec, groups: Vec<File>, log: OwnedFd, go: &mut F
     Ok(landlock_abi)
 }
 
+/// Where PID 1 finds the number of its control socket.
+const CONTROL_DESCRIPTOR: &str = "FARHAND_CONTROL_FD";
+
 /// Executes the command; returns only when that failed.
-fn execute(spec: &LaunchSpec) -> Refusal {
+fn execute(spec: &LaunchSpec, control: Option<UnixListener>) -> Refusal {
     let attempt = || -> Result<std::convert::Infallible, Refusal> {
         let unusable =
             |_| Refusal::new(Step::Command, "the command or environment contains a NUL byte".to_owned());
@@ -64,8 +76,12 @@ fn execute(spec: &LaunchSpec) -> Refusal {
             .iter()
             .map(|part| CString::new(part.as_str()).map_err(unusable))
             .collect::<Result<_, _>>()?;
-        let environment: Vec<CString> = spec
-            .environment
+        let mut variables = spec.environment.clone();
+        if let Some(control) = &control {
+            fcntl(control, FcntlArg::F_SETFD(FdFlag::empty())).failed(Step::Command, "hand a socket over")?;
+            variables.insert(CONTROL_DESCRIPTOR.to_owned(), control.as_raw_fd().to_string());
+        }
+        let environment: Vec<CString> = variables
             .iter()
             .map(|(name, value)| CString::new(format!("{name}={value}")).map_err(unusable))
             .collect::<Result<_, _>>()?;

@@ -11,6 +11,7 @@
 
 mod adopt;
 mod archive;
+mod exec;
 mod jail;
 mod lifecycle;
 mod limits;

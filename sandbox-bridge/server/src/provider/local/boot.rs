@@ -2,7 +2,8 @@
 
 use super::blocked;
 use super::cgroup::{Group, PROCESSES_MAX};
-use super::layout::{HOME, Layout, WORKSPACE};
+use super::exec::CONTROL_NAME;
+use super::layout::{CONTROL_DIRECTORY, HOME, Layout, WORKSPACE};
 use super::meta::SnapshotDriver;
 use super::settings::{LocalConfig, Tier};
 use super::state::SandboxState;
@@ -73,6 +74,7 @@ pub(crate) fn spec(
     let memory_by_group = tier.group_limits_memory();
     let directory = format!("sandboxes/{}", state.sandbox_id);
     let mut spec = LaunchSpec {
+        control: Some(format!("{directory}/{CONTROL_DIRECTORY}/{CONTROL_NAME}")),
         directory,
         account: tier.account(layout.account()),
         lowers: match state.driver {
@@ -164,7 +166,10 @@ fn weaken(spec: &mut LaunchSpec, config: &LocalConfig, layout: &Layout, state: &
     let tool = |name: &str| tools.join(name).to_string_lossy().into_owned();
     let workspace = path(&format!("upper/{WORKSPACE}"));
     spec.purpose = Purpose::Weak;
-    spec.command = config.weak_command.clone().unwrap_or_else(|| vec![tool("runner"), "run".to_owned()]);
+    spec.command = config
+        .weak_command
+        .clone()
+        .unwrap_or_else(|| [&tool("runner"), "init", "--listen", "none"].map(str::to_owned).to_vec());
     let bridge = format!("http://127.0.0.1:{}", state.weak_port.unwrap_or_default());
     let opencode = config.opencode.as_ref().map(|_| tool("opencode"));
     let replacements = [
