@@ -75,11 +75,19 @@ impl Drop for Group<'_> {
 #[derive(Default)]
 struct Taken {
     bytes: AtomicUsize,
+    /// What came in the window and has not left it; a byte of our own is none of it.
+    owed: AtomicUsize,
     some: Notify,
 }
 
 impl Taken {
+    fn owe(&self, bytes: usize) {
+        self.owed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     fn add(&self, bytes: usize) {
+        let bytes = bytes.min(self.owed.load(Ordering::Relaxed));
+        self.owed.fetch_sub(bytes, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.some.notify_one();
     }
@@ -128,7 +136,10 @@ impl Input<'_> {
                             waiting.push(END_OF_TRANSMISSION);
                         }
                     }
-                    Ok(Some((FrameKind::Input, bytes))) => waiting.extend_from_slice(&bytes),
+                    Ok(Some((FrameKind::Input, bytes))) => {
+                        self.taken.owe(bytes.len());
+                        waiting.extend_from_slice(&bytes);
+                    }
                     Ok(Some((FrameKind::Control, text))) => self.control(&text),
                     Ok(Some(_) | None) | Err(_) => return,
                 },

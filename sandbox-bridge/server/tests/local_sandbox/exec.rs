@@ -141,13 +141,15 @@ async fn input_reaches_a_command_that_reads_and_does_not_pile_up_at_one_that_doe
     assert!(output == whole, "{} bytes came back", output.len());
 
     // One that reads nothing: the window fills, and a signal still reaches it.
-    let command =
-        ExecCommand { input: true, ..shell("trap 'echo told; exit 5' TERM; while :; do sleep 0.01; done") };
+    let command = ExecCommand {
+        input: true,
+        ..shell("trap 'echo told; exit 5' TERM; echo ready; while :; do sleep 0.01; done")
+    };
     let mut deaf = bench.provider.exec(&id, command).await.unwrap();
     let input = deaf.input.clone();
     let writing = tokio::spawn(async move { input.write(&vec![b'x'; 1_000_000]).await });
+    read_until(&mut deaf, "ready").await;
     let input = deaf.input.clone();
-    tokio::task::yield_now().await;
     input.signal(ExecSignal::Terminate).await.unwrap();
     read_until(&mut deaf, "told").await;
     assert_eq!(exit(&mut deaf).await, exited(5));
