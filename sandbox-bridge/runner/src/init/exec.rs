@@ -198,14 +198,17 @@ impl Streams {
 
     /// Waits until one of them can be read. Waits for ever when all have ended.
     async fn ready(&self) -> usize {
-        let wait = async |index: usize| match self.0.get(index) {
+        tokio::select! {
+            () = self.wait(0) => 0,
+            () = self.wait(1) => 1,
+        }
+    }
+
+    async fn wait(&self, index: usize) {
+        match self.0.get(index) {
             // An error shows when it is read.
             Some((_, stream)) => drop(stream.readable().await),
             None => pending().await,
-        };
-        tokio::select! {
-            () = wait(0) => 0,
-            () = wait(1) => 1,
         }
     }
 
@@ -256,18 +259,22 @@ impl Output<'_> {
         write_json(self.writer, FrameKind::Exit, &exit).await
     }
 
-    /// Reads one piece and sends it; answers its length, 0 when there was none.
-    async fn pass(&mut self, index: usize, buffer: &mut [u8], bytes_max: usize) -> io::Result<usize> {
+    /// Reads one piece and sends it; answers its length, or `None` when that output is at its end.
+    async fn pass(&mut self, index: usize, buffer: &mut [u8], bytes_max: usize) -> io::Result<Option<usize>> {
         let content = buffer.get_mut(FRAME_HEADER_BYTES..).unwrap_or_default();
         let room = content.len().min(bytes_max);
         let content = content.get_mut(..room).unwrap_or_default();
-        let Some(Piece::Some(kind, count)) = self.streams.read(index, content) else { return Ok(0) };
+        let (kind, count) = match self.streams.read(index, content) {
+            Some(Piece::Some(kind, count)) => (kind, count),
+            Some(Piece::End) => return Ok(None),
+            None => return Ok(Some(0)),
+        };
         let header = frame_header(kind, content.get(..count).unwrap_or_default());
         if let Some(place) = buffer.first_chunk_mut() {
             *place = header;
         }
         self.writer.write_all(buffer.get(..FRAME_HEADER_BYTES + count).unwrap_or_default()).await?;
-        Ok(count)
+        Ok(Some(count))
     }
 
     /// What was in the pipes when the command ended. What others still write is not waited for: a server that was left behind
@@ -278,10 +285,10 @@ impl Output<'_> {
         for (index, rest) in rests.into_iter().enumerate().rev() {
             let mut left = rest;
             while left > 0 {
-                match self.pass(index, buffer, left).await? {
-                    0 => break,
-                    count => left -= count,
-                }
+                // The bytes are there, but the runtime may not have heard of them.
+                self.streams.wait(index).await;
+                let Some(count) = self.pass(index, buffer, left).await? else { break };
+                left -= count.min(left);
             }
         }
         Ok(())

@@ -35,8 +35,7 @@ pub(crate) fn run(
 fn become_sandbox(spec: &LaunchSpec, groups: Vec<File>, log: OwnedFd, go: &mut File) -> Result<i32, Refusal> {
     prctl::set_pdeathsig(Signal::SIGKILL).failed(Step::Spec, "die with the launcher")?;
     // The launcher may have died before that took effect; then the pipe is at its end.
-    let mut word = [0u8; 1];
-    go.read_exact(&mut word).failed(Step::Spec, "hear from the launcher")?;
+    hear(go)?;
     let nothing = File::open("/dev/null").failed(Step::Spec, "open /dev/null")?;
     dup2_stdin(&nothing).failed(Step::Spec, "close standard input")?;
     dup2_stdout(&log).failed(Step::Spec, "redirect standard output")?;
@@ -48,19 +47,28 @@ fn become_sandbox(spec: &LaunchSpec, groups: Vec<File>, log: OwnedFd, go: &mut F
     fs::write("/proc/self/oom_score_adj", "500")
         .failed(Step::Privileges, "be the first to go without memory")?;
     if spec.purpose == Purpose::Weak {
+        hear(go)?;
         confine::limit(&spec.limits)?;
         return prctl::set_no_new_privs().failed(Step::Privileges, "refuse new privileges").map(|()| 0);
     }
-    unshare(CloneFlags::CLONE_NEWCGROUP).failed(Step::UserNamespace, "hide the host's control groups")?;
     root::enter(spec)?;
     system::loopback_up().failed(Step::Network, "bring the loopback device up")?;
     sethostname("sandbox").failed(Step::Root, "set the host name")?;
+    // The new namespace begins with the groups that this process is in.
+    hear(go)?;
+    unshare(CloneFlags::CLONE_NEWCGROUP).failed(Step::UserNamespace, "hide the host's control groups")?;
     confine::limit(&spec.limits)?;
     identity::give_up_privileges()?;
     let landlock_abi = confine::landlock(spec.landlock)?;
     seccomp::apply()
         .map_err(|error| Refusal::new(Step::Seccomp, format!("could not filter system calls: {error}")))?;
     Ok(landlock_abi)
+}
+
+/// Waits for the witness: first for the word that this process is written down, then for the one that it is in its groups.
+fn hear(go: &mut File) -> Result<(), Refusal> {
+    let mut word = [0u8; 1];
+    go.read_exact(&mut word).failed(Step::Spec, "hear from the launcher")
 }
 
 /// Where PID 1 finds the number of its control socket.

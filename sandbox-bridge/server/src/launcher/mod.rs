@@ -83,20 +83,30 @@ fn launch() -> Result<i32, Refusal> {
         identity::enter_namespaces(&spec.account)?;
     }
 
+    let (own_groups, groups) = by_joiner(&spec.cgroups, groups);
     let (status_in, status_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;
     let (log_in, log_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;
     let (go_in, go_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;
     // SAFETY: this process has one thread, so the child may run any code.
     match unsafe { fork() }.failed(Step::Spec, "fork")? {
         ForkResult::Child => {
-            drop((status_in, log_in, go_out));
-            child::run(&spec, groups, control, status_out.into(), log_out, go_in.into())
+            drop((status_in, log_in, go_out, groups));
+            child::run(&spec, own_groups, control, status_out.into(), log_out, go_in.into())
         }
         ForkResult::Parent { child } => {
-            drop((status_out, log_out, go_in, groups, control));
-            witness::run(&spec, child, status_in.into(), log_in.into(), go_out.into())
+            drop((status_out, log_out, go_in, own_groups, control));
+            witness::run(&spec, child, groups, status_in.into(), log_in.into(), go_out.into())
         }
     }
+}
+
+/// The groups that PID 1 joins itself, by its one thread, and those that the witness puts it into while it builds the sandbox: the
+/// kernel makes whoever moves a whole process wait until no process is being made anywhere.
+fn by_joiner(paths: &[String], groups: Vec<File>) -> (Vec<File>, Vec<File>) {
+    let (own, others): (Vec<_>, Vec<_>) =
+        paths.iter().zip(groups).partition(|(path, _)| path.ends_with("/tasks"));
+    let files = |pairs: Vec<(&String, File)>| pairs.into_iter().map(|(_, file)| file).collect();
+    (files(own), files(others))
 }
 
 /// Listens where nobody but the bridge can connect: the directory is closed to others, and no sandbox sees it.

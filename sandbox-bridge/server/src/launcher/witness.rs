@@ -48,6 +48,7 @@ impl ExitRecord {
 pub(crate) fn run(
     spec: &LaunchSpec,
     child: Pid,
+    groups: Vec<File>,
     mut status: File,
     log: File,
     mut go: File,
@@ -62,7 +63,15 @@ pub(crate) fn run(
             write_atomically(&format!("{}/witness/process.json", spec.directory), &process)
                 .failed(Step::Spec, "write process.json")?;
         }
-        go.write_all(b"g").failed(Step::Spec, "let PID 1 begin")?;
+        let mut tell = |word: &[u8]| go.write_all(word).failed(Step::Spec, "let PID 1 go on");
+        tell(b"b")?;
+        for mut group in groups {
+            group
+                .write_all(child.as_raw().to_string().as_bytes())
+                .failed(Step::Cgroup, "put PID 1 into a control group")?;
+        }
+        // When it has ended instead, the status says why.
+        let _ = tell(b"j");
         // Ends with the execution of the command, which closes the other end, or with a report.
         let mut text = Vec::new();
         status.read_to_end(&mut text).failed(Step::Spec, "hear from PID 1")?;

@@ -252,10 +252,12 @@ impl Group {
         self.unified.iter().chain(&self.single)
     }
 
-    /// Files to write one's number to.
+    /// Files by which a process of one thread joins. In version 1 a thread that moves itself spares the kernel the lock on all
+    /// processes that `cgroup.procs` takes, and with it some ten milliseconds of waiting.
     pub(crate) fn join_files(&self) -> Vec<String> {
-        let paths = self.unified.iter().chain(&self.single);
-        paths.map(|path| path.join("cgroup.procs").to_string_lossy().into_owned()).collect()
+        let unified = self.unified.iter().map(|path| path.join("cgroup.procs"));
+        let single = self.single.iter().map(|path| path.join("tasks"));
+        unified.chain(single).map(|path| path.to_string_lossy().into_owned()).collect()
     }
 
     /// Freezes everything in the group; `false` when this kernel or place cannot.
