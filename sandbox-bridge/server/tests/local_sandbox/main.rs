@@ -13,6 +13,7 @@ mod adopt;
 mod archive;
 mod exec;
 mod jail;
+mod kills;
 mod lifecycle;
 mod limits;
 mod ordinary;
