@@ -9,6 +9,7 @@
 
 mod api;
 mod binary;
+mod ending;
 mod git;
 mod hub;
 mod model;
