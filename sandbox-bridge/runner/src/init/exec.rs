@@ -21,11 +21,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 /// How long a command waits for a snapshot to be taken before it starts.
 const STILLNESS_MAX: Duration = Duration::from_secs(60);
 /// How long a terminal whose command has ended may take to give the rest of its output.
 const LINGER: Duration = Duration::from_millis(200);
+/// How long a reader of it pauses that was called for nothing.
+const PAUSE: Duration = Duration::from_millis(1);
 /// What a terminal understands as the end of input.
 const END_OF_TRANSMISSION: u8 = 4;
 
@@ -294,12 +297,18 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// The kernel passes a terminal's output on with a delay, and then says that its other end is closed.
+    /// The kernel passes a terminal's output on with a delay, and then says that its other end is closed; unless somebody that the
+    /// command left behind still holds that.
     async fn rest_of_terminal(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        while let Ok(index) = tokio::time::timeout(LINGER, self.streams.ready()).await {
-            self.pass(index, buffer, usize::MAX).await?;
-            if self.streams.0.is_empty() {
-                break;
+        let mut deadline = Instant::now() + LINGER;
+        while !self.streams.0.is_empty() {
+            let Ok(index) = tokio::time::timeout_at(deadline, self.streams.ready()).await else { break };
+            match self.pass(index, buffer, usize::MAX).await? {
+                // A terminal that was hung up is always ready, with or without anything to read.
+                Some(0) if Instant::now() >= deadline => break,
+                Some(0) => tokio::time::sleep(PAUSE).await,
+                Some(_) => deadline = Instant::now() + LINGER,
+                None => {}
             }
         }
         Ok(())

@@ -13,6 +13,10 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
+/// What PID 1 says when it has joined its own groups: the kernel lets only one process join anything at a time, and the witness's
+/// turn is the long one. To readers of JSON it is nothing.
+pub(crate) const JOINED: u8 = b'\n';
+
 /// Never returns: it ends as the command, or with a refusal in the status pipe.
 pub(crate) fn run(
     spec: &LaunchSpec,
@@ -22,17 +26,24 @@ pub(crate) fn run(
     log: OwnedFd,
     mut go: File,
 ) -> ! {
-    let outcome = become_sandbox(spec, groups, log, &mut go).and_then(|abi| match spec.purpose {
-        Purpose::Boot | Purpose::Weak | Purpose::Limits => Err(execute(spec, control)),
-        Purpose::Probe => probe::run(abi).map(|()| LaunchReport::Probed { landlock_abi: abi }),
-    });
+    let outcome =
+        become_sandbox(spec, groups, log, &mut go, &mut status).and_then(|abi| match spec.purpose {
+            Purpose::Boot | Purpose::Weak | Purpose::Limits => Err(execute(spec, control)),
+            Purpose::Probe => probe::run(abi).map(|()| LaunchReport::Probed { landlock_abi: abi }),
+        });
     let report = outcome.unwrap_or_else(|refusal| LaunchReport::Refused { refusal });
     let _ = status.write_all(&serde_json::to_vec(&report).unwrap_or_default());
     std::process::exit(1)
 }
 
 /// Everything up to the command; answers the version of Landlock that holds.
-fn become_sandbox(spec: &LaunchSpec, groups: Vec<File>, log: OwnedFd, go: &mut File) -> Result<i32, Refusal> {
+fn become_sandbox(
+    spec: &LaunchSpec,
+    groups: Vec<File>,
+    log: OwnedFd,
+    go: &mut File,
+    status: &mut File,
+) -> Result<i32, Refusal> {
     prctl::set_pdeathsig(Signal::SIGKILL).failed(Step::Spec, "die with the launcher")?;
     // The launcher may have died before that took effect; then the pipe is at its end.
     hear(go)?;
@@ -43,6 +54,7 @@ fn become_sandbox(spec: &LaunchSpec, groups: Vec<File>, log: OwnedFd, go: &mut F
     for mut group in groups {
         group.write_all(b"0").failed(Step::Cgroup, "join a control group")?;
     }
+    status.write_all(&[JOINED]).failed(Step::Spec, "tell the launcher")?;
     // When the machine runs out of memory, an agent goes before the bridge does.
     fs::write("/proc/self/oom_score_adj", "500")
         .failed(Step::Privileges, "be the first to go without memory")?;

@@ -256,12 +256,23 @@ async fn a_terminal_has_a_size_a_foreground_and_an_end() {
     stream.input.resize(TerminalSize { rows: 25, columns: 80 }).await.unwrap();
     assert_eq!(exit(&mut stream).await, exited(4));
 
-    // Ctrl-C goes to what runs in the foreground, through the terminal.
-    let mut stream =
-        bench.provider.exec(&id, terminal("echo ready; sleep 1000; echo unreached", true)).await.unwrap();
+    // Ctrl-C goes to what runs in the foreground, through the terminal. No shell here: one that is just starting a command may
+    // swallow it.
+    let python = "import time; print('ready', flush=True); time.sleep(1000)";
+    let command = ExecCommand {
+        arguments: ["python3", "-c", python].map(str::to_owned).to_vec(),
+        ..terminal("", true)
+    };
+    let mut stream = bench.provider.exec(&id, command).await.unwrap();
     read_until(&mut stream, "ready").await;
     stream.input.write(&[3]).await.unwrap();
     assert_eq!(exit(&mut stream).await, ExecExit { code: None, signal: Some("SIGINT".to_owned()) });
+
+    // Somebody who stays keeps the terminal, and nobody waiting.
+    let script = "trap '' HUP; sleep 1000 & echo left; exit 6";
+    let mut stream = bench.provider.exec(&id, terminal(script, false)).await.unwrap();
+    read_until(&mut stream, "left").await;
+    assert_eq!(exit(&mut stream).await, exited(6));
 
     let stream =
         bench.provider.exec(&id, terminal("test -t 1 && echo $TERM; seq 2000", false)).await.unwrap();

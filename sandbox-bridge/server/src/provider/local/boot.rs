@@ -37,7 +37,13 @@ pub(crate) fn launch(state: &Path, launcher: &Path, spec: &LaunchSpec) -> io::Re
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(|error| {
-            io::Error::new(error.kind(), format!("could not run {}: {error}", launcher.display()))
+            // The kernel's words for it would make people wait.
+            let remedy = if error.kind() == io::ErrorKind::WouldBlock {
+                "; end sandboxes, or let the bridge have more processes (pids.max, TasksMax=)"
+            } else {
+                ""
+            };
+            io::Error::new(error.kind(), format!("could not run {}: {error}{remedy}", launcher.display()))
         })?;
     let (input, output) = (child.stdin.take(), child.stdout.take());
     let text = serde_json::to_vec(spec)?;

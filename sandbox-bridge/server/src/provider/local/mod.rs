@@ -24,6 +24,7 @@ mod preflight;
 mod process;
 mod publish;
 mod remove;
+mod room;
 mod sandbox;
 mod settings;
 mod socket;
