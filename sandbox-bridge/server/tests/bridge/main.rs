@@ -10,6 +10,7 @@
 mod api;
 mod binary;
 mod ending;
+mod exhaustion;
 mod git;
 mod hub;
 mod model;
