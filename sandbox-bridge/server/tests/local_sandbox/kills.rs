@@ -254,7 +254,7 @@ impl Bridge {
     async fn line(&mut self) -> Option<String> {
         loop {
             let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
-            match line.expect("the bridge process says nothing").unwrap() {
+            match line.unwrap_or_else(|_| panic!("the bridge process says nothing")).unwrap() {
                 // The test harness of that process may have begun the line.
                 Some(line) => {
                     if let Some((_, line)) = line.split_once("~ ") {
@@ -313,7 +313,7 @@ fn groups(state: &Path) -> BTreeSet<String> {
 async fn compare(bridge: &mut Bridge, promises: &mut Promises, place: &Path) {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     loop {
-        let line = bridge.line().await.expect("the bridge process ended");
+        let line = bridge.line().await.unwrap_or_else(|| panic!("the bridge process ended"));
         if line == "ready" {
             break;
         }
@@ -382,7 +382,7 @@ async fn a_hundred_kills_at_any_moment_leave_nothing_behind_and_break_no_promise
         compare(&mut bridge, &mut promises, place.path()).await;
         bridge.input.write_all(b"go\n").await.unwrap();
         for _ in 0..dice.roll(25) {
-            let line = bridge.line().await.expect("the bridge process ended");
+            let line = bridge.line().await.unwrap_or_else(|| panic!("the bridge process ended"));
             *said.lock().unwrap().entry(line.split(' ').next().unwrap().to_owned()).or_default() += 1;
             promises.hear(&line);
         }
