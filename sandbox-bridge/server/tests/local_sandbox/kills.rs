@@ -203,12 +203,19 @@ struct Promises {
     /// May be there or not.
     uncertain: BTreeSet<String>,
     saved: BTreeSet<String>,
+    /// Told to go. Another task may tell of their creation only afterwards.
+    doomed: BTreeSet<String>,
 }
 
 impl Promises {
     fn hear(&mut self, line: &str) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let id = rest.to_owned();
+        if matches!(word, "ending" | "deleting") {
+            self.doomed.insert(id.clone());
+        } else if word != "ended" && self.doomed.contains(&id) {
+            return;
+        }
         match word {
             "creating" => drop(self.uncertain.insert(id)),
             "created" => {
