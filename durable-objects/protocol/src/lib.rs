@@ -1,7 +1,7 @@
 //! Every message that crosses a process in Farhand, and nothing else: no IO, no clock, no decisions.
 //!
 //! One module per conversation: [`client`] (browser, extension, Slack ⇄ session), [`bridge`] (edge ⇄ sandbox bridge),
-//! [`runner`] (process in the sandbox ⇄ bridge). [`timeline`] has what all three speak about; [`sign`] how edge and
+//! [`runner`] (process in the sandbox ⇄ bridge), [`supervisor`] (PID 1 of the sandbox ⇄ bridge). [`timeline`] has what all three speak about; [`sign`] how edge and
 //! bridge prove themselves to each other. `typescript/` is generated from here, `vectors/` holds an example of each message.
 
 pub mod bridge;
@@ -12,6 +12,7 @@ pub mod id;
 pub mod limit;
 pub mod runner;
 pub mod sign;
+pub mod supervisor;
 pub mod tagged;
 pub mod time;
 pub mod timeline;

@@ -9,6 +9,7 @@ use protocol::client::*;
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::*;
 use protocol::runner::*;
+use protocol::supervisor::*;
 use protocol::time::Timestamp;
 use protocol::timeline::*;
 use serde::Serialize;
@@ -465,6 +466,48 @@ fn bridge_messages() -> Vec<BridgeMessage> {
     ]
 }
 
+fn supervisor_orders() -> Vec<SupervisorOrder> {
+    let bare = ExecCommand { arguments: vec!["true".into()], ..ExecCommand::default() };
+    let full = ExecCommand {
+        arguments: vec!["sh".into(), "-c".into(), "read x".into()],
+        folder: Some("/workspace/app".into()),
+        variables: [("CI".into(), "1".into())].into(),
+        terminal: Some(TerminalSize { rows: 24, columns: 80 }),
+        input: true,
+    };
+    vec![
+        SupervisorOrder::Exec { command: bare },
+        SupervisorOrder::Exec { command: full },
+        SupervisorOrder::Dial { port: 5173 },
+        SupervisorOrder::Freeze,
+        SupervisorOrder::Stats,
+    ]
+}
+
+fn supervisor_answers() -> Vec<SupervisorAnswer> {
+    let stats =
+        SupervisorStats { processes: 3, threads: 9, resident_bytes: 4096, processor_ms: 20, commands: 1 };
+    let message = "nothing listens on port 5173 in the sandbox".into();
+    vec![
+        SupervisorAnswer::Started { process_id: 7 },
+        SupervisorAnswer::Connected,
+        SupervisorAnswer::Frozen { processes: 3 },
+        SupervisorAnswer::Stats { stats },
+        SupervisorAnswer::Refused { reason: RefusalReason::PortClosed, message },
+    ]
+}
+
+fn exec_controls() -> Vec<ExecControl> {
+    vec![
+        ExecControl::Signal { signal: ExecSignal::Interrupt },
+        ExecControl::Resize { terminal: TerminalSize { rows: 50, columns: 132 } },
+    ]
+}
+
+fn exec_exits() -> Vec<ExecExit> {
+    vec![ExecExit { code: Some(3), signal: None }, ExecExit { code: None, signal: Some("SIGTERM".into()) }]
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors")
 }
@@ -497,6 +540,10 @@ fn every_message_matches_its_vector() {
     check("server_messages", &server_messages());
     check("runner_messages", &runner_messages());
     check("bridge_messages", &bridge_messages());
+    check("supervisor_orders", &supervisor_orders());
+    check("supervisor_answers", &supervisor_answers());
+    check("exec_controls", &exec_controls());
+    check("exec_exits", &exec_exits());
     check("client_messages_2", &later_client_messages());
     check("server_messages_2", &later_server_messages());
     check("server_messages_3", &egress_messages());

@@ -75,6 +75,7 @@ fn run(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
     log::conceal(&secrets);
     // Processes of the same account, such as an agent in the weak tier, must not read the secrets out of this one.
     nix::sys::prctl::set_dumpable(false).context("could not close this process to others")?;
+    raise_open_files();
     tokio::runtime::Runtime::new()
         .context("could not start the runtime")?
         .block_on(run_bridge(arguments, secrets))
@@ -137,6 +138,16 @@ fn egress(arguments: &ServeArguments, secrets: &Secrets) -> anyhow::Result<Egres
         budget_micro_dollars: arguments.sandbox_budget,
         resolver: None,
     })
+}
+
+/// As many open files as may be had: each sandbox takes some, and the usual soft limit is for programs that use `select`.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// What ends the bridge.

@@ -25,11 +25,13 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 /// Longest wait at the end for calls that are being answered.
-const CALLS_TIMEOUT: Duration = Duration::from_secs(2);
+const CALLS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait at the end for the edge to take the last events.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait at the end for sandboxes to end.
-const TERMINATE_TIMEOUT: Duration = Duration::from_secs(4);
+const TERMINATE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait at the end for the last refusals to be read.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the end of a sandbox that nobody needs is tried.
 const END_ATTEMPTS: u32 = 5;
 
@@ -169,11 +171,11 @@ impl<P: SandboxProvider> Bridge<P> {
         self.api.hub.find(sandbox_id).map(|sandbox| sandbox.models.counts())
     }
 
-    /// Takes no more work, delivers what it has, and ends; never takes longer than ten seconds.
+    /// Refuses new work, delivers what it has, and ends; never takes longer than ten seconds. Runners whose sandboxes run on dial
+    /// the next bridge, which adopts them.
     pub async fn stop(mut self, sandboxes: Sandboxes) {
-        self.stopping.cancel();
-        if tokio::time::timeout(CALLS_TIMEOUT, &mut self.server).await.is_err() {
-            self.server.abort();
+        if tokio::time::timeout(CALLS_TIMEOUT, self.api.close()).await.is_err() {
+            tracing::warn!("not all calls were answered; whoever made them asks again");
         }
         if tokio::time::timeout(DRAIN_TIMEOUT, self.api.hub.drain()).await.is_err() {
             tracing::warn!("not all events reached the edge; the runners still have them");
@@ -187,6 +189,10 @@ impl<P: SandboxProvider> Bridge<P> {
             if tokio::time::timeout(TERMINATE_TIMEOUT, futures::future::join_all(ends)).await.is_err() {
                 tracing::error!("not all sandboxes ended in time");
             }
+        }
+        self.stopping.cancel();
+        if tokio::time::timeout(CLOSE_TIMEOUT, &mut self.server).await.is_err() {
+            self.server.abort();
         }
         tracing::info!("bridge stopped");
     }

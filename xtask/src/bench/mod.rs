@@ -6,6 +6,7 @@
 mod object;
 mod overhead;
 mod report;
+mod sandbox;
 mod simulator;
 mod sizes;
 mod snapshots;
@@ -89,6 +90,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 setup.native(NativeProfile::Native)?;
                 setup.web()?;
                 figures.insert("B6", progress.wait("B6", overhead::measure(&progress)).await?);
+            }
+            "B9" => {
+                figures.insert("B9", sandbox::measure(&setup, &progress)?);
             }
             "B10" => {
                 figures.insert("B10", snapshots::measure(&progress)?);

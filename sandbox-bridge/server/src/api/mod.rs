@@ -14,9 +14,10 @@ use crate::config::Keys;
 use crate::gateway::egress::Egress;
 use crate::hub::Hub;
 use crate::provider::SandboxProvider;
-use axum::extract::State;
 use axum::extract::rejection::PathRejection;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
@@ -26,6 +27,7 @@ use protocol::id::SandboxId;
 use protocol::time::Timestamp;
 use replay::Replay;
 use std::sync::{Arc, Mutex};
+use tokio_util::task::TaskTracker;
 
 /// What the API works with.
 pub struct Api<P> {
@@ -37,6 +39,8 @@ pub struct Api<P> {
     keys: Keys,
     started_at: Timestamp,
     replay: Mutex<Replay>,
+    /// Calls that are being answered; closed when there are to be no more.
+    calls: TaskTracker,
 }
 
 impl<P: SandboxProvider> Api<P> {
@@ -44,7 +48,21 @@ impl<P: SandboxProvider> Api<P> {
     #[must_use]
     pub fn new(hub: Arc<Hub>, provider: Arc<P>, egress: Arc<Egress>, keys: Keys) -> Arc<Self> {
         let started_at = clock::now();
-        Arc::new(Self { hub, provider, egress, keys, started_at, replay: Mutex::new(Replay::new()) })
+        Arc::new(Self {
+            hub,
+            provider,
+            egress,
+            keys,
+            started_at,
+            replay: Mutex::new(Replay::new()),
+            calls: TaskTracker::new(),
+        })
+    }
+
+    /// Refuses calls from here on, and waits for those that are being answered. The caller bounds the wait.
+    pub async fn close(&self) {
+        self.calls.close();
+        self.calls.wait().await;
     }
 
     /// Ends a sandbox that has nobody to work for.
@@ -66,17 +84,35 @@ impl<P: SandboxProvider> Api<P> {
             })
             .fallback(async || Failure::new(ErrorCode::NotFound, "the bridge has no such path"))
             .layer(axum::middleware::from_fn_with_state(self.clone(), authentication::check::<P>))
+            .layer(axum::middleware::from_fn_with_state(self.clone(), admit::<P>))
             .with_state(self.clone());
         Router::new().route("/health", get(health::<P>)).with_state(self).fallback_service(signed)
     }
 }
 
-async fn health<P: SandboxProvider>(State(api): State<Arc<Api<P>>>) -> Json<Health> {
-    Json(Health {
+/// A bridge that is ending answers what it is, with a status that sends balancers elsewhere.
+async fn health<P: SandboxProvider>(State(api): State<Arc<Api<P>>>) -> (StatusCode, Json<Health>) {
+    let status = if api.calls.is_closed() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let health = Health {
         protocol_version: protocol::PROTOCOL_VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sandboxes: api.hub.count(),
-    })
+    };
+    (status, Json(health))
+}
+
+/// Counts a call, unless there are to be no more: the edge then asks again, and finds this bridge's successor.
+async fn admit<P: SandboxProvider>(
+    State(api): State<Arc<Api<P>>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    let _counted = api.calls.token();
+    // Counted first, so that none slips in between the question and the wait.
+    if api.calls.is_closed() {
+        return Err(Failure::new(ErrorCode::Unavailable, "this bridge is ending; ask again in a moment"));
+    }
+    Ok(next.run(request).await)
 }
 
 /// An error on its way out.

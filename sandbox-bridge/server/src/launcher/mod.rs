@@ -29,8 +29,10 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, fork, pipe2, setsid};
 use spec::Failed;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 
 /// Reads the spec, becomes the sandbox, and ends with its process.
 pub fn main() -> ! {
@@ -69,6 +71,7 @@ fn launch() -> Result<i32, Refusal> {
         .iter()
         .map(|path| OpenOptions::new().write(true).open(path).failed(Step::Cgroup, &format!("open {path}")))
         .collect::<Result<Vec<File>, Refusal>>()?;
+    let control = spec.control.as_deref().map(control_socket).transpose()?;
     if spec.purpose == Purpose::Weak {
         identity::stay_or_drop_to(&spec.account)?;
     } else {
@@ -80,18 +83,36 @@ fn launch() -> Result<i32, Refusal> {
         identity::enter_namespaces(&spec.account)?;
     }
 
+    let (own_groups, groups) = by_joiner(&spec.cgroups, groups);
     let (status_in, status_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;
     let (log_in, log_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;
     let (go_in, go_out) = pipe2(OFlag::O_CLOEXEC).failed(Step::Spec, "make a pipe")?;
     // SAFETY: this process has one thread, so the child may run any code.
     match unsafe { fork() }.failed(Step::Spec, "fork")? {
         ForkResult::Child => {
-            drop((status_in, log_in, go_out));
-            child::run(&spec, groups, status_out.into(), log_out, go_in.into())
+            drop((status_in, log_in, go_out, groups));
+            child::run(&spec, own_groups, control, status_out.into(), log_out, go_in.into())
         }
         ForkResult::Parent { child } => {
-            drop((status_out, log_out, go_in, groups));
-            witness::run(&spec, child, status_in.into(), log_in.into(), go_out.into())
+            drop((status_out, log_out, go_in, own_groups, control));
+            witness::run(&spec, child, groups, status_in.into(), log_in.into(), go_out.into())
         }
     }
+}
+
+/// The groups that PID 1 joins itself, by its one thread, and those that the witness puts it into while it builds the sandbox: the
+/// kernel makes whoever moves a whole process wait until no process is being made anywhere.
+fn by_joiner(paths: &[String], groups: Vec<File>) -> (Vec<File>, Vec<File>) {
+    let (own, others): (Vec<_>, Vec<_>) =
+        paths.iter().zip(groups).partition(|(path, _)| path.ends_with("/tasks"));
+    let files = |pairs: Vec<(&String, File)>| pairs.into_iter().map(|(_, file)| file).collect();
+    (files(own), files(others))
+}
+
+/// Listens where nobody but the bridge can connect: the directory is closed to others, and no sandbox sees it.
+fn control_socket(path: &str) -> Result<UnixListener, Refusal> {
+    let listener = UnixListener::bind(path).failed(Step::Spec, "make the control socket")?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .failed(Step::Spec, "close the control socket to others")?;
+    Ok(listener)
 }

@@ -225,8 +225,9 @@ fn workspace_and_home(spec: &LaunchSpec, root: &str) -> Result<(), Refusal> {
         }
         return Ok(());
     }
-    let whole = format!("{root}/mnt");
-    fs::create_dir(&whole).failed(Step::Root, "make a directory")?;
+    // Over the very directory that it writes to: outside the new root, so that it is gone with the old one. To unmount it is not
+    // needed then, for which the kernel would wait several milliseconds.
+    let whole = format!("{directory}/upper");
     let options = format!(
         "lowerdir={},upperdir={directory}/upper,workdir={directory}/work,userxattr",
         spec.lowers.join(":")
@@ -242,11 +243,12 @@ fn workspace_and_home(spec: &LaunchSpec, root: &str) -> Result<(), Refusal> {
     for (part, place) in places {
         bind(&format!("{whole}/{part}"), &format!("{root}/{place}"), BindAccess::Writable)?;
     }
-    umount2(whole.as_str(), MntFlags::MNT_DETACH).failed(Step::Overlay, "hide the overlay's own root")
+    Ok(())
 }
 
 /// Places outside the snapshot that may be written: `/tmp` and `/run/farhand`. The socket's directory inside it may not.
 fn writable_directories(spec: &LaunchSpec, root: &str) -> Result<(), Refusal> {
+    fs::create_dir(format!("{root}/mnt")).failed(Step::Root, "make /mnt")?;
     let directory = &spec.directory;
     bind(&format!("{directory}/tmp"), &format!("{root}/tmp"), BindAccess::Writable)?;
     bind(&format!("{directory}/run"), &format!("{root}/run/farhand"), BindAccess::Writable)?;

@@ -31,8 +31,10 @@ pub struct LaunchSpec {
     pub working_directory: String,
     /// Limits that every process carries itself.
     pub limits: RunLimits,
-    /// `cgroup.procs` files to join, absolute.
+    /// `tasks` and `cgroup.procs` files to join by, absolute.
     pub cgroups: Vec<String>,
+    /// Socket that PID 1 listens on for the bridge's orders: made outside the sandbox's view, and handed over as an open file.
+    pub control: Option<String>,
     /// Size of `/dev/shm`.
     pub shared_memory_bytes: u64,
     /// What is kept of the output of PID 1.

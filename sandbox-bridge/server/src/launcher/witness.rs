@@ -2,6 +2,7 @@
 //!
 //! It outlives the bridge, so that an end during the bridge's absence is not lost; PID 1 dies with it.
 
+use super::child::JOINED;
 use super::identity;
 use super::spec::{Failed, LaunchReport, LaunchSpec, ProcessIdentity, Purpose, Refusal, Step};
 use super::system::{Pidfd, boot_id, pid_namespace, start_time};
@@ -48,6 +49,7 @@ impl ExitRecord {
 pub(crate) fn run(
     spec: &LaunchSpec,
     child: Pid,
+    groups: Vec<File>,
     mut status: File,
     log: File,
     mut go: File,
@@ -62,11 +64,21 @@ pub(crate) fn run(
             write_atomically(&format!("{}/witness/process.json", spec.directory), &process)
                 .failed(Step::Spec, "write process.json")?;
         }
-        go.write_all(b"g").failed(Step::Spec, "let PID 1 begin")?;
+        let mut tell = |word: &[u8]| go.write_all(word).failed(Step::Spec, "let PID 1 go on");
+        tell(b"b")?;
+        let mut first = [0u8; 1];
+        let joined = status.read(&mut first).failed(Step::Spec, "hear from PID 1")?;
+        for mut group in groups.into_iter().filter(|_| first == [JOINED]) {
+            group
+                .write_all(child.as_raw().to_string().as_bytes())
+                .failed(Step::Cgroup, "put PID 1 into a control group")?;
+        }
+        // When it has ended instead, the status says why.
+        let _ = tell(b"j");
         // Ends with the execution of the command, which closes the other end, or with a report.
-        let mut text = Vec::new();
+        let mut text = first.get(..joined).unwrap_or_default().to_vec();
         status.read_to_end(&mut text).failed(Step::Spec, "hear from PID 1")?;
-        if text.is_empty() {
+        if text == [JOINED] {
             return Ok(LaunchReport::Started { process });
         }
         serde_json::from_slice(&text)

@@ -3,10 +3,13 @@
 //! The bridge's API calls this trait and knows nothing of namespaces, layers or gRPC. Creating is idempotent by id: the same id
 //! again finds the sandbox that is there. Nothing in here knows git or models.
 
+pub mod exec;
 pub mod local;
 
+use exec::{ExecStream, SandboxStream};
 use protocol::bridge::{Capabilities, CreateSandboxRequest, SnapshotTaken};
 use protocol::id::{SandboxId, SessionId, SnapshotId};
+use protocol::supervisor::{ExecCommand, SupervisorStats};
 use std::collections::BTreeMap;
 use std::future::Future;
 use tokio::sync::mpsc;
@@ -106,6 +109,35 @@ pub trait SandboxProvider: Send + Sync + 'static {
         snapshot_id: &SnapshotId,
         session_id: &SessionId,
     ) -> impl Future<Output = Result<(), ProviderError>> + Send;
+
+    /// Runs a command inside, beside the agent. It ends with the stream at the latest.
+    fn exec(
+        &self,
+        sandbox_id: &SandboxId,
+        command: ExecCommand,
+    ) -> impl Future<Output = Result<ExecStream, ProviderError>> + Send {
+        let _ = (sandbox_id, command);
+        async { Err(ProviderError::Rejected("this provider cannot run commands in sandboxes".to_owned())) }
+    }
+
+    /// Connects to a port that something inside listens on.
+    fn dial(
+        &self,
+        sandbox_id: &SandboxId,
+        port: u16,
+    ) -> impl Future<Output = Result<SandboxStream, ProviderError>> + Send {
+        let _ = (sandbox_id, port);
+        async { Err(ProviderError::Rejected("this provider cannot connect into sandboxes".to_owned())) }
+    }
+
+    /// Asks what goes on inside.
+    fn stats(
+        &self,
+        sandbox_id: &SandboxId,
+    ) -> impl Future<Output = Result<SupervisorStats, ProviderError>> + Send {
+        let _ = sandbox_id;
+        async { Err(ProviderError::Rejected("this provider cannot look into sandboxes".to_owned())) }
+    }
 
     /// The sandboxes that run now, those adopted from an earlier life of the bridge included.
     fn list(&self) -> Vec<SandboxRecord>;

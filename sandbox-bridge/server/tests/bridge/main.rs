@@ -10,6 +10,8 @@
 mod api;
 mod binary;
 mod egress;
+mod ending;
+mod exhaustion;
 mod git;
 mod hub;
 mod model;

@@ -134,6 +134,58 @@ async fn what_ended_during_the_absence_is_reported_once() {
     assert!(exits.try_recv().is_err());
 }
 
+/// As a process of the sandboxes' account, which has the numbers that a sandbox had before the machine was restarted.
+fn innocent() -> Child {
+    use std::os::unix::process::CommandExt;
+    let account = crate::support::account();
+    Command::new("sleep").arg("1000").uid(account.uid).gid(account.gid).spawn().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_of_the_machine_all_are_reported_and_no_stranger_is_touched() {
+    if !can_isolate() {
+        return;
+    }
+    let place = Place::new();
+    let ids = [new_sandbox_id(), new_sandbox_id()];
+    kill(start_bridge(place.path(), &[&ids[0], &ids[1]], false));
+    let mut stranger = innocent();
+    let pid = i32::try_from(stranger.id()).unwrap();
+    for id in &ids {
+        let first = nix::unistd::Pid::from_raw(first_process(place.path(), id));
+        nix::sys::signal::kill(first, nix::sys::signal::Signal::SIGKILL).unwrap();
+        let witness = place.path().join("state/sandboxes").join(id.as_str()).join("witness");
+        until("the witness has written", || witness.join("exit.json").exists()).await;
+        // A machine that goes down takes the witness along before it writes.
+        fs::remove_file(witness.join("exit.json")).unwrap();
+        let file = witness.join("process.json");
+        let mut process: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        process["boot_id"] = "another-life".into();
+        for (number, time) in [("pid", "start_time"), ("witness_pid", "witness_start_time")] {
+            process[number] = pid.into();
+            process[time] = sandbox_bridge::launcher::start_time(pid).unwrap().into();
+        }
+        fs::write(file, process.to_string()).unwrap();
+    }
+
+    let provider = LocalProvider::start(config(place.path()), Desk::default().router()).unwrap();
+    assert_eq!(provider.list(), []);
+    let mut exits = provider.exits().unwrap();
+    let mut told = Vec::new();
+    for _ in &ids {
+        let exit = tokio::time::timeout(PATIENCE, exits.recv()).await.unwrap().unwrap();
+        assert_eq!(exit.reason, "the machine was restarted");
+        told.push(exit.record.sandbox_id);
+    }
+    told.sort();
+    assert_eq!(told, ids);
+    assert_eq!(fs::read_dir(place.path().join("state/sandboxes")).unwrap().count(), 0);
+    assert!(provider.create(&ids[0], &request(), &secrets()).await.is_err(), "its id is used up");
+    assert!(stranger.try_wait().unwrap().is_none(), "a process that has nothing to do with it was ended");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn half_made_things_of_a_dead_bridge_are_swept() {
     let Some(bench) = Bench::start() else { return };

@@ -12,7 +12,9 @@
 mod adopt;
 mod archive;
 mod egress;
+mod exec;
 mod jail;
+mod kills;
 mod lifecycle;
 mod limits;
 mod ordinary;

@@ -3,14 +3,20 @@
 use super::ENDED_KEPT;
 use super::inner::Inner;
 use super::layers;
+use super::process::{Handles, Membership};
 use super::sandbox::{Running, describe};
 use super::state::{self, SandboxState};
 use crate::provider::SandboxExit;
+use nix::sys::signal::Signal;
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long the kernel may take to end what was killed.
+const END_TIME: Duration = Duration::from_secs(10);
 
 /// Called once, before anything is created.
 pub(crate) fn adopt_all(inner: &Arc<Inner>) -> io::Result<()> {
@@ -33,8 +39,7 @@ pub(crate) fn adopt_all(inner: &Arc<Inner>) -> io::Result<()> {
 fn adopt(inner: &Arc<Inner>, directory: &Path, state: SandboxState) -> io::Result<()> {
     let id = state.sandbox_id.clone();
     let Ok(process) = state::read_process(directory) else {
-        // Cut between the order and the process: as if it had never been ordered.
-        return inner.layout.discard(directory);
+        return discard_half_made(inner, directory, &state);
     };
     let group = inner.cgroups.group_of(id.as_str(), process.pid);
     // The bridge may have been killed in the middle of a snapshot.
@@ -59,6 +64,24 @@ fn adopt(inner: &Arc<Inner>, directory: &Path, state: SandboxState) -> io::Resul
                 tracing::error!(sandbox_id = %id, "too many sandboxes ended during the bridge's absence");
             }
         }
+    }
+    Ok(())
+}
+
+/// Cut between the order and the process: as if it had never been ordered. A launcher may still be at work. It writes down whom
+/// it started before it lets that process begin, and by a path that the move ends: either it has written, or it will give up.
+fn discard_half_made(inner: &Arc<Inner>, directory: &Path, state: &SandboxState) -> io::Result<()> {
+    let moved = fs::File::open(directory)?;
+    inner.layout.discard(directory)?;
+    let place = format!("/proc/self/fd/{}", moved.as_raw_fd());
+    let Ok(process) = state::read_process(Path::new(&place)) else { return Ok(()) };
+    if let Ok(Handles { first: Some(first), .. }) = Handles::open(&process, inner.sandbox_uid()) {
+        tracing::info!(sandbox_id = %state.sandbox_id, "ending a sandbox that nobody has heard of");
+        if process.pid_namespace == 0 {
+            Membership::of(&process, &state.sandbox_id).kill()?;
+        }
+        first.signal(Signal::SIGKILL)?;
+        first.ended_within(END_TIME)?;
     }
     Ok(())
 }

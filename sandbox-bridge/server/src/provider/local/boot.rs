@@ -2,7 +2,8 @@
 
 use super::blocked;
 use super::cgroup::{Group, PROCESSES_MAX};
-use super::layout::{HOME, Layout, WORKSPACE};
+use super::exec::CONTROL_NAME;
+use super::layout::{CONTROL_DIRECTORY, HOME, Layout, WORKSPACE};
 use super::meta::SnapshotDriver;
 use super::settings::{LocalConfig, Tier};
 use super::state::SandboxState;
@@ -52,7 +53,13 @@ pub(crate) fn launch(state: &Path, launcher: &Path, spec: &LaunchSpec) -> io::Re
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(|error| {
-            io::Error::new(error.kind(), format!("could not run {}: {error}", launcher.display()))
+            // The kernel's words for it would make people wait.
+            let remedy = if error.kind() == io::ErrorKind::WouldBlock {
+                "; end sandboxes, or let the bridge have more processes (pids.max, TasksMax=)"
+            } else {
+                ""
+            };
+            io::Error::new(error.kind(), format!("could not run {}: {error}{remedy}", launcher.display()))
         })?;
     let (input, output) = (child.stdin.take(), child.stdout.take());
     let text = serde_json::to_vec(spec)?;
@@ -89,6 +96,7 @@ pub(crate) fn spec(
     let memory_by_group = tier.group_limits_memory();
     let directory = format!("sandboxes/{}", state.sandbox_id);
     let mut spec = LaunchSpec {
+        control: Some(format!("{directory}/{CONTROL_DIRECTORY}/{CONTROL_NAME}")),
         directory,
         account: tier.account(layout.account()),
         lowers: match state.driver {
@@ -208,7 +216,10 @@ fn weaken(spec: &mut LaunchSpec, config: &LocalConfig, layout: &Layout, state: &
     let tool = |name: &str| tools.join(name).to_string_lossy().into_owned();
     let workspace = path(&format!("upper/{WORKSPACE}"));
     spec.purpose = Purpose::Weak;
-    spec.command = config.weak_command.clone().unwrap_or_else(|| vec![tool("runner"), "run".to_owned()]);
+    spec.command = config
+        .weak_command
+        .clone()
+        .unwrap_or_else(|| [&tool("runner"), "init", "--listen", "none"].map(str::to_owned).to_vec());
     let bridge = format!("http://127.0.0.1:{}", state.weak_port.unwrap_or_default());
     let opencode = config.opencode.as_ref().map(|_| tool("opencode"));
     let replacements = [

@@ -138,7 +138,7 @@ fn taken(layout: &Layout, running: &Running) -> io::Result<Usage> {
 /// Stops whatever writes, counts again, and ends the sandbox when it really is over. What cannot be stopped is ended too.
 fn end_if_over(layout: &Layout, running: &Arc<Running>, allowed: Usage) {
     let id = &running.state.sandbox_id;
-    let still = Stillness::begin(running);
+    let still = Stillness::begin(running, &layout.sandbox(id));
     let ending = match (&still, &taken(layout, running)) {
         (Ok(_), Ok(taken)) => evaluate(*taken, allowed),
         (Err(error), _) | (_, Err(error)) => {

@@ -8,6 +8,7 @@ use super::layers::{self, Chain, ChainError};
 use super::layout::{BASE_LAYER, Layout};
 use super::meta::{SnapshotDriver, read_meta};
 use super::preflight::Preflight;
+use super::room::Room;
 use super::sandbox::Running;
 use super::settings::{LocalConfig, Tier};
 use super::socket::{self, Door};
@@ -166,6 +167,12 @@ impl Inner {
         secrets: &BootSecrets,
     ) -> Result<Arc<Running>, ProviderError> {
         let failed = |error: io::Error| unavailable("could not create the sandbox", error);
+        if let Some(refusal) = Room::look(self.layout.root()).refusal() {
+            return Err(unavailable(
+                "this machine has no room for another sandbox",
+                io::Error::other(refusal),
+            ));
+        }
         let directory = self.layout.make_sandbox(id).map_err(failed)?;
         let (door, weak_port) = self.open_door(id, None).map_err(failed)?;
         self.shorten_chain(request);

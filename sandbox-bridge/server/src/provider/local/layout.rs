@@ -1,6 +1,6 @@
 //! The state directory: where everything of the local provider lies, and who may enter.
 //!
-//! `layers/<snapshot>/{fs,meta.json}`, `sandboxes/<id>/{upper,work,root,run,tmp,socket,witness,state.json}`, `ended/<id>`,
+//! `layers/<snapshot>/{fs,meta.json}`, `sandboxes/<id>/{upper,work,root,run,tmp,socket,control,witness,state.json}`, `ended/<id>`,
 //! `tools/`, `logs/`, `trash/`. Directories belong to the bridge and are closed to everybody but the sandbox account's group,
 //! which may pass through them; only what a sandbox writes belongs to its account.
 
@@ -19,6 +19,8 @@ pub(crate) const BASE_LAYER: &str = "base";
 pub(crate) const WORKSPACE: &str = "workspace";
 /// See [`WORKSPACE`].
 pub(crate) const HOME: &str = "home";
+/// Where a sandbox's control socket is: the bridge's alone.
+pub(crate) const CONTROL_DIRECTORY: &str = "control";
 const LOGS_KEPT: usize = 50;
 const SUBDIRECTORIES: &[&str] = &["layers", "sandboxes", "ended", "tools", "logs", "trash"];
 
@@ -165,6 +167,7 @@ impl Layout {
         // Not the account's: whoever is inside must not be able to put something else where the bridge binds.
         self.make_passage(&path.join("socket"))?;
         self.make_passage(&path.join("root"))?;
+        exists_or(fs::DirBuilder::new().mode(0o700).create(path.join(CONTROL_DIRECTORY)))?;
         Ok(path)
     }
 

@@ -12,6 +12,7 @@ mod content;
 mod copy;
 mod disk;
 mod earlier;
+mod exec;
 mod flatten;
 mod idle;
 mod inner;
@@ -23,6 +24,7 @@ mod preflight;
 mod process;
 mod publish;
 mod remove;
+mod room;
 mod sandbox;
 mod settings;
 mod socket;
@@ -38,6 +40,7 @@ pub use meta::SnapshotDriver;
 pub use preflight::{Check, Preflight, Strength, preflight};
 pub use settings::{DEFAULT_ACCOUNT, LocalConfig, StartError, ToolMount};
 
+use super::exec::{self as supervisor, ExecStream, SandboxStream};
 use super::{BootSecrets, ProviderError, SandboxExit, SandboxProvider, SandboxRecord};
 use crate::launcher::Landlock;
 use axum::Router;
@@ -47,6 +50,7 @@ use layers::ChainError;
 use layout::Layout;
 use protocol::bridge::{Capabilities, CreateSandboxRequest, SnapshotTaken};
 use protocol::id::{SandboxId, SessionId, SnapshotId};
+use protocol::supervisor::{ExecCommand, SupervisorStats};
 use protocol::timeline::Isolation;
 use sandbox::{Ending, Running};
 use settings::{Tier, choose_driver, choose_tier, install_tools};
@@ -113,6 +117,19 @@ impl LocalProvider {
     #[must_use]
     pub fn preflight(&self) -> &Preflight {
         &self.inner.preflight
+    }
+}
+
+impl LocalProvider {
+    /// A stream to the supervisor of a sandbox that runs.
+    async fn reach(&self, sandbox_id: &SandboxId) -> Result<SandboxStream, ProviderError> {
+        let running = self.inner.find(sandbox_id);
+        let running = running.ok_or_else(|| ProviderError::NotFound(sandbox_id.to_string()))?;
+        let directory = self.inner.layout.sandbox(&running.state.sandbox_id);
+        match exec::connect(&directory).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(unavailable("could not reach into the sandbox", error)),
+        }
     }
 }
 
@@ -294,6 +311,18 @@ impl SandboxProvider for LocalProvider {
         .await?;
         tokio::spawn(async move { deleted.empty_trash().await });
         Ok(())
+    }
+
+    async fn exec(&self, sandbox_id: &SandboxId, command: ExecCommand) -> Result<ExecStream, ProviderError> {
+        supervisor::exec(self.reach(sandbox_id).await?, command).await
+    }
+
+    async fn dial(&self, sandbox_id: &SandboxId, port: u16) -> Result<SandboxStream, ProviderError> {
+        supervisor::dial(self.reach(sandbox_id).await?, port).await
+    }
+
+    async fn stats(&self, sandbox_id: &SandboxId) -> Result<SupervisorStats, ProviderError> {
+        supervisor::stats(self.reach(sandbox_id).await?).await
     }
 
     fn list(&self) -> Vec<SandboxRecord> {

@@ -84,6 +84,7 @@ fn spec(layout: &Layout, directory: &str, purpose: Purpose) -> LaunchSpec {
         working_directory: "/workspace".to_owned(),
         limits: RunLimits::default(),
         cgroups: Vec::new(),
+        control: None,
         shared_memory_bytes: 1 << 20,
         log_bytes_max: 0,
         purpose,

@@ -3,6 +3,7 @@
 use super::cgroup::{Group, PROCESSES_MAX};
 use super::disk;
 use super::earlier::{Earlier, Index};
+use super::exec::{self, Frozen};
 use super::inner::Inner;
 use super::layers;
 use super::layout::BASE_LAYER;
@@ -20,6 +21,7 @@ use nix::unistd::Pid;
 use protocol::id::SnapshotId;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -134,7 +136,8 @@ impl Running {
         if let Ok(meta) = read_meta(&inner.layout, &layers::name_of(&inner.layout, id)) {
             return Ok(meta);
         }
-        let upper = inner.layout.sandbox(&self.state.sandbox_id).join("upper");
+        let directory = inner.layout.sandbox(&self.state.sandbox_id);
+        let upper = directory.join("upper");
         let is_whole = self.process.pid_namespace == 0 || self.state.driver == SnapshotDriver::Copy;
         let driver = if is_whole { SnapshotDriver::Copy } else { SnapshotDriver::Overlay };
         let lowers = if is_whole { vec![BASE_LAYER.to_owned()] } else { self.state.lowers.clone() };
@@ -151,7 +154,7 @@ impl Running {
         let earlier = last.as_ref().and_then(|name| Earlier::open(&inner.layout, name));
         let index = Index::after_sync(&inner.layout)?;
         {
-            let _still = Stillness::begin(self)?;
+            let _still = Stillness::begin(self, &directory)?;
             draft.copy_upper(&upper, earlier, index)?;
         }
         draft.seal()?;
@@ -261,28 +264,44 @@ pub(crate) fn describe(exit: Option<ExitRecord>) -> String {
 }
 
 /// While this lives, no process of the sandbox runs.
-pub(crate) struct Stillness<'a> {
-    running: &'a Running,
-    by_group: bool,
+pub(crate) enum Stillness<'a> {
+    ByGroup(&'a Group),
+    /// Ends with its connection, so also with the bridge.
+    BySupervisor {
+        _frozen: Frozen,
+    },
+    OneByOne(&'a Running),
 }
 
 impl<'a> Stillness<'a> {
-    pub(crate) fn begin(running: &'a Running) -> io::Result<Self> {
-        let by_group = running.group.freeze();
-        let still = Self { running, by_group };
-        if !by_group {
-            running.membership.stop()?;
+    pub(crate) fn begin(running: &'a Running, directory: &Path) -> io::Result<Self> {
+        if running.group.freeze() {
+            return Ok(Self::ByGroup(&running.group));
         }
+        if running.process.pid_namespace != 0 {
+            match exec::freeze(directory) {
+                Ok(frozen) => return Ok(Self::BySupervisor { _frozen: frozen }),
+                Err(error) => {
+                    tracing::debug!(sandbox_id = %running.state.sandbox_id, %error, "stopping its processes from outside");
+                }
+            }
+        }
+        let still = Self::OneByOne(running);
+        running.membership.stop()?;
         Ok(still)
     }
 }
 
 impl Drop for Stillness<'_> {
     fn drop(&mut self) {
-        if self.by_group {
-            self.running.group.thaw();
-        } else if let Err(error) = self.running.membership.resume() {
-            tracing::error!(sandbox_id = %self.running.state.sandbox_id, %error, "could not let the sandbox go on");
+        match self {
+            Self::ByGroup(group) => group.thaw(),
+            Self::BySupervisor { .. } => {}
+            Self::OneByOne(running) => {
+                if let Err(error) = running.membership.resume() {
+                    tracing::error!(sandbox_id = %running.state.sandbox_id, %error, "could not let the sandbox go on");
+                }
+            }
         }
     }
 }

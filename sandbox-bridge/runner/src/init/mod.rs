@@ -1,17 +1,30 @@
-//! PID 1 of a local sandbox: forwards the loopback address of the bridge to the sandbox's socket, runs the runner, reaps.
+//! PID 1 of a local sandbox: forwards the loopback address of the bridge to the sandbox's socket, runs the runner, collects ended
+//! processes, and carries out the bridge's orders on the control socket.
 //!
-//! It reads nothing of what it forwards and decides nothing. The bridge may go away and come back: the socket is opened again for
-//! each connection, so connections simply fail meanwhile. Called by `main.rs` for `runner init`; the launcher starts it.
+//! It reads nothing of what it forwards. The bridge may go away and come back: the socket is opened again for each connection, so
+//! connections simply fail meanwhile. Called by `main.rs` for `runner init`; the launcher starts it.
 
+mod children;
+mod control;
+mod dial;
+mod exec;
+mod freeze;
+mod processes;
+mod spawn;
+mod stats;
+mod wire;
+
+use children::Children;
+use control::Control;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::future::pending;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 use tokio::io::copy_bidirectional_with_sizes;
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Where the bridge is reached inside a sandbox.
@@ -19,8 +32,13 @@ pub(crate) const LISTEN: &str = "127.0.0.1:3128";
 /// Where the launcher mounts the directory of the bridge's socket.
 pub(crate) const SOCKET: &str = "/run/farhand/socket/bridge.sock";
 const BUFFER_BYTES: usize = 32 * 1024;
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// `runner init [--listen ADDRESS] [--socket PATH] [-- COMMAND…]`; without a command it runs this very binary as `runner run`.
+/// The `--listen` of a sandbox that shares the host's network: its processes reach the bridge without a forwarder.
+const NOWHERE: &str = "none";
+
+/// `runner init [--listen ADDRESS] [--socket PATH] [-- COMMAND…]`; without a command it runs this very binary as `runner run`, and
+/// with `none` for an address it forwards nothing.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let outcome = Options::parse(arguments).and_then(|options| {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(supervise(options))
@@ -66,52 +84,60 @@ impl Options {
 
 /// Ends with the runner's exit code; the kernel then ends whatever else is in the process namespace.
 async fn supervise(options: Options) -> io::Result<u8> {
+    let orders = control::inherited()?;
     // Both before the runner, so that it never finds the door closed and its end is never missed.
-    let listener = TcpListener::bind(&options.listen).await?;
-    let mut children = signal(SignalKind::child())?;
+    let listener = match options.listen.as_str() {
+        NOWHERE => None,
+        address => Some(TcpListener::bind(address).await?),
+    };
+    let mut ended = signal(SignalKind::child())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let (program, arguments) =
         options.command.split_first().ok_or_else(|| io::Error::other("there is nothing to run"))?;
     let runner = Command::new(program)
         .args(arguments)
+        .env_remove(control::DESCRIPTOR)
         .spawn()
         .map_err(|error| io::Error::other(format!("could not run {program}: {error}")))?;
     let runner = Pid::from_raw(runner.id().cast_signed());
+    let children = Children::default();
+    let control = Control::new(children.clone());
     loop {
         tokio::select! {
-            _ = children.recv() => {
-                if let Some(code) = reap(runner) {
+            _ = ended.recv() => {
+                if let Some(code) = children.collect(runner) {
                     return Ok(code);
                 }
             }
             _ = terminate.recv() => {
                 let _ = kill(runner, Signal::SIGTERM);
             }
-            accepted = listener.accept() => match accepted {
-                Ok((connection, _)) => {
+            order = next_order(orders.as_ref()) => match order {
+                Ok(connection) => control.serve(connection),
+                // Out of descriptors, most likely: some have to be closed first.
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            },
+            accepted = next_outgoing(listener.as_ref()) => match accepted {
+                Ok(connection) => {
                     tokio::spawn(forward(connection, options.socket.clone()));
                 }
-                // Out of descriptors, most likely: some have to be closed first.
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
     }
 }
 
-/// Collects every ended child, adopted ones included; answers the runner's code once it is among them.
-fn reap(runner: Pid) -> Option<u8> {
-    let mut code = None;
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, status)) if pid == runner => {
-                code = Some(u8::try_from(status).unwrap_or(1))
-            }
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == runner => {
-                code = Some(u8::try_from(128 + signal as i32).unwrap_or(u8::MAX));
-            }
-            Ok(WaitStatus::StillAlive) | Err(_) => return code,
-            Ok(_) => {}
-        }
+async fn next_order(orders: Option<&UnixListener>) -> io::Result<UnixStream> {
+    match orders {
+        Some(orders) => orders.accept().await.map(|(connection, _)| connection),
+        None => pending().await,
+    }
+}
+
+async fn next_outgoing(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(connection, _)| connection),
+        None => pending().await,
     }
 }
 
