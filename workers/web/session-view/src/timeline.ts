@@ -193,8 +193,12 @@ function denialText({ host, port, reason, count }: EgressDenial): string {
 const denialReasons: Record<string, string> = {
   host_not_allowed: "is not among the hosts that this sandbox may reach",
   port_not_allowed: "is reachable on other ports only",
-  address_literal: "is an address; sandboxes reach hosts by name only",
-  private_address: "leads to a private address, where sandboxes may not go",
+  address_not_name: "is an address; sandboxes reach hosts by name only",
+  address_not_public: "leads to a private address, where sandboxes may not go",
+  host_unknown: "has no address",
+  host_unreachable: "did not answer",
+  read_only: "may only be read from",
+  secret_elsewhere: "was sent a secret that belongs to another host",
 };
 
 function turnsOf(count: number): string {
