@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// The layer below all others: an empty workspace and home.
 pub(crate) const BASE_LAYER: &str = "base";
@@ -22,6 +23,9 @@ pub(crate) const HOME: &str = "home";
 /// Where a sandbox's control socket is: the bridge's alone.
 pub(crate) const CONTROL_DIRECTORY: &str = "control";
 const LOGS_KEPT: usize = 50;
+/// How long another bridge may take to let go of the directory.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 const SUBDIRECTORIES: &[&str] = &["layers", "sandboxes", "ended", "tools", "logs", "trash"];
 
 /// The state directory, locked by this process.
@@ -45,13 +49,22 @@ impl Layout {
         Self::open_as(root, account, |_, _| Ok(None))
     }
 
-    fn lock(root: &Path, lock: File) -> io::Result<nix::fcntl::Flock<File>> {
-        nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
-            io::Error::new(
-                io::Error::from(error).kind(),
-                format!("{} is in use by another sandbox-bridge", root.display()),
-            )
-        })
+    /// What a killed bridge had forked last holds its lock until it runs a program of its own, so the lock may come a little later.
+    fn lock(root: &Path, mut lock: File) -> io::Result<nix::fcntl::Flock<File>> {
+        let deadline = Instant::now() + LOCK_WAIT_MAX;
+        loop {
+            match nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusiveNonblock) {
+                Ok(locked) => return Ok(locked),
+                Err((file, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < deadline => {
+                    lock = file;
+                    std::thread::sleep(LOCK_RETRY);
+                }
+                Err((_, error)) => {
+                    let message = format!("{} is in use by another sandbox-bridge", root.display());
+                    return Err(io::Error::new(io::Error::from(error).kind(), message));
+                }
+            }
+        }
     }
 
     fn open_as(
