@@ -1,13 +1,14 @@
-//! Edge ⇄ sandbox bridge: signed HTTPS (plain HTTP on loopback only), see [`crate::sign`].
+//! Edge ⇄ sandbox bridge: signed HTTPS (plain HTTP on loopback only), see [`crate::sign`]. What concerns a repository's images and
+//! warm pool is in [`crate::repository`].
 //!
 //! Commands of the edge are `PUT`s with ids that the edge chose, so that a repeat gives the same answer:
 //!
 //! | request | body | answer |
 //! |---|---|---|
-//! | `PUT /sandboxes/{sandbox_id}` | [`CreateSandboxRequest`] | [`SandboxCreated`], or 404 when its snapshot cannot be restored |
+//! | `PUT /sandboxes/{sandbox_id}` | [`CreateSandboxRequest`] | [`SandboxCreated`], or 404 when its snapshot or image cannot be restored |
 //! | `PUT /sandboxes/{sandbox_id}/commands/{command_id}` | [`CommandRequest`] | 202 `{}` when the runner's socket has it, 503 when no runner is attached here |
 //! | `PUT /sandboxes/{sandbox_id}/snapshots/{snapshot_id}` | [`SnapshotRequest`] | [`SnapshotTaken`] |
-//! | `PUT /sandboxes/{sandbox_id}/terminated` | [`TerminateRequest`] | 200 `{}`, also when it is gone |
+//! | `PUT /sandboxes/{sandbox_id}/terminated` | [`TerminateRequest`] | 200 `{}`, also when it is gone; 409 `generation_stale`, or `id_conflict` when another session has it |
 //! | `PUT /snapshots/{snapshot_id}/deleted` | [`DeleteSnapshotRequest`] | 200 `{}`, also when it is gone |
 //! | `GET /capabilities` | | [`Capabilities`] |
 //! | `GET /health` (unsigned) | | [`Health`] |
@@ -21,17 +22,36 @@
 //! | `POST /api/bridge/sessions/{session_id}/ended` | [`SandboxEnded`] | 200 `{}` |
 //! | `POST /api/bridge/sessions/{session_id}/egress` | [`EgressReport`] | 200 `{}` |
 
-use crate::id::{RepositoryId, SandboxId, SessionId, SnapshotId};
+use crate::id::{ImageId, RepositoryId, SandboxId, SessionId, SnapshotId};
+use crate::objects;
 use crate::runner::{AgentKind, RunnerCommand, RunnerEventRecord};
 use crate::tagged;
 use crate::timeline::{EgressDenial, Isolation, Seq};
 use serde::{Deserialize, Serialize};
 
 tagged!("type": SandboxSource);
+objects!(
+    CreateSandboxRequest,
+    RepositorySource,
+    SandboxLimits,
+    SandboxCreated,
+    CommandRequest,
+    SnapshotRequest,
+    SnapshotTaken,
+    DeleteSnapshotRequest,
+    TerminateRequest,
+    Capabilities,
+    Health,
+    RunnerAttached,
+    EventBatch,
+    EventsAck,
+    SandboxEnded,
+    EgressReport,
+);
 
 /// Makes a sandbox for a session, or finds the one already made under this id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct CreateSandboxRequest {
     /// Whose.
     pub session_id: SessionId,
@@ -55,7 +75,7 @@ pub struct CreateSandboxRequest {
 
 /// Where a repository is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RepositorySource {
     /// `owner/name`.
     pub id: RepositoryId,
@@ -76,11 +96,17 @@ pub enum SandboxSource {
         /// Which.
         snapshot_id: SnapshotId,
     },
+    /// An image of the session's repository; the runner brings the workspace to the newest commit.
+    Image {
+        /// Which.
+        image_id: ImageId,
+    },
 }
 
 /// What a sandbox may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SandboxLimits {
     /// Processor time, in thousandths of a core.
     pub cpu_millicores: u32,
@@ -101,7 +127,7 @@ impl Default for SandboxLimits {
 
 /// The sandbox exists; its runner attaches when it is up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SandboxCreated {
     /// `local` or `modal`.
     pub provider: String,
@@ -111,7 +137,7 @@ pub struct SandboxCreated {
 
 /// Hands a command to the sandbox's runner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct CommandRequest {
     /// Of the sandbox.
     pub generation: u64,
@@ -121,7 +147,7 @@ pub struct CommandRequest {
 
 /// Saves the sandbox's file system. Never asked for while a turn runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SnapshotRequest {
     /// Of the sandbox.
     pub generation: u64,
@@ -129,7 +155,7 @@ pub struct SnapshotRequest {
 
 /// The snapshot can be restored from now on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SnapshotTaken {
     /// As asked for.
     pub snapshot_id: SnapshotId,
@@ -139,7 +165,7 @@ pub struct SnapshotTaken {
 
 /// Removes a snapshot for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct DeleteSnapshotRequest {
     /// Whose it is.
     pub session_id: SessionId,
@@ -147,15 +173,18 @@ pub struct DeleteSnapshotRequest {
 
 /// Ends the sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct TerminateRequest {
     /// Of the sandbox.
     pub generation: u64,
+    /// Whose it is: what another session has does not end. A warm one that this session was promised, and that nobody has taken, ends.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub session_id: Option<SessionId>,
 }
 
 /// What this bridge can do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Capabilities {
     /// `local` or `modal`.
     pub provider: String,
@@ -169,7 +198,7 @@ pub struct Capabilities {
 
 /// Whether the bridge works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Health {
     /// Of the wires.
     pub protocol_version: u32,
@@ -181,7 +210,7 @@ pub struct Health {
 
 /// A sandbox's runner has dialled in (again) at the replica that says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RunnerAttached {
     /// Where.
     pub sandbox_id: SandboxId,
@@ -195,7 +224,7 @@ pub struct RunnerAttached {
 
 /// Events of one sandbox, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EventBatch {
     /// Where they happened.
     pub sandbox_id: SandboxId,
@@ -207,7 +236,7 @@ pub struct EventBatch {
 
 /// How far the session has a sandbox's events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EventsAck {
     /// Number of the newest event stored; 0 when there is none.
     pub acked: Seq,
@@ -215,7 +244,7 @@ pub struct EventsAck {
 
 /// A sandbox is gone without having been told to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SandboxEnded {
     /// Which.
     pub sandbox_id: SandboxId,
@@ -227,7 +256,7 @@ pub struct SandboxEnded {
 
 /// Connections out of a sandbox that were refused. Counts only rise, so a report that comes twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EgressReport {
     /// Where they were tried.
     pub sandbox_id: SandboxId,

@@ -9,8 +9,11 @@
 //! [`crate::limit::VIEWER_WINDOW_BYTES`] gets [`ServerMessage::Lagging`] and then nothing until it subscribes again, which it does on
 //! reading that frame; after [`crate::limit::VIEWER_LAG_MS_MAX`] it is closed with [`close_code::TOO_SLOW`].
 
+use crate::attachment::Attachment;
 use crate::error::ErrorBody;
-use crate::id::{PromptId, RepositoryId, SessionId, TurnId, UserId};
+use crate::id::{PromptId, RepositoryId, ReservationId, SessionId, TurnId, UserId};
+use crate::limit::{ATTACHMENTS_BYTES_MAX, ATTACHMENTS_MAX, CAPTURES_MAX};
+use crate::objects;
 use crate::tagged;
 use crate::time::Timestamp;
 use crate::timeline::{
@@ -20,6 +23,26 @@ use crate::timeline::{
 use serde::{Deserialize, Serialize};
 
 tagged!("type": SignInMethod, ClientMessage, ServerMessage);
+objects!(
+    CreateSessionRequest,
+    CreateSessionResponse,
+    PromptRequest,
+    PromptAccepted,
+    SessionStatus,
+    SessionSummary,
+    ArchiveRequest,
+    HistoryPage,
+    SessionList,
+    RepositorySummary,
+    RepositoryList,
+    Configuration,
+    CaptureSupport,
+    AttachmentLimits,
+    SignInRequest,
+    TicketResponse,
+    SessionInfo,
+    SessionSnapshot,
+);
 
 /// The WebSocket sub-protocol of this version.
 pub const SOCKET_PROTOCOL: &str = "farhand.v1";
@@ -28,7 +51,7 @@ pub const TICKET_PROTOCOL_PREFIX: &str = "ticket.";
 
 /// WebSocket close codes of ours.
 pub mod close_code {
-    /// The ticket is wrong, used or too old: get a new one and come back.
+    /// The ticket is wrong, used or too old, or what it opened has ended: get a new one and come back.
     pub const TICKET_INVALID: u16 = 4001;
     /// The session is gone: stop.
     pub const SESSION_GONE: u16 = 4004;
@@ -43,7 +66,7 @@ pub mod close_code {
 /// `POST /api/sessions`: starts a session, with its first prompt where there is one already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateSessionRequest {
     /// `owner/name` at the code host.
     pub repository: RepositoryId,
@@ -55,12 +78,16 @@ pub struct CreateSessionRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub model: Option<String>,
+    /// Under which a warm sandbox was reserved while the prompt was composed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub reservation: Option<ReservationId>,
 }
 
 /// Answer to [`CreateSessionRequest`], 201.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct CreateSessionResponse {
     /// The new session.
     pub session_id: SessionId,
@@ -69,7 +96,7 @@ pub struct CreateSessionResponse {
 /// `POST /api/sessions/{id}/message`, and the first prompt of a new session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 pub struct PromptRequest {
     /// Chosen by the client (`prm_` and 26 characters): sending it again is safe.
     pub id: PromptId,
@@ -85,12 +112,16 @@ pub struct PromptRequest {
     #[serde(skip_serializing_if = "crate::is_default", default)]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Delivery>", optional))]
     pub delivery: Delivery,
+    /// What goes along with the text, contents included: at most [`crate::limit::ATTACHMENTS_MAX`].
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<Attachment>>", optional))]
+    pub attachments: Vec<Attachment>,
 }
 
 /// The session has the prompt; answer 202 to [`PromptRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct PromptAccepted {
     /// The request's.
     pub prompt_id: PromptId,
@@ -101,7 +132,7 @@ pub struct PromptAccepted {
 /// `GET /api/sessions/{id}/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionStatus {
     /// What it is about.
     pub session: SessionInfo,
@@ -122,7 +153,7 @@ pub struct SessionStatus {
 /// One row of `GET /api/sessions`, newest activity first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionSummary {
     /// Which.
     pub session_id: SessionId,
@@ -157,7 +188,7 @@ pub struct SessionSummary {
 /// `PUT /api/sessions/{id}/archived`. Answer: 200 `{}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 pub struct ArchiveRequest {
     /// Whether the session is to take no prompts.
     pub archived: bool,
@@ -167,7 +198,7 @@ pub struct ArchiveRequest {
 /// page. The oldest turn of a page may have more items on the next one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct HistoryPage {
     /// Of the turns.
     pub prompts: Vec<Prompt>,
@@ -184,7 +215,7 @@ pub struct HistoryPage {
 /// `GET /api/sessions?before=<updatedAt>&limit=<n ≤ 100>&archived=<true|false>`; without `archived` those that are not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionList {
     /// Newest activity first.
     pub sessions: Vec<SessionSummary>,
@@ -209,7 +240,7 @@ pub enum Activity {
 /// One row of `GET /api/repositories`: those this user may work on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RepositorySummary {
     /// `owner/name`.
     pub id: RepositoryId,
@@ -222,7 +253,7 @@ pub struct RepositorySummary {
 /// `GET /api/repositories`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RepositoryList {
     /// By name.
     pub repositories: Vec<RepositorySummary>,
@@ -231,7 +262,7 @@ pub struct RepositoryList {
 /// `GET /api/configuration`: what a client needs before anybody is signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Configuration {
     /// Of the wires.
     pub protocol_version: u32,
@@ -239,6 +270,47 @@ pub struct Configuration {
     pub sign_in: SignInMethod,
     /// Models to choose from, the default first, `provider/name` each.
     pub models: Vec<String>,
+    /// Which captures prompts may carry; none where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub captures: Option<CaptureSupport>,
+    /// What prompts may carry; nothing where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub attachments: Option<AttachmentLimits>,
+}
+
+/// What a deployment makes of captures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct CaptureSupport {
+    /// The `version` of captures that are understood.
+    pub version: u32,
+}
+
+/// How much goes along with one prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct AttachmentLimits {
+    /// [`crate::limit::ATTACHMENTS_MAX`].
+    pub attachments_max: u32,
+    /// [`crate::limit::CAPTURES_MAX`].
+    pub captures_max: u32,
+    /// [`crate::limit::ATTACHMENTS_BYTES_MAX`].
+    pub bytes_max: u32,
+}
+
+impl Default for AttachmentLimits {
+    /// The limits of the wires.
+    fn default() -> Self {
+        Self {
+            attachments_max: ATTACHMENTS_MAX as u32,
+            captures_max: CAPTURES_MAX as u32,
+            bytes_max: ATTACHMENTS_BYTES_MAX as u32,
+        }
+    }
 }
 
 /// How people sign in to this deployment.
@@ -258,7 +330,7 @@ pub enum SignInMethod {
 /// `POST /api/sign-in` (local method only). Answer: [`User`], and the session cookie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 pub struct SignInRequest {
     /// One of the offered users' `login`.
     pub login: String,
@@ -267,7 +339,7 @@ pub struct SignInRequest {
 /// Answer to `POST /api/sessions/{id}/ticket`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct TicketResponse {
     /// Good for one WebSocket of this user to this session.
     pub ticket: String,
@@ -278,7 +350,7 @@ pub struct TicketResponse {
 /// What a session is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionInfo {
     /// Which.
     pub id: SessionId,
@@ -305,7 +377,7 @@ pub struct SessionInfo {
 /// The whole present state of a session; later events apply to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionSnapshot {
     /// What it is about.
     pub session: SessionInfo,
@@ -332,7 +404,8 @@ pub struct SessionSnapshot {
     /// Sum over all turns.
     pub usage: Usage,
     /// The newest [`crate::limit::NOTICES_MAX`] facts that stand for themselves: [`SessionEvent::EffectFailed`],
-    /// [`SessionEvent::ConversationRestored`] and [`SessionEvent::EgressDenied`].
+    /// [`SessionEvent::ConversationRestored`], [`SessionEvent::EgressDenied`], [`SessionEvent::PullRequestChanged`] and
+    /// [`SessionEvent::ReviewAdded`].
     #[serde(skip_serializing_if = "crate::is_default", default)]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<EventRecord>>", optional))]
     pub notices: Vec<EventRecord>,

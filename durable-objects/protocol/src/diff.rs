@@ -1,11 +1,14 @@
 //! What a session's branch changes, file by file. Part of [`crate::timeline`], which names these types.
 
+use crate::objects;
 use serde::{Deserialize, Serialize};
+
+objects!(FileDiff, Hunk, DiffLine);
 
 /// One changed file of the session's branch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct FileDiff {
     /// From the repository's root, `/` between parts.
     pub path: String,
@@ -46,7 +49,7 @@ pub enum FileStatus {
 /// A run of changed lines with the context around it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Hunk {
     /// First line before, counted from 1.
     pub old_start: u32,
@@ -61,7 +64,7 @@ pub struct Hunk {
 /// One line of a hunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct DiffLine {
     /// Which side it is on.
     pub kind: DiffLineKind,

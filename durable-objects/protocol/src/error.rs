@@ -1,10 +1,14 @@
 //! Errors as a caller sees them: `{code, message}`. The code is for programs, the message says what happened and what to do.
 
+use crate::objects;
 use serde::{Deserialize, Serialize};
+
+objects!(ErrorBody);
 
 /// Body of every HTTP answer that is not 2xx, and payload of [`crate::client::ServerMessage::Rejected`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(remote = "Self")]
 pub struct ErrorBody {
     /// For programs.
     pub code: ErrorCode,

@@ -107,15 +107,21 @@ macro_rules! ids {
 ids! {
     /// A lasting result of a turn: pull request, branch, diff.
     ArtifactId = "art", FULL;
+    /// One attempt to make an image of a repository.
+    BuildId = "bld", FULL;
     /// A command from the session to a runner; the same id twice is the same command.
     CommandId = "cmd", FULL;
     /// One WebSocket of one participant.
     ConnectionId = "con", FULL;
+    /// A repository's prepared file system; means something only to the provider that made it.
+    ImageId = "img", FULL;
     /// One piece of a turn's output.
     ItemId = "itm", SHORT;
     /// A prompt; chosen by the client that submits it, so that a repeat is recognised.
     PromptId = "prm", FULL;
-    /// One sandbox of one session and generation.
+    /// A warm sandbox held for somebody who is composing a prompt; chosen by the client.
+    ReservationId = "rsv", FULL;
+    /// One sandbox of one session and generation, or of a repository's warm pool.
     SandboxId = "sbx", FULL;
     /// One conversation about one repository.
     SessionId = "ses", FULL;

@@ -1,21 +1,29 @@
 //! Every message that crosses a process in Farhand, and nothing else: no IO, no clock, no decisions.
 //!
-//! One module per conversation: [`client`] (browser, extension, Slack ⇄ session), [`bridge`] (edge ⇄ sandbox bridge),
-//! [`runner`] (process in the sandbox ⇄ bridge), [`supervisor`] (PID 1 of the sandbox ⇄ bridge). [`timeline`] has what all three speak about; [`sign`] how edge and
+//! One module per conversation: [`account`] (a person's keys and sign-ins), [`client`] (browser, extension, Slack ⇄ session), [`bridge`] and
+//! [`repository`] (edge ⇄ sandbox bridge: sessions, images and warm sandboxes; the latter also for clients),
+//! [`runner`] (process in the sandbox ⇄ bridge), [`build`] (the same while an image is built), [`supervisor`] (PID 1 of the sandbox ⇄ bridge). [`timeline`] has what all three speak about; [`sign`] how edge and
 //! bridge prove themselves to each other. `typescript/` is generated from here, `vectors/` holds an example of each message.
 
+pub mod account;
+pub mod attachment;
 pub mod bridge;
+pub mod build;
 pub mod client;
 mod diff;
 pub mod error;
 pub mod id;
 pub mod limit;
+pub mod object;
+pub mod pull;
+pub mod repository;
 pub mod runner;
 pub mod sign;
 pub mod supervisor;
 pub mod tagged;
 pub mod time;
 pub mod timeline;
+pub mod tree;
 
 /// Version of all wires. A peer that speaks another one is told so by [`error::ErrorCode::VersionUnsupported`].
 pub const PROTOCOL_VERSION: u32 = 1;

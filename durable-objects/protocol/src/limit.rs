@@ -4,6 +4,16 @@
 pub const ID_BYTES_MAX: usize = 64;
 /// The text of one prompt.
 pub const PROMPT_BYTES_MAX: usize = 64 * 1024;
+/// What goes along with one prompt …
+pub const ATTACHMENTS_MAX: usize = 5;
+/// … of it, selections of web pages …
+pub const CAPTURES_MAX: usize = 3;
+/// … which are of this version …
+pub const CAPTURE_VERSION: u32 = 1;
+/// … and all of it as JSON, so that with the longest text it fits into one frame.
+pub const ATTACHMENTS_BYTES_MAX: usize = 180 * 1024;
+/// The name of an attachment, in characters.
+pub const ATTACHMENT_NAME_CHARACTERS_MAX: usize = 120;
 /// Prompts of a session that wait for their turn.
 pub const QUEUE_PROMPTS_MAX: usize = 100;
 /// An HTTP request body of a client.
@@ -52,3 +62,17 @@ pub const TYPING_REPEAT_MS: u64 = 3_000;
 pub const TYPING_MS_MAX: u64 = 5_000;
 /// Refused places that a bridge reports of one sandbox.
 pub const EGRESS_DENIALS_MAX: usize = 100;
+/// Commands of one step of a recipe.
+pub const RECIPE_COMMANDS_MAX: usize = 50;
+/// One piece of a build's log on its way to the repository.
+pub const BUILD_LOG_PIECE_BYTES_MAX: usize = 32 * 1024;
+/// What is kept of a build's log; what is longer is cut in the middle and marked.
+pub const BUILD_LOG_BYTES_MAX: usize = 1024 * 1024;
+/// A file that a recipe is found out from.
+pub const BUILD_SOURCE_BYTES_MAX: usize = 512 * 1024;
+/// How long a warm sandbox may be handed out.
+pub const WARM_MS_MAX: u64 = 25 * 60_000;
+/// How often a repository's image is made anew.
+pub const BUILD_INTERVAL_MS: u64 = 30 * 60_000;
+/// How long a reservation holds after the client last asked for it.
+pub const RESERVATION_MS_MAX: u64 = 2 * 60_000;

@@ -4,13 +4,17 @@
 //! decides how far it has them. Commands carry ids: a repeated one does nothing. What a runner says is untrusted, because the
 //! agent beside it could say the same.
 
+use crate::attachment::Attachment;
 use crate::id::{CommandId, ItemId, PromptId, RepositoryId, SandboxId, SessionId, TurnId};
+use crate::objects;
+use crate::repository::WarmState;
 use crate::tagged;
 use crate::time::Timestamp;
 use crate::timeline::{Change, FileDiff, Item, Seq, TurnOutcome, Usage};
 use serde::{Deserialize, Serialize};
 
 tagged!("type": RunnerMessage, BridgeMessage, RunnerCommand, RunnerEvent);
+objects!(RunnerConfiguration, WarmConfiguration, TurnOrder, Author, RunnerEventRecord);
 
 /// Runner → bridge, one JSON text frame each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +48,11 @@ pub enum RunnerMessage {
         #[cfg_attr(feature = "typescript", ts(optional))]
         error: Option<String>,
     },
+    /// How a warm sandbox is, from [`BridgeMessage::Prepare`] to [`BridgeMessage::Welcome`]; said again after each `hello`.
+    Warm {
+        /// How.
+        state: WarmState,
+    },
     /// Something of a newer runner; ignored.
     #[serde(other)]
     Unknown,
@@ -60,6 +69,12 @@ pub enum BridgeMessage {
         resume_from: Seq,
         /// What the runner is to set up; the same in every welcome of one sandbox.
         configuration: RunnerConfiguration,
+    },
+    /// Answer to `hello` in a sandbox that no session has yet: set the workspace up, start the agent, and wait. The welcome comes on
+    /// the same connection when a session claims the sandbox; the runner numbers its events from there.
+    Prepare {
+        /// What is known of the work.
+        configuration: WarmConfiguration,
     },
     /// The session has every event up to and including this one.
     Ack {
@@ -86,7 +101,7 @@ pub enum BridgeMessage {
 /// What a runner sets up before it reports [`RunnerEvent::Ready`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RunnerConfiguration {
     /// Whose sandbox it is.
     pub session_id: SessionId,
@@ -102,6 +117,33 @@ pub struct RunnerConfiguration {
     pub model: String,
     /// All models that prompts may name.
     pub models: Vec<String>,
+}
+
+/// What a runner sets up before anybody has claimed its sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct WarmConfiguration {
+    /// What is in the workspace, and is brought to the newest commit.
+    pub repository: RepositoryId,
+    /// The branch to follow.
+    pub default_branch: String,
+    /// Which agent.
+    pub agent: AgentKind,
+    /// Model of prompts that name none, `provider/name`.
+    pub model: String,
+    /// All models that prompts may name.
+    pub models: Vec<String>,
+}
+
+/// Answer to the runner's `GET /memory`: what the bridge sees of the sandbox's memory from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxMemory {
+    /// What all processes of the sandbox may have together.
+    pub limit_mib: u64,
+    /// How many of them the kernel has ended because there was no more.
+    pub kills: u64,
 }
 
 /// Which agent works in the sandbox.
@@ -140,6 +182,10 @@ pub enum RunnerCommand {
         prompt: String,
         /// Who wrote it.
         author: Author,
+        /// What goes along with it.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<Attachment>>", optional))]
+        attachments: Vec<Attachment>,
     },
     /// Something of a newer bridge; answered with an error.
     #[serde(other)]
@@ -149,7 +195,7 @@ pub enum RunnerCommand {
 /// One prompt for the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct TurnOrder {
     /// Which turn.
     pub turn_id: TurnId,
@@ -165,12 +211,16 @@ pub struct TurnOrder {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub digest: Option<String>,
+    /// What goes along with the prompt, checked by the session.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<Attachment>>", optional))]
+    pub attachments: Vec<Attachment>,
 }
 
 /// Git identity of a prompt's author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Author {
     /// `user.name`.
     pub name: String,
@@ -181,7 +231,7 @@ pub struct Author {
 /// A runner's event with its number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RunnerEventRecord {
     /// From 1, gapless per sandbox.
     pub seq: Seq,

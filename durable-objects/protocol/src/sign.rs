@@ -1,10 +1,16 @@
-//! How edge and bridge prove themselves to each other, and how a sandbox proves itself to its bridge.
+//! Tokens that prove who wrote something: JWTs, HS256 (RFC 7519, RFC 8725), over claims with an audience and an end.
 //!
-//! Every request carries `authorization: Bearer <JWT>`, HS256 (RFC 7519, RFC 8725): the claims bind method, path with query, SHA-256
-//! of the body, time, and a nonce that the receiver remembers for as long as the token could be valid. The audience keeps a request
-//! to the bridge from being played back to the edge.
+//! Here are keys and tokens as such, and what the token of a sandbox says; `exchange` has the requests and answers between edge and
+//! bridge. Nothing here reads a clock or remembers anything.
 
-use crate::id::{SandboxId, SessionId};
+mod exchange;
+
+pub use exchange::{
+    ANSWER_HEADER, AnswerClaims, BridgeKeys, RequestClaims, sign_answer, sign_request, verify_answer,
+    verify_request,
+};
+
+use crate::id::SandboxId;
 use crate::limit::SIGNATURE_SKEW_MS_MAX;
 use crate::time::Timestamp;
 use jwt_compact::{AlgorithmExt, Claims, Header, UntrustedToken, alg::Hs256, alg::Hs256Key};
@@ -97,8 +103,19 @@ pub fn sign<T: Serialize>(
     now: Timestamp,
     expires_at: Timestamp,
 ) -> String {
+    sign_with(&Header::empty(), key, audience, payload, now, expires_at)
+}
+
+fn sign_with<T: Serialize>(
+    header: &Header,
+    key: &Key,
+    audience: Audience,
+    payload: T,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> String {
     let claims = Claims::new(Envelope { aud: audience, issued_at: now, expires_at, payload });
-    Hs256.token(&Header::empty(), &claims, &key.0).unwrap_or_default()
+    Hs256.token(header, &claims, &key.0).unwrap_or_default()
 }
 
 /// Reads what [`sign`] wrote. The signature is checked, in constant time, before the payload is read.
@@ -108,8 +125,16 @@ pub fn verify<T: DeserializeOwned>(
     token: &str,
     now: Timestamp,
 ) -> Result<T, SignatureError> {
-    let untrusted = UntrustedToken::new(token).map_err(|_| SignatureError::Malformed)?;
-    let token = Hs256.validator::<Envelope<T>>(&key.0).validate(&untrusted).map_err(|error| {
+    verify_parsed(key, audience, &UntrustedToken::new(token).map_err(|_| SignatureError::Malformed)?, now)
+}
+
+fn verify_parsed<T: DeserializeOwned>(
+    key: &Key,
+    audience: Audience,
+    untrusted: &UntrustedToken<'_>,
+    now: Timestamp,
+) -> Result<T, SignatureError> {
+    let token = Hs256.validator::<Envelope<T>>(&key.0).validate(untrusted).map_err(|error| {
         if matches!(error, jwt_compact::ValidationError::MalformedClaims(_)) {
             SignatureError::Malformed
         } else {
@@ -127,67 +152,11 @@ pub fn verify<T: DeserializeOwned>(
     Ok(envelope.payload)
 }
 
-/// What a signed request is bound to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RequestClaims {
-    /// In capitals.
-    pub method: String,
-    /// With query, as sent.
-    pub path: String,
-    /// SHA-256 of the body, hexadecimal.
-    pub body: String,
-    /// Random; the receiver refuses it a second time.
-    pub nonce: String,
-}
-
-/// Value of the `authorization` header of a request between edge and bridge.
-#[must_use]
-pub fn sign_request(
-    key: &Key,
-    to: Audience,
-    method: &str,
-    path: &str,
-    body: &[u8],
-    nonce: [u8; 16],
-    now: Timestamp,
-) -> String {
-    let claims = RequestClaims {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        body: sha256_hex(body),
-        nonce: hex(&nonce),
-    };
-    format!("Bearer {}", sign(key, to, claims, now, now.plus_ms(SIGNATURE_SKEW_MS_MAX)))
-}
-
-/// Checks the `authorization` header of a request; the caller must still refuse a nonce it has seen.
-pub fn verify_request(
-    key: &Key,
-    me: Audience,
-    authorization: Option<&str>,
-    method: &str,
-    path: &str,
-    body: &[u8],
-    now: Timestamp,
-) -> Result<RequestClaims, SignatureError> {
-    let token =
-        authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or(SignatureError::Malformed)?;
-    let claims: RequestClaims = verify(key, me, token, now)?;
-    if claims.method != method || claims.path != path || claims.body != sha256_hex(body) {
-        return Err(SignatureError::Request);
-    }
-    Ok(claims)
-}
-
 /// What the token inside a sandbox says. It opens the runner socket and the gateway of this one sandbox, nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxClaims {
-    /// Which sandbox.
+    /// Which sandbox. Whose it is, the bridge knows: a warm one belongs to nobody when it gets its token.
     pub sandbox_id: SandboxId,
-    /// Of the sandbox.
-    pub generation: u64,
-    /// Whose.
-    pub session_id: SessionId,
 }
 
 /// SHA-256 as 64 hexadecimal digits.
@@ -204,69 +173,21 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    const NOW: Timestamp = Timestamp(1_795_000_000_000);
-
-    fn key(byte: u8) -> Key {
-        Key::new(&[byte; 32]).unwrap()
-    }
-
-    fn check(
-        change: impl Fn(&mut [String; 3]),
-        verifier: &Key,
-        me: Audience,
-        at: Timestamp,
-    ) -> Result<(), SignatureError> {
-        let header = sign_request(&key(1), Audience::Bridge, "PUT", "/a?b=1", b"body", [7; 16], NOW);
-        let mut seen = ["PUT".to_owned(), "/a?b=1".to_owned(), "body".to_owned()];
-        change(&mut seen);
-        verify_request(verifier, me, Some(&header), &seen[0], &seen[1], seen[2].as_bytes(), at).map(|_| ())
-    }
-
-    #[test]
-    fn only_the_very_request_counts() {
-        let same = |_: &mut [String; 3]| {};
-        assert_eq!(check(same, &key(1), Audience::Bridge, NOW), Ok(()));
-        assert_eq!(check(same, &key(2), Audience::Bridge, NOW), Err(SignatureError::Wrong));
-        assert_eq!(check(same, &key(1), Audience::Edge, NOW), Err(SignatureError::Audience));
-        assert_eq!(check(same, &key(1), Audience::Bridge, NOW.plus_ms(60_000)), Err(SignatureError::Expired));
-        assert_eq!(
-            check(same, &key(1), Audience::Bridge, Timestamp(NOW.0 - 60_001)),
-            Err(SignatureError::Expired)
-        );
-        for part in 0..3 {
-            assert_eq!(
-                check(|seen| seen[part].push('x'), &key(1), Audience::Bridge, NOW),
-                Err(SignatureError::Request)
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_no_token_is_refused() {
-        for header in [None, Some(""), Some("Bearer"), Some("Bearer "), Some("Basic x"), Some("Bearer a.b.c")]
-        {
-            assert!(
-                verify_request(&key(1), Audience::Bridge, header, "GET", "/", b"", NOW).is_err(),
-                "{header:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_token_without_signature_is_refused() {
-        let header = sign_request(&key(1), Audience::Bridge, "GET", "/", b"", [0; 16], NOW);
-        let payload = header.split('.').nth(1).unwrap().to_owned();
-        // {"alg":"none"}
-        for forged in [
-            format!("Bearer eyJhbGciOiJub25lIn0.{payload}."),
-            format!("Bearer eyJhbGciOiJub25lIn0.{payload}.AA"),
-        ] {
-            assert!(verify_request(&key(1), Audience::Bridge, Some(&forged), "GET", "/", b"", NOW).is_err());
-        }
-    }
-
     #[test]
     fn a_short_secret_is_no_key() {
         assert!(Key::new(&[0; 31]).is_none());
+        assert!(Key::new(&[0; 32]).is_some());
+    }
+
+    #[test]
+    fn a_token_is_for_one_audience_and_a_time() {
+        let key = Key::new(&[1; 32]).unwrap();
+        let (now, end) = (Timestamp(1_795_000_000_000), Timestamp(1_795_000_000_010));
+        let claims = SandboxClaims { sandbox_id: SandboxId::parse("sbx_1").unwrap() };
+        let token = sign(&key, Audience::Gateway, &claims, now, end);
+        let read = |audience, at| verify::<SandboxClaims>(&key, audience, &token, at);
+        assert_eq!(read(Audience::Gateway, now), Ok(claims.clone()));
+        assert_eq!(read(Audience::Bridge, now), Err(SignatureError::Audience));
+        assert_eq!(read(Audience::Gateway, end), Err(SignatureError::Expired));
     }
 }

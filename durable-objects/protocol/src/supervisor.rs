@@ -14,8 +14,13 @@
 //! [`FrameKind::Taken`], so that signals and the end of input pass a command that does not read. A bridge believes nothing of
 //! what a supervisor says, because an agent may have got hold of it.
 
+use crate::objects;
+use crate::tagged;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+tagged!("type": SupervisorOrder, ExecControl, SupervisorAnswer);
+objects!(ExecCommand, TerminalSize, SupervisorStats, ExecExit);
 
 /// A frame's kind and, in network order, its length.
 pub const FRAME_HEADER_BYTES: usize = 5;
@@ -92,7 +97,8 @@ pub fn frame_header(kind: FrameKind, content: &[u8]) -> [u8; FRAME_HEADER_BYTES]
 /// A whole frame.
 #[must_use]
 pub fn frame(kind: FrameKind, content: &[u8]) -> Vec<u8> {
-    let mut bytes = frame_header(kind, content).to_vec();
+    let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + content.len());
+    bytes.extend_from_slice(&frame_header(kind, content));
     bytes.extend_from_slice(content);
     bytes
 }
@@ -119,7 +125,7 @@ pub fn parse_frame_header(header: [u8; FRAME_HEADER_BYTES]) -> Result<(FrameKind
 
 /// What a connection is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SupervisorOrder {
     /// Run a command.
     Exec {
@@ -142,7 +148,7 @@ pub enum SupervisorOrder {
 
 /// A command inside a sandbox. It has the runner's account, limits and environment, without the variables that are the runner's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct ExecCommand {
     /// The program, looked for in `PATH`, and its arguments.
     pub arguments: Vec<String>,
@@ -162,7 +168,7 @@ pub struct ExecCommand {
 
 /// A terminal's size in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct TerminalSize {
     /// Lines.
     pub rows: u16,
@@ -172,7 +178,7 @@ pub struct TerminalSize {
 
 /// What can be done to a running command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ExecControl {
     /// Send a signal to its process group.
     Signal {
@@ -215,7 +221,7 @@ pub enum ExecSignal {
 
 /// The first frame of a supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SupervisorAnswer {
     /// The command runs.
     Started {
@@ -265,7 +271,7 @@ pub enum RefusalReason {
 
 /// What goes on in a sandbox, as its supervisor sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SupervisorStats {
     /// Processes, the supervisor included.
     pub processes: u32,
@@ -281,7 +287,7 @@ pub struct SupervisorStats {
 
 /// How a command ended: exactly one is present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct ExecExit {
     /// What it returned.
     #[serde(skip_serializing_if = "Option::is_none", default)]

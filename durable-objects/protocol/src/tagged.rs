@@ -6,11 +6,11 @@
 //! which keeps the derived functions from being the traits, and with [`tagged!`](crate::tagged). It is read from JSON text only, not
 //! from a `serde_json::Value`.
 
+use crate::object::Text;
 use serde::Serialize;
-use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, IntoDeserializer,
-    MapAccess, VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, MapAccess, VariantAccess, Visitor,
 };
 use serde::ser::{Error as _, Impossible, SerializeStruct, SerializeStructVariant, Serializer};
 use serde_json::value::RawValue;
@@ -84,33 +84,6 @@ impl<'de, T: FromTagged<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// A string that is copied only when it has escapes.
-struct Text<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
-    }
-}
-
 /// An object whose tag is known.
 pub struct Tagged<'de, A> {
     tag: Cow<'de, str>,
@@ -135,12 +108,8 @@ impl<'de, A: MapAccess<'de>> EnumAccess<'de> for Tagged<'de, A> {
     type Variant = Members<'de, A>;
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
-        Ok((seed.deserialize(text(self.tag))?, self.members))
+        Ok((seed.deserialize(StrDeserializer::new(&self.tag))?, self.members))
     }
-}
-
-fn text<E: serde::de::Error>(text: Cow<'_, str>) -> CowStrDeserializer<'_, E> {
-    text.into_deserializer()
 }
 
 /// What a variant is read from: all members of the object but its tag.
@@ -152,16 +121,25 @@ pub struct Members<'de, A> {
     object: A,
 }
 
+impl<'de, A: MapAccess<'de>> Members<'de, A> {
+    fn next_name(&mut self) -> Result<Option<Cow<'de, str>>, A::Error> {
+        match self.before.pop() {
+            Some((name, value)) => {
+                self.value = Some(value);
+                Ok(Some(name))
+            }
+            None => Ok(self.object.next_key()?.map(|Text(name)| name)),
+        }
+    }
+}
+
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'de, A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        match self.before.pop() {
-            Some((key, value)) => {
-                self.value = Some(value);
-                seed.deserialize(text(key)).map(Some)
-            }
-            None => self.object.next_key_seed(seed),
+        match self.next_name()? {
+            Some(name) => seed.deserialize(StrDeserializer::new(&name)).map(Some),
+            None => Ok(None),
         }
     }
 

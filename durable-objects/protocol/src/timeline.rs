@@ -3,13 +3,32 @@
 //! Events are facts with a gapless `seq` per session. Applying them in order to a [`crate::client::SessionSnapshot`] gives the
 //! present state; Rust (`session::core`) and TypeScript (`workers/web`) do it alike.
 
+pub use crate::attachment::{AttachmentKind, PictureFacts, PromptAttachment};
 pub use crate::diff::{DiffLine, DiffLineKind, FileDiff, FileStatus, Hunk};
 use crate::id::{ArtifactId, ItemId, PromptId, RepositoryId, SandboxId, SnapshotId, TurnId, UserId};
+use crate::objects;
+pub use crate::pull::{Check, CheckState, PullRequestProgress, PullState, Review, Verdict};
 use crate::tagged;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 tagged!("type": TurnOutcome, ItemContent, ToolState, ArtifactContent, Restoration, SessionEvent);
+objects!(
+    User,
+    Participant,
+    Prompt,
+    Turn,
+    TurnEnd,
+    Change,
+    Usage,
+    Item,
+    LineCount,
+    PlanStep,
+    Artifact,
+    SandboxDescription,
+    EventRecord,
+    EgressDenial,
+);
 tagged!("state": SandboxStatus);
 
 /// Position of an event in its session. The first event has 1; 0 means "nothing yet".
@@ -18,7 +37,7 @@ pub type Seq = u64;
 /// A person with an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct User {
     /// Ours.
     pub id: UserId,
@@ -33,7 +52,7 @@ pub struct User {
 /// A user in this session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Participant {
     /// The account.
     pub user_id: UserId,
@@ -69,7 +88,7 @@ pub enum Role {
 /// What a participant submitted. The text can be edited while the prompt waits, never after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Prompt {
     /// Chosen by the submitting client.
     pub id: PromptId,
@@ -103,6 +122,10 @@ pub struct Prompt {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub cancelled_by: Option<UserId>,
+    /// What goes along with it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<PromptAttachment>>", optional))]
+    pub attachments: Vec<PromptAttachment>,
 }
 
 /// When a prompt reaches the agent.
@@ -156,7 +179,7 @@ pub enum PromptState {
 /// The agent's work on one prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Turn {
     /// Ours.
     pub id: TurnId,
@@ -179,7 +202,7 @@ pub struct Turn {
 /// How a turn ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct TurnEnd {
     /// When the session learned of it.
     pub ended_at: Timestamp,
@@ -216,7 +239,7 @@ pub enum TurnOutcome {
 /// What a turn left on the session's branch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Change {
     /// Pushed here.
     pub branch: String,
@@ -235,7 +258,7 @@ pub struct Change {
 /// Tokens and cost. All are sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase", default)]
+#[serde(remote = "Self", rename_all = "camelCase", default)]
 pub struct Usage {
     /// Read by the model, cached ones included.
     pub input_tokens: u64,
@@ -260,7 +283,7 @@ impl Usage {
 /// One piece of a turn's output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Item {
     /// Chosen by the runner, unique in the session.
     pub id: ItemId,
@@ -359,7 +382,7 @@ pub enum ToolState {
 /// Lines added and removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct LineCount {
     /// Added.
     pub additions: u32,
@@ -370,7 +393,7 @@ pub struct LineCount {
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct PlanStep {
     /// For humans.
     pub text: String,
@@ -415,7 +438,7 @@ pub enum NoticeLevel {
 /// A lasting result of the session. A newer one with the same id replaces the older.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Artifact {
     /// One per thing: the session's diff keeps its id from turn to turn.
     pub id: ArtifactId,
@@ -454,6 +477,10 @@ pub enum ArtifactContent {
         author: UserId,
         /// Into which branch.
         base: String,
+        /// How it is since then; as it was opened where absent.
+        #[serde(skip_serializing_if = "crate::is_default", default)]
+        #[cfg_attr(feature = "typescript", ts(as = "Option<PullRequestProgress>", optional))]
+        progress: PullRequestProgress,
     },
     /// A kind of a newer peer.
     #[serde(other)]
@@ -498,7 +525,7 @@ pub enum SandboxStatus {
 /// Where a sandbox runs and how strongly it is isolated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SandboxDescription {
     /// `local` or `modal`.
     pub provider: String,
@@ -527,7 +554,7 @@ pub enum Isolation {
 /// A recorded fact with its number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EventRecord {
     /// One more than that of the event before.
     pub seq: Seq,
@@ -567,7 +594,7 @@ pub enum Restoration {
 /// Connections of a sandbox to one place that its bridge refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EgressDenial {
     /// As the sandbox asked for it: a name, or an address.
     pub host: String,
@@ -646,6 +673,10 @@ pub enum SessionEvent {
         before: Option<PromptId>,
         /// By whom.
         by: UserId,
+        /// How it reaches the agent from here on; absent: as before. Who gives a prompt a place says that it runs there.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        delivery: Option<Delivery>,
     },
     /// The running turn took a prompt up. Its end is the prompt's; should the turn be lost, the prompt waits again, next in line.
     PromptSteered {
@@ -737,6 +768,20 @@ pub enum SessionEvent {
     EgressDenied {
         /// Where, why and how often.
         denial: EgressDenial,
+    },
+    /// The pull request was merged, closed, or opened again. The artifact has its state.
+    PullRequestChanged {
+        /// At the code host.
+        number: u64,
+        /// The new one.
+        state: PullState,
+    },
+    /// Somebody said something about the pull request; what was said before under the same id is replaced by it.
+    ReviewAdded {
+        /// Of the pull request.
+        number: u64,
+        /// What.
+        review: Review,
     },
     /// A fact of a newer version; has its `seq`, changes nothing here.
     #[serde(other)]

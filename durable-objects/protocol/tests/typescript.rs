@@ -2,12 +2,16 @@
 //! `UPDATE_GENERATED=1 cargo test -p protocol --features typescript` rewrites it.
 #![cfg(feature = "typescript")]
 
+use protocol::account::{
+    ApiKeyList, ApiKeyMade, ApiKeyRequest, AuditPage, PeopleList, RepositoryHints, SignInList,
+};
 use protocol::client::{
     ArchiveRequest, ClientMessage, Configuration, CreateSessionRequest, CreateSessionResponse, HistoryPage,
     PromptAccepted, PromptRequest, RepositoryList, ServerMessage, SessionList, SessionStatus, SignInRequest,
     TicketResponse,
 };
 use protocol::error::ErrorBody;
+use protocol::repository::RepositoryStatus;
 use protocol::timeline::User;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,19 +23,27 @@ fn exported() -> BTreeMap<PathBuf, String> {
         Config::new().with_out_dir(folder.path()).with_large_int("number").with_import_extension(Some("js"));
     macro_rules! export { ($($message:ty),* $(,)?) => { $(<$message as TS>::export_all(&config).unwrap();)* } }
     export![
+        ApiKeyList,
+        ApiKeyMade,
+        ApiKeyRequest,
         ArchiveRequest,
+        AuditPage,
         ClientMessage,
         Configuration,
         CreateSessionRequest,
         CreateSessionResponse,
         ErrorBody,
         HistoryPage,
+        PeopleList,
         PromptAccepted,
         PromptRequest,
+        RepositoryHints,
         RepositoryList,
+        RepositoryStatus,
         ServerMessage,
         SessionList,
         SessionStatus,
+        SignInList,
         SignInRequest,
         TicketResponse,
         User,

@@ -4,17 +4,19 @@
 //! `typescript/vectors.ts`, where the compiler checks the same examples against the generated types.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test")]
 
+mod golden;
+
+use golden::{check, folder, updating};
 use protocol::bridge::*;
 use protocol::client::*;
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::*;
+use protocol::pull::{PullReport, PullSeen};
 use protocol::runner::*;
 use protocol::supervisor::*;
 use protocol::time::Timestamp;
 use protocol::timeline::*;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const AT: Timestamp = Timestamp(1_795_000_000_000);
 
@@ -33,6 +35,7 @@ fn prompt_request() -> PromptRequest {
         model: Some("demo/demo-1".into()),
         origin: PromptOrigin::Web,
         delivery: Delivery::Queue,
+        attachments: Vec::new(),
     }
 }
 
@@ -49,6 +52,7 @@ fn prompt() -> Prompt {
         steered_into: None,
         edited_by: None,
         cancelled_by: None,
+        attachments: Vec::new(),
     }
 }
 
@@ -74,6 +78,19 @@ fn turn_end() -> TurnEnd {
         change: Some(change()),
         usage: usage(),
         first_token_ms: Some(310),
+    }
+}
+
+fn image_id() -> ImageId {
+    ImageId::parse("img_1").unwrap()
+}
+
+fn create_session_with_reservation() -> CreateSessionRequest {
+    CreateSessionRequest {
+        repository: RepositoryId::parse("acme/shop").unwrap(),
+        prompt: None,
+        model: None,
+        reservation: Some(ReservationId::parse("rsv_1").unwrap()),
     }
 }
 
@@ -145,6 +162,7 @@ fn artifacts() -> Vec<Artifact> {
             title: "Fix the total".into(),
             author: user_id(),
             base: "main".into(),
+            progress: PullRequestProgress::default(),
         },
     ]
     .into_iter()
@@ -155,6 +173,73 @@ fn artifacts() -> Vec<Artifact> {
         content,
     })
     .collect()
+}
+
+fn pull_checks() -> Vec<Check> {
+    let check = |name: &str, state| Check {
+        name: name.into(),
+        state,
+        url: "https://github.example/acme/shop/runs/1".into(),
+        commit: "0123456789abcdef0123456789abcdef01234567".into(),
+        updated_at: AT,
+    };
+    let states = [CheckState::Pending, CheckState::Passed, CheckState::Failed, CheckState::Skipped];
+    ["a", "b", "c", "d"].into_iter().zip(states).map(|(name, state)| check(name, state)).collect()
+}
+
+fn reviews() -> Vec<Review> {
+    let review = |id: &str, verdict, path: Option<&str>| Review {
+        id: id.into(),
+        author: "grace".into(),
+        verdict,
+        text: "Looks **good**".into(),
+        path: path.map(str::to_owned),
+        line: path.map(|_| 12),
+        url: "https://github.example/acme/shop/pull/7#r1".into(),
+        updated_at: AT,
+    };
+    vec![
+        review("review-1", Verdict::Approved, None),
+        review("review-2", Verdict::ChangesRequested, None),
+        review("review-3", Verdict::Dismissed, None),
+        review("line-4", Verdict::Comment, Some("src/total.js")),
+    ]
+}
+
+fn pull_report() -> PullReport {
+    let seen = PullSeen {
+        state: PullState::Closed,
+        title: "Fix the total".into(),
+        head: "0123456789abcdef0123456789abcdef01234567".into(),
+        updated_at: AT,
+    };
+    PullReport { number: 7, seen: Some(seen), checks: pull_checks(), reviews: reviews() }
+}
+
+fn pull_messages() -> Vec<ServerMessage> {
+    let progress = PullRequestProgress {
+        state: PullState::Merged,
+        head: "0123456789abcdef0123456789abcdef01234567".into(),
+        updated_at: AT,
+        checks: pull_checks(),
+        flagged: vec![".github/workflows/ci.yml".into()],
+        by_app: true,
+    };
+    let content = ArtifactContent::PullRequest {
+        number: 7,
+        url: "https://github.example/acme/shop/pull/7".into(),
+        title: "Fix the total".into(),
+        author: user_id(),
+        base: "main".into(),
+        progress,
+    };
+    let id = ArtifactId::parse("art_pull_request").unwrap();
+    let artifact = Artifact { id, turn_id: turn_id(), changed_at: AT, content };
+    let states = [PullState::Open, PullState::Closed, PullState::Merged];
+    let mut events = vec![SessionEvent::ArtifactChanged { artifact }];
+    events.extend(states.map(|state| SessionEvent::PullRequestChanged { number: 7, state }));
+    events.extend(reviews().into_iter().map(|review| SessionEvent::ReviewAdded { number: 7, review }));
+    vec![ServerMessage::Events { events: events.into_iter().map(record).collect() }]
 }
 
 fn description() -> SandboxDescription {
@@ -206,11 +291,17 @@ fn later_events() -> Vec<SessionEvent> {
         SessionEvent::RoleChanged { user_id: user_id(), role: Role::Viewer, by: user_id() },
         SessionEvent::PromptQueued { prompt: Prompt { delivery: Delivery::Steer, ..prompt() } },
         SessionEvent::PromptEdited { prompt_id: prompt_id.clone(), text: "Fix it".into(), by: by.clone() },
-        SessionEvent::PromptMoved { prompt_id: prompt_id.clone(), before: None, by: by.clone() },
+        SessionEvent::PromptMoved {
+            prompt_id: prompt_id.clone(),
+            before: None,
+            by: by.clone(),
+            delivery: None,
+        },
         SessionEvent::PromptMoved {
             prompt_id: prompt_id.clone(),
             before: Some(PromptId::parse("prm_2").unwrap()),
             by: by.clone(),
+            delivery: None,
         },
         SessionEvent::PromptSteered { prompt_id, turn_id: turn_id() },
         SessionEvent::ItemRevised { item: item(ItemContent::Text { text: String::new(), done: true }) },
@@ -287,6 +378,17 @@ fn egress_messages() -> Vec<ServerMessage> {
     vec![ServerMessage::Events { events: vec![record(SessionEvent::EgressDenied { denial: denial() })] }]
 }
 
+/// Somebody gives a prompt that was to steer a place of its own.
+fn queue_messages() -> Vec<ServerMessage> {
+    let event = SessionEvent::PromptMoved {
+        prompt_id: prompt().id,
+        before: Some(PromptId::parse("prm_2").unwrap()),
+        by: user_id(),
+        delivery: Some(Delivery::Queue),
+    };
+    vec![ServerMessage::Events { events: vec![record(event)] }]
+}
+
 fn later_runner_events() -> Vec<RunnerEvent> {
     vec![RunnerEvent::SteerTaken { turn_id: turn_id(), prompt_id: prompt().id }]
 }
@@ -299,6 +401,7 @@ fn later_commands() -> Vec<RunnerCommand> {
             prompt_id: prompt().id,
             prompt: "Also the tax".into(),
             author: order.author.clone(),
+            attachments: Vec::new(),
         },
         RunnerCommand::StartTurn {
             turn: TurnOrder { digest: Some("Ada asked: fix the total.".into()), ..order },
@@ -442,6 +545,7 @@ fn turn_order() -> TurnOrder {
         author: Author { name: "Ada Lovelace".into(), email: "ada@example.com".into() },
         model: "demo/demo-1".into(),
         digest: None,
+        attachments: Vec::new(),
     }
 }
 
@@ -508,31 +612,6 @@ fn exec_exits() -> Vec<ExecExit> {
     vec![ExecExit { code: Some(3), signal: None }, ExecExit { code: None, signal: Some("SIGTERM".into()) }]
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors")
-}
-
-fn updating() -> bool {
-    std::env::var_os("UPDATE_GENERATED").is_some()
-}
-
-/// Compares with the committed vector and decodes it.
-fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, value: &T) {
-    let path = folder().join(format!("{name}.json"));
-    if updating() && !path.exists() {
-        std::fs::write(&path, serde_json::to_string_pretty(value).unwrap() + "\n").unwrap();
-    }
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|_| {
-        panic!("no vector {name}: UPDATE_GENERATED=1 cargo test -p protocol --test vectors")
-    });
-    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value, "{name} decodes to something else");
-    assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&text).unwrap(),
-        serde_json::to_value(value).unwrap(),
-        "{name} is written differently; a changed format needs a new vector"
-    );
-}
-
 #[test]
 fn every_message_matches_its_vector() {
     std::fs::create_dir_all(folder()).unwrap();
@@ -547,6 +626,9 @@ fn every_message_matches_its_vector() {
     check("client_messages_2", &later_client_messages());
     check("server_messages_2", &later_server_messages());
     check("server_messages_3", &egress_messages());
+    check("server_messages_4", &pull_messages());
+    check("server_messages_queue", &queue_messages());
+    check("pull_report", &pull_report());
     check(
         "egress_report",
         &EgressReport {
@@ -563,6 +645,7 @@ fn every_message_matches_its_vector() {
             repository: RepositoryId::parse("acme/shop").unwrap(),
             prompt: Some(prompt_request()),
             model: None,
+            reservation: None,
         },
     );
     check(
@@ -595,6 +678,8 @@ fn every_message_matches_its_vector() {
             models: vec!["demo/demo-1".into()],
         },
     );
+    check("sandbox_source_image", &SandboxSource::Image { image_id: image_id() });
+    check("create_session_request_2", &create_session_with_reservation());
     check(
         "command_request",
         &CommandRequest { generation: 2, command: RunnerCommand::StartTurn { turn: turn_order() } },
@@ -623,7 +708,14 @@ fn typescript_sees_the_same_examples() {
          export const serverMessages = {} satisfies ServerMessage[];\n",
         serde_json::to_string_pretty(&[client_messages(), later_client_messages()].concat()).unwrap(),
         serde_json::to_string_pretty(
-            &[server_messages(), later_server_messages(), egress_messages()].concat()
+            &[
+                server_messages(),
+                later_server_messages(),
+                egress_messages(),
+                pull_messages(),
+                queue_messages()
+            ]
+            .concat()
         )
         .unwrap(),
     );

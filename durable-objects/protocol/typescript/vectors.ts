@@ -1257,5 +1257,178 @@ export const serverMessages = [
         }
       }
     ]
+  },
+  {
+    "type": "events",
+    "events": [
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "artifact_changed",
+          "artifact": {
+            "id": "art_pull_request",
+            "turnId": "trn_1",
+            "changedAt": 1795000000000,
+            "content": {
+              "type": "pull_request",
+              "number": 7,
+              "url": "https://github.example/acme/shop/pull/7",
+              "title": "Fix the total",
+              "author": "usr_ada",
+              "base": "main",
+              "progress": {
+                "state": "merged",
+                "head": "0123456789abcdef0123456789abcdef01234567",
+                "updatedAt": 1795000000000,
+                "checks": [
+                  {
+                    "name": "a",
+                    "state": "pending",
+                    "url": "https://github.example/acme/shop/runs/1",
+                    "commit": "0123456789abcdef0123456789abcdef01234567",
+                    "updatedAt": 1795000000000
+                  },
+                  {
+                    "name": "b",
+                    "state": "passed",
+                    "url": "https://github.example/acme/shop/runs/1",
+                    "commit": "0123456789abcdef0123456789abcdef01234567",
+                    "updatedAt": 1795000000000
+                  },
+                  {
+                    "name": "c",
+                    "state": "failed",
+                    "url": "https://github.example/acme/shop/runs/1",
+                    "commit": "0123456789abcdef0123456789abcdef01234567",
+                    "updatedAt": 1795000000000
+                  },
+                  {
+                    "name": "d",
+                    "state": "skipped",
+                    "url": "https://github.example/acme/shop/runs/1",
+                    "commit": "0123456789abcdef0123456789abcdef01234567",
+                    "updatedAt": 1795000000000
+                  }
+                ],
+                "flagged": [
+                  ".github/workflows/ci.yml"
+                ],
+                "byApp": true
+              }
+            }
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "pull_request_changed",
+          "number": 7,
+          "state": "open"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "pull_request_changed",
+          "number": 7,
+          "state": "closed"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "pull_request_changed",
+          "number": 7,
+          "state": "merged"
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "review_added",
+          "number": 7,
+          "review": {
+            "id": "review-1",
+            "author": "grace",
+            "verdict": "approved",
+            "text": "Looks **good**",
+            "url": "https://github.example/acme/shop/pull/7#r1",
+            "updatedAt": 1795000000000
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "review_added",
+          "number": 7,
+          "review": {
+            "id": "review-2",
+            "author": "grace",
+            "verdict": "changes_requested",
+            "text": "Looks **good**",
+            "url": "https://github.example/acme/shop/pull/7#r1",
+            "updatedAt": 1795000000000
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "review_added",
+          "number": 7,
+          "review": {
+            "id": "review-3",
+            "author": "grace",
+            "verdict": "dismissed",
+            "text": "Looks **good**",
+            "url": "https://github.example/acme/shop/pull/7#r1",
+            "updatedAt": 1795000000000
+          }
+        }
+      },
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "review_added",
+          "number": 7,
+          "review": {
+            "id": "line-4",
+            "author": "grace",
+            "verdict": "comment",
+            "text": "Looks **good**",
+            "path": "src/total.js",
+            "line": 12,
+            "url": "https://github.example/acme/shop/pull/7#r1",
+            "updatedAt": 1795000000000
+          }
+        }
+      }
+    ]
+  },
+  {
+    "type": "events",
+    "events": [
+      {
+        "seq": 7,
+        "at": 1795000000000,
+        "event": {
+          "type": "prompt_moved",
+          "promptId": "prm_1",
+          "before": "prm_2",
+          "by": "usr_ada",
+          "delivery": "queue"
+        }
+      }
+    ]
   }
 ] satisfies ServerMessage[];

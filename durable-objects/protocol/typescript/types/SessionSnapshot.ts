@@ -56,6 +56,7 @@ sandbox: SandboxStatus,
 usage: Usage, 
 /**
  * The newest [`crate::limit::NOTICES_MAX`] facts that stand for themselves: [`SessionEvent::EffectFailed`],
- * [`SessionEvent::ConversationRestored`] and [`SessionEvent::EgressDenied`].
+ * [`SessionEvent::ConversationRestored`], [`SessionEvent::EgressDenied`], [`SessionEvent::PullRequestChanged`] and
+ * [`SessionEvent::ReviewAdded`].
  */
 notices?: Array<EventRecord>, };

@@ -1,0 +1,176 @@
+//! What a person is told of their own keys and sign-ins, an operator of everybody, and of what tells repositories apart.
+//!
+//! The edge writes these as text, straight from its database, because each derived writer costs its module two kilobytes; clients get
+//! their types from here, and the tests of the edge hold the two together.
+
+use crate::id::UserId;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How far a key of the API reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum KeyScope {
+    /// See.
+    Read,
+    /// See and change.
+    Write,
+}
+
+/// `POST /api/keys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeyRequest {
+    /// What it is for, in the words of whoever makes it.
+    pub name: String,
+    /// How far it reaches.
+    pub scope: KeyScope,
+    /// For how many days it counts.
+    pub days: u32,
+}
+
+/// Answer to [`ApiKeyRequest`]: the only time that the key itself is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeyMade {
+    /// Names it in lists.
+    pub id: String,
+    /// The secret.
+    pub key: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// `GET /api/keys`: those that count, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeyList {
+    /// Without their secrets.
+    pub keys: Vec<ApiKey>,
+}
+
+/// One key, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKey {
+    /// Sixteen hexadecimal digits.
+    pub id: String,
+    /// What it is for.
+    pub name: String,
+    /// How far it reaches.
+    pub scope: KeyScope,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was shown last, to the minute.
+    pub used_at: Option<Timestamp>,
+}
+
+/// `GET /api/sign-ins`: where the user is signed in, what was used last first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct SignInList {
+    /// Those that count.
+    pub sign_ins: Vec<SignedInBrowser>,
+}
+
+/// One browser in which a user is signed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct SignedInBrowser {
+    /// Thirty-two hexadecimal digits.
+    pub id: String,
+    /// What the browser calls itself (RFC 9110 §10.1.5), cut; empty where it was not asked.
+    pub browser: String,
+    /// When somebody signed in there.
+    pub created_at: Timestamp,
+    /// When it was used last, to ten minutes.
+    pub used_at: Timestamp,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// `GET /api/operator/people`: everybody who was ever let in, those who were here last first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct PeopleList {
+    /// At most 500.
+    pub people: Vec<Person>,
+}
+
+/// A person as operators see them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Person {
+    /// Who.
+    pub id: UserId,
+    /// At the code host.
+    pub login: String,
+    /// Of that account.
+    pub name: String,
+    /// When they came first.
+    pub created_at: Timestamp,
+    /// When they signed in last.
+    pub seen_at: Timestamp,
+    /// Since when they may not be here any more; `null` while they may.
+    pub refused_at: Option<Timestamp>,
+    /// Browsers in which they are signed in.
+    pub sign_ins: u32,
+    /// Keys of theirs that count.
+    pub keys: u32,
+    /// Whether they run the deployment.
+    pub operator: bool,
+}
+
+/// `GET /api/operator/audit`: lines before `?before=`, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct AuditPage {
+    /// At most 200.
+    pub entries: Vec<AuditEntry>,
+}
+
+/// Who did what to what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEntry {
+    /// Its number.
+    pub id: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: UserId,
+    /// What, such as `key.create`.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// More about it; may be empty.
+    pub detail: String,
+}
+
+/// `GET` and `PUT /api/repositories/{owner}/{name}/hints`: what a repository is told from others by where a message names none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryHints {
+    /// What it is, in a sentence; where empty, the code host's description counts.
+    pub description: String,
+    /// Words that people use when they mean it, one to a line.
+    pub hints: String,
+    /// Ids of the channels whose messages are about it unless they say otherwise.
+    pub channels: Vec<String>,
+}
