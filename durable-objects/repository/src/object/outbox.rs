@@ -1,0 +1,106 @@
+//! Carries out what must happen outside, each row on its own: there first, then tried, then removed together with what came of it.
+
+use super::shell::Shell;
+use crate::core::{CLAIM_LEASE_MS, Input, Retry, Work, WorkOutcome, evaluate_retry};
+use crate::store::OutboxRow;
+use platform::failure::Failure;
+use platform::host::{go_on_with, now, random};
+use protocol::time::Timestamp;
+use std::rc::Rc;
+
+/// Should the object vanish during a try, its row is looked at again after this.
+pub(super) const TRY_MS_MAX: u64 = 30_000;
+
+impl Shell {
+    /// Starts whatever is due and not being tried.
+    pub(super) fn dispatch(self: &Rc<Self>) {
+        let due = match self.store.load_due(now()) {
+            Ok(due) => due,
+            Err(error) => {
+                worker::console_error!("the outbox cannot be read: {error}");
+                return;
+            }
+        };
+        for row in due {
+            if self.in_flight.borrow().contains(&row.key) {
+                continue;
+            }
+            let Some(work) = Work::parse(&row.key) else {
+                worker::console_error!("the outbox has something unknown: {}", row.key);
+                continue;
+            };
+            match self.may_try(&work) {
+                Ok(Retry::Now) => {
+                    self.in_flight.borrow_mut().push(row.key.clone());
+                    let shell = self.clone();
+                    go_on_with(&self.state, async move { shell.carry_out(row, work).await });
+                }
+                Ok(Retry::At(at)) => self.log_bug(self.store.postpone(&row, row.attempts, at)),
+                Err(failure) => self.log_bug(Err::<(), _>(failure)),
+            }
+        }
+    }
+
+    fn may_try(&self, work: &Work) -> Result<Retry, Failure> {
+        let in_flight = self.in_flight.borrow();
+        let is_making = in_flight.iter().filter_map(|key| Work::parse(key)).any(|work| work.is_making());
+        Ok(self.repository()?.evaluate_try(work, is_making, now()))
+    }
+
+    /// When the next row wants to be tried. Rows on their way are settled by their own answer; should that never come, by the clock.
+    pub(super) fn next_try(&self) -> Option<Timestamp> {
+        let in_flight = self.in_flight.borrow();
+        let fallback = now().plus_ms(TRY_MS_MAX);
+        let schedule = self.store.load_schedule().unwrap_or_default();
+        schedule.into_iter().map(|(key, at)| if in_flight.contains(&key) { fallback } else { at }).min()
+    }
+
+    async fn carry_out(self: Rc<Self>, row: OutboxRow, work: Work) {
+        let asked_at = now();
+        let outcome = self.ask_bridge(&work, asked_at).await;
+        self.in_flight.borrow_mut().retain(|key| *key != row.key);
+        let taken = self.take_outcome(&row, work, outcome);
+        self.log_bug(taken);
+        self.go_on();
+    }
+
+    fn take_outcome(
+        self: &Rc<Self>,
+        row: &OutboxRow,
+        work: Work,
+        mut outcome: WorkOutcome,
+    ) -> Result<(), Failure> {
+        let claimed = match &work {
+            Work::Fill(id) => self.store.is_claimed(id)?,
+            Work::StartBuild(_)
+            | Work::CancelBuild(_)
+            | Work::DeleteImage(_)
+            | Work::Discard(_)
+            | Work::TakeInventory => false,
+        };
+        match &mut outcome {
+            WorkOutcome::Delayed { retry_after_ms, .. } => {
+                let [a, b, c, d, ..] = random();
+                let attempts = row.attempts.saturating_add(1);
+                let at = evaluate_retry(attempts, now(), u32::from_be_bytes([a, b, c, d]));
+                let asked = now().plus_ms(retry_after_ms.unwrap_or_default());
+                self.store.postpone(row, attempts, at.max(asked))?;
+                self.apply(Input::WorkDone { work, outcome, claimed })?;
+            }
+            WorkOutcome::Inventory { claimed: list, .. } => {
+                *list = self.store.load_claimed(Timestamp(now().0.saturating_sub(CLAIM_LEASE_MS)))?;
+                self.settle(Input::WorkDone { work, outcome, claimed }, row)?;
+            }
+            WorkOutcome::Done | WorkOutcome::Gone { .. } | WorkOutcome::Rejected { .. } => {
+                self.settle(Input::WorkDone { work, outcome, claimed }, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn log_bug<E: Into<Failure>>(&self, outcome: Result<(), E>) {
+        if let Err(Failure::Bug(what)) = outcome.map_err(Into::into) {
+            worker::console_error!("the outbox is behind: {what}");
+        }
+    }
+}
