@@ -3,10 +3,13 @@
 //! Caller and object match on the same [`Call`]. Who the caller's user is was verified at the edge before; the object trusts it.
 
 use protocol::client::PromptRequest;
-use protocol::id::{RepositoryId, SessionId, UserId};
+use protocol::id::{RepositoryId, ReservationId, SessionId, TurnId, UserId};
+use protocol::objects;
 use protocol::time::Timestamp;
 use protocol::timeline::User;
 use serde::{Deserialize, Serialize};
+
+objects!(CreateCall, MessageCall, ArchiveCall, StopCall, DeleteCall, SocketCall, DismissCall);
 
 /// Name of the Durable Object binding in `wrangler.toml`.
 pub const BINDING: &str = "SESSION";
@@ -16,6 +19,14 @@ pub const SOCKET_HEADER: &str = "x-farhand-socket";
 
 /// Name of the R2 binding that whole tool outputs go to.
 pub const ARTIFACTS_BINDING: &str = "ARTIFACTS";
+
+/// Binding of the objects of Slack threads, which are told how their session goes, by `POST` of what the store renders for them.
+pub const THREAD_BINDING: &str = "THREAD";
+/// Where a thread is told; the host means nothing.
+pub const THREAD_URL: &str = "https://thread/view";
+
+/// How a session that there is not, or not for somebody, is answered; from the object and from the edge alike.
+pub const NO_SESSION: &str = "there is no such session";
 
 /// Header of an answer to [`Call::Output`]: the key of the object in [`ARTIFACTS_BINDING`].
 pub const KEY_HEADER: &str = "x-farhand-key";
@@ -43,8 +54,8 @@ pub enum Call {
     Status,
     /// `?before=<seq>` → 200 [`protocol::client::HistoryPage`].
     History,
-    /// `?id=<artifact id>` → 200 with the text, as long as the object keeps it; 307 with the R2 key in [`KEY_HEADER`] when it has gone
-    /// there; 404.
+    /// `?id=<artifact id>` → 200 with the text or the picture, as long as the object keeps it; 307 with the R2 key in [`KEY_HEADER`]
+    /// when it has gone there; 404.
     Output,
     /// [`ArchiveCall`] → 200 `{}`.
     Archive,
@@ -60,12 +71,18 @@ pub enum Call {
     Ended,
     /// [`protocol::bridge::EgressReport`] → 200 `{}`.
     Egress,
+    /// [`StopCall`] → 200 `{}`: the turn is to end.
+    Stop,
+    /// [`protocol::pull::PullReport`] → 200 `{}`, or 404 when it is not the session's pull request.
+    PullReported,
+    /// [`DismissCall`] → 200 `{}`.
+    Dismiss,
     /// A panic inside the object, where the variable `TEST_ROUTES` is `1`; otherwise 404.
     TestPanic,
 }
 
 impl Call {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 16] = [
         Self::Create,
         Self::Message,
         Self::Status,
@@ -78,6 +95,9 @@ impl Call {
         Self::Events,
         Self::Ended,
         Self::Egress,
+        Self::Stop,
+        Self::PullReported,
+        Self::Dismiss,
         Self::TestPanic,
     ];
 
@@ -93,7 +113,10 @@ impl Call {
             | Self::Attached
             | Self::Events
             | Self::Ended
-            | Self::Egress => "POST",
+            | Self::Egress
+            | Self::Stop
+            | Self::PullReported
+            | Self::Dismiss => "POST",
         }
     }
 
@@ -113,6 +136,9 @@ impl Call {
             Self::Events => "/events",
             Self::Ended => "/ended",
             Self::Egress => "/egress",
+            Self::Stop => "/stop",
+            Self::PullReported => "/pull-reported",
+            Self::Dismiss => "/dismiss",
             Self::TestPanic => "/test/panic",
         }
     }
@@ -132,7 +158,7 @@ impl Call {
 
 /// Body of [`Call::Create`]. The edge has checked repository and model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct CreateCall {
     /// Chosen by the edge; also the object's name.
     pub session_id: SessionId,
@@ -149,11 +175,17 @@ pub struct CreateCall {
     /// The first prompt.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub prompt: Option<PromptRequest>,
+    /// Under which a warm sandbox was reserved while the prompt was composed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reservation: Option<ReservationId>,
+    /// Name of the object of the Slack thread that it is begun in, which is told how the session goes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub thread: Option<String>,
 }
 
 /// Body of [`Call::Message`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct MessageCall {
     /// Who writes; joins the session by it.
     pub author: User,
@@ -163,7 +195,7 @@ pub struct MessageCall {
 
 /// Body of [`Call::Archive`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct ArchiveCall {
     /// Who wants it.
     pub by: UserId,
@@ -171,9 +203,19 @@ pub struct ArchiveCall {
     pub archived: bool,
 }
 
+/// Body of [`Call::Stop`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct StopCall {
+    /// Who wants it; joins the session by it.
+    pub by: User,
+    /// Which turn.
+    pub turn_id: TurnId,
+}
+
 /// Body of [`Call::Delete`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct DeleteCall {
     /// Who wants it.
     pub by: UserId,
@@ -181,7 +223,7 @@ pub struct DeleteCall {
 
 /// Value of [`SOCKET_HEADER`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SocketCall {
     /// Who connects; joins the session by it.
     pub user: User,
@@ -189,6 +231,19 @@ pub struct SocketCall {
     pub ticket_id: String,
     /// When the ticket ends, and may be forgotten.
     pub ticket_expires_at: Timestamp,
+    /// Whether this connection may only watch, whatever role its user has.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// Body of [`Call::Dismiss`]: the sockets of these tickets end, and what was not opened yet does not open any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct DismissCall {
+    /// Ids of the tickets.
+    pub tickets: Vec<String>,
+    /// When they may be forgotten.
+    pub until: Timestamp,
 }
 
 /// A value as JSON that is fit for a header: what is not ASCII is written as `\uXXXX`.
@@ -240,6 +295,7 @@ mod tests {
             },
             ticket_id: "t1".into(),
             ticket_expires_at: Timestamp(5),
+            read_only: true,
         };
         let header = encode_header(&socket);
         assert!(header.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{header}");

@@ -1,12 +1,12 @@
 //! Who is looking, told as differences: a user with three windows is there once, and one who only reloads was never away.
 
+use platform::map::Map;
 use protocol::id::UserId;
-use std::collections::BTreeMap;
 
 /// Connections by user, and what viewers were told of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
-    users: BTreeMap<UserId, Known>,
+    users: Map<UserId, Known>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,16 +31,17 @@ impl Presence {
     pub fn of(users: impl IntoIterator<Item = UserId>) -> Self {
         let mut presence = Self::default();
         for user in users {
-            let known = presence.users.entry(user).or_default();
-            known.connections += 1;
-            known.announced = true;
+            presence.users.change(user, Known::default(), |known| {
+                known.connections += 1;
+                known.announced = true;
+            });
         }
         presence
     }
 
     /// One more connection.
     pub fn join(&mut self, user: UserId) {
-        self.users.entry(user).or_default().connections += 1;
+        self.users.change(user, Known::default(), |known| known.connections += 1);
     }
 
     /// One connection less.
@@ -52,7 +53,7 @@ impl Presence {
 
     /// One connection less, of which nothing was known: it was there before all that is remembered.
     pub fn miss(&mut self, user: UserId) {
-        self.users.entry(user).or_insert(Known { connections: 0, announced: true });
+        self.users.change(user, Known { connections: 0, announced: true }, |_| ());
     }
 
     /// Everyone with a connection.
@@ -68,7 +69,7 @@ impl Presence {
     /// What viewers are to be told; `None` when nothing is new.
     pub fn take_change(&mut self) -> Option<PresenceChange> {
         let (mut joined, mut left) = (Vec::new(), Vec::new());
-        for (user, known) in &mut self.users {
+        for (user, known) in self.users.iter_mut() {
             let is_there = known.connections > 0;
             if is_there != known.announced {
                 known.announced = is_there;

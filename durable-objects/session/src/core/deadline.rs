@@ -2,8 +2,9 @@
 
 use super::input::Timing;
 use super::limit::{
-    ATTACH_MS_MAX, AWAY_MS_MIN, CONFIRM_MS_MAX, LEASE_MARGIN_MS, LEASE_MS, SETUP_SILENCE_MS_MAX,
-    SNAPSHOT_MS_MAX, STOP_MS_MAX, STOP_REPEAT_MS,
+    ATTACH_MS_MAX, AWAY_MS_MIN, BIND_MS_MAX, CLAIM_MS_MAX, CONFIRM_MS_MAX, LEASE_MARGIN_MS, LEASE_MS,
+    SETUP_SILENCE_MS_MAX, SNAPSHOT_MS_MAX, STOP_MS_MAX, STOP_REPEAT_MS, WARM_ATTACH_MS_MAX,
+    WARM_SETUP_MS_MAX,
 };
 use super::sandbox::{LiveSandbox, SandboxPhase};
 use super::session::Session;
@@ -22,6 +23,10 @@ pub enum DeadlineReason {
     StopEnforced,
     /// The turn's lease has run out: its runner says nothing.
     RunnerSilent,
+    /// The repository has not answered the claim of a warm sandbox.
+    ClaimUnanswered,
+    /// The bridge has not confirmed the claimed sandbox.
+    BindUnanswered,
     /// The sandbox's runner has not dialled in.
     AttachMissing,
     /// The runner does not come to an end with its set-up.
@@ -32,19 +37,26 @@ pub enum DeadlineReason {
     LifeEnding,
     /// The sandbox has had nothing to do for a while: save and stop it.
     Idle,
+    /// Nothing was heard of the pull request for a while: look at it.
+    PullRequestQuiet,
 }
 
 impl DeadlineReason {
-    /// Whether it judges a runner by its silence, which also our own absence can explain.
+    /// Whether it judges others by their silence, which also our own absence can explain.
     fn judges_silence(self) -> bool {
         match self {
-            Self::RunnerSilent | Self::AttachMissing | Self::SetupSilent => true,
+            Self::RunnerSilent
+            | Self::ClaimUnanswered
+            | Self::BindUnanswered
+            | Self::AttachMissing
+            | Self::SetupSilent => true,
             Self::TurnUnconfirmed
             | Self::StopUnanswered
             | Self::StopEnforced
             | Self::SnapshotMissing
             | Self::LifeEnding
-            | Self::Idle => false,
+            | Self::Idle
+            | Self::PullRequestQuiet => false,
         }
     }
 }
@@ -64,6 +76,7 @@ impl Session {
             sandbox.and_then(|sandbox| self.leave_deadline(sandbox, timing)),
             self.confirm_deadline(),
             self.stop_deadline(),
+            self.look_at(timing).map(|at| (at, DeadlineReason::PullRequestQuiet)),
         ]
         .into_iter()
         .flatten()
@@ -74,11 +87,19 @@ impl Session {
         match (sandbox.phase, &self.turn) {
             // The outbox tries for as long as the prompt waits; people see that and can cancel.
             (SandboxPhase::Ordered, _) => None,
+            (SandboxPhase::Claiming, _) => {
+                Some((sandbox.heard_at.plus_ms(CLAIM_MS_MAX), DeadlineReason::ClaimUnanswered))
+            }
+            (SandboxPhase::Binding, _) => {
+                Some((sandbox.heard_at.plus_ms(BIND_MS_MAX), DeadlineReason::BindUnanswered))
+            }
             (SandboxPhase::Created, _) => {
-                Some((sandbox.heard_at.plus_ms(ATTACH_MS_MAX), DeadlineReason::AttachMissing))
+                let ms = if sandbox.warm { WARM_ATTACH_MS_MAX } else { ATTACH_MS_MAX };
+                Some((sandbox.heard_at.plus_ms(ms), DeadlineReason::AttachMissing))
             }
             (SandboxPhase::Attached, _) => {
-                Some((sandbox.heard_at.plus_ms(SETUP_SILENCE_MS_MAX), DeadlineReason::SetupSilent))
+                let ms = if sandbox.warm { WARM_SETUP_MS_MAX } else { SETUP_SILENCE_MS_MAX };
+                Some((sandbox.heard_at.plus_ms(ms), DeadlineReason::SetupSilent))
             }
             (SandboxPhase::Ready, Some(turn)) => {
                 let since = sandbox.heard_at.max(turn.started_at);
@@ -89,14 +110,19 @@ impl Session {
     }
 
     fn leave_deadline(&self, sandbox: &LiveSandbox, timing: Timing) -> Option<(Timestamp, DeadlineReason)> {
-        if sandbox.phase != SandboxPhase::Ready || sandbox.leaving {
+        if sandbox.leaving {
             return None;
         }
+        let works = self.turn.is_some() || self.saving.is_some() || !self.queue.is_empty();
         let handover = (timing.handover_at(sandbox.created_at), DeadlineReason::LifeEnding);
-        if self.turn.is_some() || self.saving.is_some() || !self.queue.is_empty() {
-            return Some(handover);
+        let idle = (self.active_at.plus_ms(timing.idle_ms), DeadlineReason::Idle);
+        match (sandbox.phase == SandboxPhase::Ready, works) {
+            (true, true) => Some(handover),
+            (true, false) => Some(handover.min(idle)),
+            (false, true) => None,
+            // Nobody waits any more for what it was ordered for.
+            (false, false) => Some(idle),
         }
-        Some(handover.min((self.active_at.plus_ms(timing.idle_ms), DeadlineReason::Idle)))
     }
 
     fn confirm_deadline(&self) -> Option<(Timestamp, DeadlineReason)> {
@@ -157,6 +183,9 @@ impl Step<'_> {
             }
             DeadlineReason::LifeEnding if self.session.turn.is_some() => self.hand_over(),
             DeadlineReason::LifeEnding | DeadlineReason::Idle => self.leave_sandbox(),
+            DeadlineReason::PullRequestQuiet => self.order_look(),
+            DeadlineReason::ClaimUnanswered => self.give_up_claim(),
+            DeadlineReason::BindUnanswered => self.give_up_binding(),
             DeadlineReason::AttachMissing => {
                 self.lose_sandbox(
                     "the sandbox was created, but its runner has not connected within two minutes",

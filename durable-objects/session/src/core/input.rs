@@ -4,12 +4,16 @@ use super::limit::HANDOVER_MS;
 use protocol::bridge::{EgressReport, EventBatch, RunnerAttached, SandboxEnded, SandboxSource};
 use protocol::client::PromptRequest;
 use protocol::error::ErrorBody;
-use protocol::id::{ArtifactId, CommandId, ItemId, PromptId, SandboxId, SnapshotId, TurnId, UserId};
+use protocol::id::{
+    ArtifactId, CommandId, ImageId, ItemId, PromptId, ReservationId, SandboxId, SnapshotId, TurnId, UserId,
+};
+use protocol::pull::{PullReport, PullRequestProgress};
 use protocol::time::Timestamp;
 use protocol::timeline::{Change, Isolation, Role, Seq, SessionEvent, User};
 use serde::{Deserialize, Serialize};
 
 protocol::tagged!("kind": Work);
+protocol::objects!(PullRequestOrder);
 
 /// What a decision needs besides the input.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +35,8 @@ pub struct Timing {
     pub life_ms: u64,
     /// A sandbox without work is saved and stopped after this.
     pub idle_ms: u64,
+    /// A pull request of which nothing is heard is looked at after this, then after twice as long, and so on.
+    pub look_ms: u64,
 }
 
 impl Timing {
@@ -41,15 +47,17 @@ impl Timing {
 }
 
 impl Default for Timing {
-    /// 4 hours of life, 10 minutes of waiting.
+    /// 4 hours of life, 10 minutes of waiting, a look every quarter of an hour.
     fn default() -> Self {
-        Self { life_ms: 4 * 3_600_000, idle_ms: 600_000 }
+        Self { life_ms: 4 * 3_600_000, idle_ms: 600_000, look_ms: 900_000 }
     }
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
+    /// The code host tells how the pull request is.
+    PullRequestReported(PullReport),
     /// A user opened the session.
     ParticipantJoined {
         /// Who.
@@ -61,6 +69,11 @@ pub enum Input {
         author: User,
         /// What.
         prompt: PromptRequest,
+    },
+    /// A participant has begun to write a prompt.
+    PromptBegun {
+        /// Who.
+        by: UserId,
     },
     /// A participant takes a waiting prompt back.
     PromptCancelled {
@@ -179,6 +192,13 @@ pub enum Effect {
         /// All of it.
         text: String,
     },
+    /// Keep what goes along with a prompt.
+    SaveAttachments {
+        /// Whose.
+        prompt_id: PromptId,
+        /// In order.
+        attachments: Vec<super::CheckedAttachment>,
+    },
     /// The artifact is stored; its text need not be kept here.
     DropOutput {
         /// The artifact.
@@ -241,6 +261,25 @@ pub enum Work {
         /// What it starts from.
         source: SandboxSource,
     },
+    /// Ask the repository for a warm sandbox.
+    ClaimSandbox {
+        /// Of the sandbox that it is to be.
+        generation: u64,
+        /// What the session's first prompt was composed under.
+        reservation: Option<ReservationId>,
+    },
+    /// Tell the bridge that a claimed sandbox is the session's.
+    BindSandbox {
+        /// Which.
+        sandbox_id: SandboxId,
+        /// Its generation from here on.
+        generation: u64,
+    },
+    /// Tell the repository that claims of this and older generations are over.
+    ReleaseClaim {
+        /// The newest of them.
+        generation: u64,
+    },
     /// Give the turn to the runner.
     StartTurn {
         /// Where.
@@ -288,8 +327,13 @@ pub enum Work {
         /// Base URL of the bridge replica that its runner was last connected to.
         bridge_url: Option<String>,
     },
-    /// Open the session's pull request.
+    /// Open the session's pull request, or bring it up to date.
     OpenPullRequest(PullRequestOrder),
+    /// See how the pull request is at the code host.
+    LookAtPullRequest {
+        /// Which.
+        number: u64,
+    },
     /// Remove a snapshot.
     DeleteSnapshot {
         /// Which.
@@ -310,10 +354,11 @@ pub enum Work {
 
 /// What a pull request is opened from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct PullRequestOrder {
     /// The turn that changed something.
     pub turn_id: TurnId,
-    /// Whose token opens it.
+    /// Whose token opens or updates it.
     pub author: UserId,
     /// What is on the branch.
     pub change: Change,
@@ -331,6 +376,22 @@ pub enum WorkOutcome {
         /// How strongly it is isolated.
         isolation: Isolation,
     },
+    /// The repository keeps a warm sandbox for this session alone.
+    SandboxClaimed {
+        /// Which.
+        sandbox_id: SandboxId,
+        /// Base URL of the bridge replica that its runner is connected to.
+        bridge_url: String,
+        /// What it was made from.
+        image_id: ImageId,
+    },
+    /// The repository has no warm sandbox: the session makes its own.
+    NoWarmSandbox {
+        /// What to start from; the base image where absent.
+        image_id: Option<ImageId>,
+        /// Why there is no image though there should be one, for humans.
+        failure: Option<String>,
+    },
     /// The pull request is open.
     PullRequestOpened {
         /// At the code host.
@@ -341,6 +402,13 @@ pub enum WorkOutcome {
         title: String,
         /// Into which branch.
         base: String,
+        /// What is known of it at this moment.
+        progress: PullRequestProgress,
+    },
+    /// The code host does not take the author's token any more: it waits until the author has signed in again.
+    SignInNeeded {
+        /// For humans.
+        reason: String,
     },
     /// It did not work and will be tried again.
     Delayed {
@@ -365,8 +433,13 @@ impl Work {
     pub fn key(&self) -> String {
         let kind = self.kind();
         match self {
-            Self::CreateSandbox { sandbox_id, .. } | Self::TerminateSandbox { sandbox_id, .. } => {
+            Self::CreateSandbox { sandbox_id, .. }
+            | Self::BindSandbox { sandbox_id, .. }
+            | Self::TerminateSandbox { sandbox_id, .. } => {
                 format!("{kind}/{sandbox_id}")
+            }
+            Self::ClaimSandbox { generation, .. } | Self::ReleaseClaim { generation } => {
+                format!("{kind}/{generation}")
             }
             Self::StartTurn { turn_id, .. } | Self::StopTurn { turn_id, .. } => format!("{kind}/{turn_id}"),
             Self::SteerTurn { turn_id, prompt_id, .. } => format!("{kind}/{turn_id}/{prompt_id}"),
@@ -374,9 +447,11 @@ impl Work {
                 format!("{kind}/{snapshot_id}")
             }
             Self::StoreOutput { artifact_id } => format!("{kind}/{artifact_id}"),
-            Self::OpenPullRequest(_) | Self::DeleteArtifacts | Self::UpdateIndex | Self::RemoveIndex => {
-                kind.to_owned()
-            }
+            Self::OpenPullRequest(_)
+            | Self::LookAtPullRequest { .. }
+            | Self::DeleteArtifacts
+            | Self::UpdateIndex
+            | Self::RemoveIndex => kind.to_owned(),
         }
     }
 
@@ -385,12 +460,16 @@ impl Work {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::CreateSandbox { .. } => "create_sandbox",
+            Self::ClaimSandbox { .. } => "claim_sandbox",
+            Self::BindSandbox { .. } => "bind_sandbox",
+            Self::ReleaseClaim { .. } => "release_claim",
             Self::StartTurn { .. } => "start_turn",
             Self::SteerTurn { .. } => "steer_turn",
             Self::StopTurn { .. } => "stop_turn",
             Self::TakeSnapshot { .. } => "take_snapshot",
             Self::TerminateSandbox { .. } => "terminate_sandbox",
             Self::OpenPullRequest(_) => "open_pull_request",
+            Self::LookAtPullRequest { .. } => "look_at_pull_request",
             Self::DeleteSnapshot { .. } => "delete_snapshot",
             Self::StoreOutput { .. } => "store_output",
             Self::DeleteArtifacts => "delete_artifacts",
@@ -408,9 +487,13 @@ impl Work {
             // A prompt is steered into one turn of one sandbox at most.
             Self::SteerTurn { prompt_id, .. } => ("steer", prompt_id.as_str()),
             Self::CreateSandbox { .. }
+            | Self::ClaimSandbox { .. }
+            | Self::BindSandbox { .. }
+            | Self::ReleaseClaim { .. }
             | Self::TakeSnapshot { .. }
             | Self::TerminateSandbox { .. }
             | Self::OpenPullRequest(_)
+            | Self::LookAtPullRequest { .. }
             | Self::DeleteSnapshot { .. }
             | Self::StoreOutput { .. }
             | Self::DeleteArtifacts

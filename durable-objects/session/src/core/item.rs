@@ -175,7 +175,7 @@ impl Step<'_> {
         let seq = self.session.seq;
         let Some(turn) = &mut self.session.turn else { return };
         let mut saves = Vec::new();
-        for (item_id, known) in &mut turn.items {
+        for (item_id, known) in turn.items.iter_mut() {
             if let TurnItem::Open { item, unsaved, .. } = known {
                 *unsaved = 0;
                 let text = growing_text(&item.content).unwrap_or_default().to_owned();

@@ -41,6 +41,16 @@ pub(super) const LEASE_MARGIN_MS: u64 = 5_000;
 pub(super) const HANDOVER_MS: u64 = 300_000;
 /// A turn that the runner has not confirmed is sent again after this.
 pub(super) const CONFIRM_MS_MAX: u64 = 30_000;
+/// A repository that has not answered a claim after this is not waited for: the session makes a sandbox of its own.
+pub(super) const CLAIM_MS_MAX: u64 = 3_000;
+/// A bridge that has not confirmed a claimed sandbox after this is not asked for it any more.
+pub(super) const BIND_MS_MAX: u64 = 5_000;
+/// A claimed sandbox, whose runner was connected a moment before, is lost when it has not been announced after this …
+pub(super) const WARM_ATTACH_MS_MAX: u64 = 10_000;
+/// … or says nothing for this long before it is ready.
+pub(super) const WARM_SETUP_MS_MAX: u64 = 60_000;
+/// So many warm sandboxes one after the other come to nothing before the session makes a sandbox of its own.
+pub(super) const FALSE_STARTS_MAX: u32 = 5;
 /// A created sandbox whose runner has not dialled in after this is lost.
 pub(super) const ATTACH_MS_MAX: u64 = 120_000;
 /// A runner that sets up and says nothing for this long is lost: one step may be a large clone.
@@ -51,5 +61,13 @@ pub(super) const STOP_REPEAT_MS: u64 = 15_000;
 pub(super) const STOP_MS_MAX: u64 = 30_000;
 /// The next prompt waits this long for a snapshot.
 pub(super) const SNAPSHOT_MS_MAX: u64 = 120_000;
+/// How often the time until a pull request is looked at again is doubled: a quarter of an hour becomes 16 hours.
+pub(super) const LOOK_DOUBLINGS_MAX: u32 = 6;
+/// Checks of a pull request that are shown.
+pub(super) const CHECKS_MAX: usize = 100;
+/// What was said about a pull request and is recognised when it is told again.
+pub(super) const REVIEWS_KNOWN_MAX: usize = 500;
+/// One thing that was said about a pull request.
+pub(super) const PULL_TEXT_BYTES_MAX: usize = 4 * 1024;
 /// A deadline noticed this late means that the session itself was away, not its runner.
 pub(super) const AWAY_MS_MIN: u64 = 10_000;

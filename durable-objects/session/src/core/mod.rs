@@ -4,6 +4,8 @@
 //! inputs in the same order give the same effects.
 
 mod answer;
+mod attachment;
+mod claim;
 mod deadline;
 mod input;
 mod item;
@@ -12,6 +14,7 @@ mod outcome;
 mod people;
 mod policy;
 mod prompt;
+mod pull;
 mod reduce;
 mod retry;
 mod runner;
@@ -26,11 +29,13 @@ mod watch;
 pub(crate) mod tests;
 
 pub use answer::evaluate_refusal;
+pub use attachment::{CheckedAttachment, Served, serve_attachment};
 pub use deadline::DeadlineReason;
 pub use input::{Context, Effect, Input, PullRequestOrder, Reply, Timing, Work, WorkOutcome};
 pub use item::{ItemLength, TurnItem, growing_text, growing_text_mut, is_open};
 pub use policy::{Action, evaluate_permission};
 pub use prompt::{Accepted, QueuedPrompt, Steering, prompt_digest};
+pub use pull::Pull;
 pub use reduce::{apply_event, empty_snapshot};
 pub use retry::{Retry, evaluate_retry};
 pub use sandbox::{LiveSandbox, SandboxPhase};

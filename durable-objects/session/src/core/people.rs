@@ -4,6 +4,7 @@ use super::input::{Effect, Reply, Work};
 use super::limit::PARTICIPANTS_MAX;
 use super::policy::{Action, describe, evaluate_permission};
 use super::prompt::refuse;
+use super::pull::Pull;
 use super::session::Person;
 use super::step::Step;
 use protocol::error::ErrorCode;
@@ -14,6 +15,7 @@ use protocol::timeline::{Role, SandboxStatus, SessionEvent, User};
 impl Step<'_> {
     /// Makes a user a participant, or notices that the account has changed.
     pub(super) fn join(&mut self, user: &User) -> Reply {
+        self.resume_pull_request(&user.id);
         let known = self.session.participants.get(&user.id);
         if known.is_some_and(|known| known.user == *user) {
             return Reply::Done;
@@ -140,12 +142,14 @@ impl Step<'_> {
         }
         self.withdraw(&Work::UpdateIndex);
         self.withdraw_key("open_pull_request".to_owned());
+        self.withdraw_key("look_at_pull_request".to_owned());
         self.enqueue(Work::DeleteArtifacts);
         self.enqueue(Work::RemoveIndex);
         self.session.participants.clear();
         self.session.accepted.clear();
         self.session.queue.clear();
         self.session.turn = None;
+        self.session.pull = Pull { changes: self.session.pull.changes + 1, ..Pull::default() };
         self.session.status = SandboxStatus::None;
         self.session.deleted = true;
         self.order(Effect::Purge);

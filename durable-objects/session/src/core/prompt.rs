@@ -1,6 +1,7 @@
 //! Prompts: which are accepted and where they wait; how one is edited, moved, taken back, or goes into the running turn.
 
-use super::input::{Reply, Work};
+use super::attachment::check_attachments;
+use super::input::{Effect, Reply, Work};
 use super::policy::Action;
 use super::step::Step;
 use super::turn::StopState;
@@ -55,11 +56,18 @@ pub fn prompt_digest(prompt: &Prompt) -> String {
     if prompt.delivery == Delivery::Steer {
         content.push_str("steer");
     }
+    if !prompt.attachments.is_empty() {
+        content.push_str(&serde_json::to_string(&prompt.attachments).unwrap_or_default());
+    }
     sha256_hex(content.as_bytes())
 }
 
 impl Step<'_> {
     pub(super) fn submit_prompt(&mut self, author: &User, request: PromptRequest) -> Reply {
+        let attachments = match check_attachments(&request.id, request.attachments) {
+            Ok(attachments) => attachments,
+            Err(error) => return Reply::Refused(error),
+        };
         let prompt = Prompt {
             id: request.id,
             author: author.id.clone(),
@@ -72,6 +80,7 @@ impl Step<'_> {
             steered_into: None,
             edited_by: None,
             cancelled_by: None,
+            attachments: attachments.iter().map(|attachment| attachment.told.clone()).collect(),
         };
         let digest = prompt_digest(&prompt);
         if let Some(earlier) = self.session.accepted.get(&prompt.id) {
@@ -100,6 +109,9 @@ impl Step<'_> {
         let (prompt_id, delivery) = (prompt.id.clone(), prompt.delivery);
         let seq = self.record(SessionEvent::PromptQueued { prompt });
         self.session.accepted.insert(prompt_id.clone(), Accepted { digest, seq });
+        if !attachments.is_empty() {
+            self.order(Effect::SaveAttachments { prompt_id: prompt_id.clone(), attachments });
+        }
         self.place_prompt(&prompt_id, &author.id, delivery);
         if let Some(title) = title {
             self.session.info.title.clone_from(&title);
@@ -127,6 +139,7 @@ impl Step<'_> {
                 prompt_id: prompt_id.clone(),
                 before,
                 by: author.clone(),
+                delivery: None,
             });
         }
     }
@@ -221,12 +234,16 @@ impl Step<'_> {
         if from == to || from + 1 == to {
             return Reply::Done;
         }
+        let mut delivery = None;
         if let Some(mut prompt) = self.session.queue.remove(from) {
             // Someone gave it a place in line: that is where it runs.
-            prompt.steering = Steering::None;
+            if prompt.steering != Steering::None {
+                prompt.steering = Steering::None;
+                delivery = Some(Delivery::Queue);
+            }
             self.session.queue.insert(if from < to { to - 1 } else { to }, prompt);
         }
-        self.record(SessionEvent::PromptMoved { prompt_id, before, by });
+        self.record(SessionEvent::PromptMoved { prompt_id, before, by, delivery });
         Reply::Done
     }
 

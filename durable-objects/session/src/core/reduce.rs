@@ -50,8 +50,11 @@ pub fn apply_event(snapshot: &mut SessionSnapshot, record: &EventRecord) {
             prompt.text.clone_from(text);
             prompt.edited_by = Some(by.clone());
         }),
-        SessionEvent::PromptMoved { prompt_id, before, .. } => {
+        SessionEvent::PromptMoved { prompt_id, before, delivery, .. } => {
             move_prompt(snapshot, prompt_id, before.as_ref());
+            if let Some(delivery) = delivery {
+                change_prompt(snapshot, prompt_id, |prompt| prompt.delivery = *delivery);
+            }
         }
         SessionEvent::PromptCancelled { prompt_id, by } => take_prompt(snapshot, prompt_id, |prompt| {
             prompt.state = PromptState::Cancelled;
@@ -84,7 +87,9 @@ pub fn apply_event(snapshot: &mut SessionSnapshot, record: &EventRecord) {
         SessionEvent::SessionUnarchived { .. } => snapshot.session.archived_at = None,
         SessionEvent::EffectFailed { .. }
         | SessionEvent::ConversationRestored { .. }
-        | SessionEvent::EgressDenied { .. } => {
+        | SessionEvent::EgressDenied { .. }
+        | SessionEvent::PullRequestChanged { .. }
+        | SessionEvent::ReviewAdded { .. } => {
             snapshot.notices.push(record.clone());
             let surplus = snapshot.notices.len().saturating_sub(NOTICES_MAX);
             snapshot.notices.drain(..surplus);

@@ -27,9 +27,17 @@ impl Policy {
             | Work::SteerTurn { .. }
             | Work::StopTurn { .. }
             | Work::TakeSnapshot { .. } => Self { first_ms: 250, max_ms: 30_000, tries_max: None },
-            // After that the sandbox ends by its life.
-            Work::TerminateSandbox { .. } => Self { first_ms: 250, max_ms: 30_000, tries_max: Some(500) },
+            // These are waited for a few seconds only.
+            Work::ClaimSandbox { .. } | Work::BindSandbox { .. } => {
+                Self { first_ms: 100, max_ms: 1000, tries_max: None }
+            }
+            // After that the sandbox ends by its life, and a claim by its lease.
+            Work::TerminateSandbox { .. } | Work::ReleaseClaim { .. } => {
+                Self { first_ms: 250, max_ms: 30_000, tries_max: Some(500) }
+            }
             Work::OpenPullRequest(_) => Self { first_ms: 1000, max_ms: 600_000, tries_max: Some(12) },
+            // It is looked at again in a while.
+            Work::LookAtPullRequest { .. } => Self { first_ms: 1000, max_ms: 60_000, tries_max: Some(3) },
             // What is to be gone must go, and what is to be kept must be stored, however long that takes.
             Work::DeleteSnapshot { .. }
             | Work::StoreOutput { .. }

@@ -17,7 +17,10 @@ use protocol::timeline::{EgressDenial, SandboxStatus, SessionEvent};
 impl Step<'_> {
     fn is_current(&self, sandbox_id: &SandboxId, generation: u64) -> bool {
         generation == self.session.generation
-            && self.session.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == *sandbox_id)
+            // What is only being claimed has no id yet that anybody could have been told.
+            && self.session.sandbox.as_ref().is_some_and(|sandbox| {
+                sandbox.id == *sandbox_id && sandbox.phase != SandboxPhase::Claiming
+            })
     }
 
     fn refuse_stale(&self) -> Reply {

@@ -1,15 +1,15 @@
-//! The session's sandbox: ordered when a prompt needs one, watched, and given up for a new generation when it is lost.
+//! The session's sandbox: ordered when a prompt needs one, watched, and given up for a new generation when it is lost. How a warm one
+//! is claimed is in `claim`.
 
-use super::input::{Effect, PullRequestOrder, Work, WorkOutcome};
-use super::session::PullRequestState;
+use super::input::{Effect, Work, WorkOutcome};
+use super::limit::FALSE_STARTS_MAX;
 use super::step::Step;
 use protocol::bridge::SandboxSource;
 use protocol::id::{SandboxId, SnapshotId};
 use protocol::limit::TURN_ATTEMPTS_MAX;
 use protocol::time::Timestamp;
 use protocol::timeline::{
-    ArtifactContent, EgressDenial, Isolation, Restoration, SandboxDescription, SandboxStatus, Seq,
-    SessionEvent,
+    EgressDenial, Isolation, Restoration, SandboxDescription, SandboxStatus, Seq, SessionEvent,
 };
 
 /// The one sandbox that may speak for the session. Its generation is the session's.
@@ -19,8 +19,10 @@ pub struct LiveSandbox {
     pub id: SandboxId,
     /// How far it is.
     pub phase: SandboxPhase,
-    /// The snapshot that it starts from; absent for the base image.
-    pub source: Option<SnapshotId>,
+    /// What it starts from. As long as it is being claimed, what it would start from if the repository has nothing better.
+    pub source: SandboxSource,
+    /// Whether it was claimed, and was there before the session wanted it.
+    pub warm: bool,
     /// When it was ordered; its life counts from here.
     pub created_at: Timestamp,
     /// Ended turns that its agent does not remember; the next turn brings a digest of them.
@@ -46,6 +48,10 @@ pub struct LiveSandbox {
 /// How far a sandbox is on its way to taking turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SandboxPhase {
+    /// The repository is asked for a warm one; its id is the one that it gets where there is none.
+    Claiming,
+    /// The repository has given it; the bridge has not confirmed that.
+    Binding,
     /// The bridge has not confirmed it.
     Ordered,
     /// It exists.
@@ -61,24 +67,53 @@ impl LiveSandbox {
         self.phase == SandboxPhase::Ready
     }
 
-    fn source(&self) -> SandboxSource {
+    /// The snapshot that it starts from.
+    #[must_use]
+    pub fn snapshot_id(&self) -> Option<&SnapshotId> {
         match &self.source {
-            Some(snapshot_id) => SandboxSource::Snapshot { snapshot_id: snapshot_id.clone() },
-            None => SandboxSource::Base,
+            SandboxSource::Snapshot { snapshot_id } => Some(snapshot_id),
+            SandboxSource::Base | SandboxSource::Image { .. } => None,
         }
     }
 }
 
 impl Step<'_> {
+    /// Orders a sandbox: from the newest snapshot, else a warm one of the repository.
     pub(super) fn order_sandbox(&mut self) {
+        let saved = self.session.snapshots.first().map(|saved| saved.snapshot_id.clone());
+        match saved {
+            Some(snapshot_id) => self.begin_sandbox(SandboxSource::Snapshot { snapshot_id }),
+            None if self.session.false_starts < FALSE_STARTS_MAX => self.claim_sandbox(),
+            None => self.begin_sandbox(SandboxSource::Base),
+        }
+    }
+
+    /// Orders a sandbox of the session's own.
+    pub(super) fn begin_sandbox(&mut self, source: SandboxSource) {
+        self.next_generation(source);
+        self.create_sandbox();
+    }
+
+    /// Has the sandbox created that the session has an id for.
+    pub(super) fn create_sandbox(&mut self) {
+        let generation = self.session.generation;
+        let Some(sandbox) = &mut self.session.sandbox else { return };
+        sandbox.phase = SandboxPhase::Ordered;
+        let (sandbox_id, source) = (sandbox.id.clone(), sandbox.source.clone());
+        self.enqueue(Work::CreateSandbox { sandbox_id, generation, source });
+        self.set_starting("creating the sandbox");
+    }
+
+    /// The session has a sandbox of a new generation, of which nobody knows yet.
+    pub(super) fn next_generation(&mut self, source: SandboxSource) {
         self.session.generation += 1;
         let saved = self.session.snapshots.first();
         let remembered = saved.map_or(0, |saved| saved.turns);
-        let source = saved.map(|saved| saved.snapshot_id.clone());
         let sandbox = LiveSandbox {
             id: SandboxId::from_random(self.draw()),
             phase: SandboxPhase::Ordered,
             source,
+            warm: false,
             created_at: self.now(),
             forgotten: self.session.turns_ended.saturating_sub(remembered),
             leaving: false,
@@ -90,13 +125,7 @@ impl Step<'_> {
             agent: None,
             denials: Vec::new(),
         };
-        self.enqueue(Work::CreateSandbox {
-            sandbox_id: sandbox.id.clone(),
-            generation: self.session.generation,
-            source: sandbox.source(),
-        });
         self.session.sandbox = Some(sandbox);
-        self.set_starting("creating the sandbox");
     }
 
     /// The runner's word that its agent takes turns. The first time, people are told what the agent remembers.
@@ -108,10 +137,11 @@ impl Step<'_> {
         sandbox.agent = Some(agent);
         let (sandbox_id, turns) = (sandbox.id.clone(), sandbox.forgotten);
         let from = match sandbox.source.clone() {
-            Some(snapshot_id) if turns == 0 => Restoration::Snapshot { snapshot_id },
-            Some(snapshot_id) => Restoration::EarlierSnapshot { snapshot_id, turns },
-            None => Restoration::Digest { turns },
+            SandboxSource::Snapshot { snapshot_id } if turns == 0 => Restoration::Snapshot { snapshot_id },
+            SandboxSource::Snapshot { snapshot_id } => Restoration::EarlierSnapshot { snapshot_id, turns },
+            SandboxSource::Base | SandboxSource::Image { .. } => Restoration::Digest { turns },
         };
+        self.session.false_starts = 0;
         self.set_ready();
         if is_first && turns_ended > 0 {
             self.record(SessionEvent::ConversationRestored { sandbox_id, from });
@@ -143,18 +173,26 @@ impl Step<'_> {
             } else {
                 self.set_status(SandboxStatus::Failed { reason: reason.to_owned() });
             }
-        } else if let Some(snapshot_id) = sandbox.source.clone() {
+        } else if sandbox.warm {
+            self.lose_claim();
+        } else if sandbox.source != SandboxSource::Base {
             // It exists and does not get up: what it was restored from is the suspect, not the prompt.
-            self.abandon_restore(&snapshot_id, reason);
+            self.abandon_source(reason);
         } else {
             self.fail_sandbox(reason, Retry::Counted);
         }
     }
 
-    fn abandon_restore(&mut self, snapshot_id: &SnapshotId, reason: &str) {
+    /// Gives the sandbox up together with what it starts from, which costs the prompt that waits no try.
+    fn abandon_source(&mut self, reason: &str) {
+        let source = self.session.sandbox.as_ref().map(|sandbox| sandbox.source.clone());
         self.retire_sandbox();
         self.set_status(SandboxStatus::Failed { reason: reason.to_owned() });
-        self.drop_snapshot(snapshot_id, reason);
+        match source {
+            Some(SandboxSource::Snapshot { snapshot_id }) => self.drop_snapshot(&snapshot_id, reason),
+            Some(SandboxSource::Image { .. }) => self.leave_image(reason),
+            Some(SandboxSource::Base) | None => {}
+        }
     }
 
     /// A sandbox that never became ready. The prompt that waits for it has used an attempt.
@@ -174,11 +212,21 @@ impl Step<'_> {
         let generation = self.session.generation;
         self.drop_saving();
         let Some(sandbox) = self.session.sandbox.take() else { return };
-        self.withdraw(&Work::CreateSandbox {
-            sandbox_id: sandbox.id.clone(),
-            generation,
-            source: sandbox.source(),
-        });
+        if sandbox.phase < SandboxPhase::Ordered {
+            self.release_claim();
+        }
+        if sandbox.phase == SandboxPhase::Claiming {
+            return;
+        }
+        if sandbox.warm {
+            self.withdraw(&Work::BindSandbox { sandbox_id: sandbox.id.clone(), generation });
+        } else {
+            self.withdraw(&Work::CreateSandbox {
+                sandbox_id: sandbox.id.clone(),
+                generation,
+                source: sandbox.source,
+            });
+        }
         self.enqueue(Work::TerminateSandbox {
             sandbox_id: sandbox.id,
             generation,
@@ -192,6 +240,10 @@ impl Step<'_> {
             Work::CreateSandbox { sandbox_id, generation, .. } => {
                 self.take_creation(sandbox_id, generation, outcome);
             }
+            Work::BindSandbox { sandbox_id, generation } => {
+                self.take_creation(sandbox_id, generation, outcome)
+            }
+            Work::ClaimSandbox { generation, .. } => self.take_claim(generation, outcome),
             Work::StartTurn { turn_id, .. } => {
                 if let Some(reason) = failure(&outcome)
                     && self.session.turn.as_ref().is_some_and(|turn| turn.id == turn_id && !turn.received)
@@ -218,27 +270,12 @@ impl Step<'_> {
             // A stop that cannot be delivered is enforced by its deadline; a sandbox that cannot be ended ends by its life.
             Work::StopTurn { .. }
             | Work::TerminateSandbox { .. }
+            | Work::ReleaseClaim { .. }
             | Work::DeleteSnapshot { .. }
+            | Work::LookAtPullRequest { .. }
             | Work::DeleteArtifacts
             | Work::UpdateIndex
             | Work::RemoveIndex => {}
-        }
-    }
-
-    fn take_pull_request(&mut self, order: &PullRequestOrder, outcome: WorkOutcome) {
-        match outcome {
-            WorkOutcome::PullRequestOpened { number, url, title, base } => {
-                self.session.pull_request = PullRequestState::Open;
-                let author = order.author.clone();
-                let content = ArtifactContent::PullRequest { number, url, title, author, base };
-                self.record_artifact("pull_request", &order.turn_id, content);
-            }
-            WorkOutcome::Failed { reason } | WorkOutcome::Rejected { reason } => {
-                self.session.pull_request = PullRequestState::None;
-                let what = "opening the pull request".to_owned();
-                self.record(SessionEvent::EffectFailed { what, reason });
-            }
-            WorkOutcome::Done | WorkOutcome::SandboxCreated { .. } | WorkOutcome::Delayed { .. } => {}
         }
     }
 
@@ -257,7 +294,7 @@ impl Step<'_> {
                 sandbox.provider = Some(provider);
                 sandbox.isolation = Some(isolation);
                 sandbox.heard_at = now;
-                if sandbox.phase == SandboxPhase::Ordered {
+                if sandbox.phase < SandboxPhase::Created {
                     sandbox.phase = SandboxPhase::Created;
                     self.set_starting("booting the sandbox");
                 } else {
@@ -266,17 +303,21 @@ impl Step<'_> {
             }
             // A runner that speaks proves more than an answer that says no.
             _ if sandbox.phase >= SandboxPhase::Attached => {}
+            _ if sandbox.warm && sandbox.phase > SandboxPhase::Binding => {}
+            _ if sandbox.warm => self.take_refused_binding(&outcome),
             WorkOutcome::Delayed { reason } => {
                 self.set_starting(&format!("waiting for the sandbox bridge: {reason}"));
             }
-            WorkOutcome::Rejected { reason } if sandbox.source.is_some() => {
-                if let Some(snapshot_id) = sandbox.source.clone() {
-                    self.abandon_restore(&snapshot_id, &reason);
-                }
+            WorkOutcome::Rejected { reason } if sandbox.source != SandboxSource::Base => {
+                self.abandon_source(&reason);
             }
             WorkOutcome::Rejected { reason } => self.fail_sandbox(&reason, Retry::Never),
             WorkOutcome::Failed { reason } => self.fail_sandbox(&reason, Retry::Counted),
-            WorkOutcome::Done | WorkOutcome::PullRequestOpened { .. } => {}
+            WorkOutcome::Done
+            | WorkOutcome::SandboxClaimed { .. }
+            | WorkOutcome::NoWarmSandbox { .. }
+            | WorkOutcome::PullRequestOpened { .. }
+            | WorkOutcome::SignInNeeded { .. } => {}
         }
     }
 }
@@ -293,7 +334,10 @@ pub(super) fn failure(outcome: &WorkOutcome) -> Option<&str> {
         WorkOutcome::Failed { reason } | WorkOutcome::Rejected { reason } => Some(reason),
         WorkOutcome::Done
         | WorkOutcome::SandboxCreated { .. }
+        | WorkOutcome::SandboxClaimed { .. }
+        | WorkOutcome::NoWarmSandbox { .. }
         | WorkOutcome::PullRequestOpened { .. }
+        | WorkOutcome::SignInNeeded { .. }
         | WorkOutcome::Delayed { .. } => None,
     }
 }

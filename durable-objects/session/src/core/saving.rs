@@ -67,13 +67,13 @@ impl Step<'_> {
         true
     }
 
-    /// A snapshot that no sandbox starts from: an older one is next, then the base image.
+    /// A snapshot that no sandbox starts from: an older one is next, then none.
     pub(super) fn drop_snapshot(&mut self, snapshot_id: &SnapshotId, reason: &str) {
         self.session.snapshots.retain(|saved| saved.snapshot_id != *snapshot_id);
         self.enqueue(Work::DeleteSnapshot { snapshot_id: snapshot_id.clone() });
-        let next = if self.session.snapshots.is_empty() { "the base image" } else { "an older one" };
+        let next = if self.session.snapshots.is_empty() { "afresh" } else { "from an older one" };
         self.record(SessionEvent::EffectFailed {
-            what: format!("restoring the snapshot; the next sandbox starts from {next}"),
+            what: format!("restoring the snapshot; the next sandbox starts {next}"),
             reason: reason.to_owned(),
         });
     }

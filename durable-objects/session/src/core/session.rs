@@ -2,16 +2,20 @@
 
 use super::input::{Context, Effect, Input, Reply};
 use super::prompt::{Accepted, QueuedPrompt};
+use super::pull::Pull;
 use super::sandbox::LiveSandbox;
 use super::step::Step;
 use super::turn::RunningTurn;
+use platform::map::Map;
 use protocol::client::{PromptRequest, SessionInfo};
 use protocol::error::{ErrorBody, ErrorCode};
-use protocol::id::{PromptId, RepositoryId, SessionId, SnapshotId, UserId};
+use protocol::id::{PromptId, RepositoryId, ReservationId, SessionId, SnapshotId, UserId};
 use protocol::time::Timestamp;
 use protocol::timeline::{Participant, Role, SandboxStatus, Seq, SessionEvent, User};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+
+protocol::objects!(Saved);
 
 /// Title until the first prompt gives one.
 pub(super) const UNTITLED: &str = "New session";
@@ -28,9 +32,9 @@ pub struct Session {
     /// Number of the oldest event that is kept; a client that misses older ones gets a snapshot.
     pub kept_from: Seq,
     /// Everyone who was ever here.
-    pub participants: BTreeMap<UserId, Person>,
+    pub participants: Map<UserId, Person>,
     /// Every prompt ever accepted.
-    pub accepted: BTreeMap<PromptId, Accepted>,
+    pub accepted: Map<PromptId, Accepted>,
     /// Waiting prompts in order; while a turn runs, its prompt is the first.
     pub queue: VecDeque<QueuedPrompt>,
     /// The running turn.
@@ -47,10 +51,18 @@ pub struct Session {
     pub saving: Option<Saving>,
     /// When there was last something to do.
     pub active_at: Timestamp,
+    /// When a sandbox was last ordered because somebody had begun to write.
+    pub warmed_at: Timestamp,
+    /// What the first prompt was composed under, until a warm sandbox is claimed.
+    pub reservation: Option<ReservationId>,
+    /// Warm sandboxes and images that came to nothing since a sandbox was last ready.
+    pub false_starts: u32,
     /// The sandbox as people were last told.
     pub status: SandboxStatus,
     /// How far the pull request is.
     pub pull_request: PullRequestState,
+    /// What is remembered of it.
+    pub pull: Pull,
     /// Whether everything is being removed: the session exists for nobody any more.
     pub deleted: bool,
 }
@@ -91,6 +103,7 @@ pub struct Saving {
 
 /// A snapshot that can be restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Saved {
     /// Its id.
     pub snapshot_id: SnapshotId,
@@ -105,7 +118,7 @@ pub enum PullRequestState {
     None,
     /// Ordered.
     Ordered,
-    /// It is there; later turns push to its branch.
+    /// It is there; later turns push to its branch and bring its text up to date.
     Open,
 }
 
@@ -128,6 +141,8 @@ pub struct NewSession {
     pub model: String,
     /// The first prompt.
     pub prompt: Option<PromptRequest>,
+    /// What the first prompt was composed under.
+    pub reservation: Option<ReservationId>,
 }
 
 impl Session {
@@ -148,8 +163,8 @@ impl Session {
             clone_url: new.clone_url,
             seq: 0,
             kept_from: 1,
-            participants: BTreeMap::new(),
-            accepted: BTreeMap::new(),
+            participants: Map::new(),
+            accepted: Map::new(),
             queue: VecDeque::new(),
             turn: None,
             turns_ended: 0,
@@ -158,8 +173,12 @@ impl Session {
             snapshots: Vec::new(),
             saving: None,
             active_at: context.now,
+            warmed_at: Timestamp(0),
+            reservation: new.reservation,
+            false_starts: 0,
             status: SandboxStatus::None,
             pull_request: PullRequestState::None,
+            pull: Pull::default(),
             deleted: false,
         };
         let mut step = Step::new(&mut session, context);
@@ -198,6 +217,7 @@ impl Session {
         let reply = match input {
             Input::ParticipantJoined { user } => step.join(&user),
             Input::PromptSubmitted { author, prompt } => step.submit_prompt(&author, prompt),
+            Input::PromptBegun { by } => step.warm_up(&by),
             Input::PromptCancelled { prompt_id, by } => step.cancel_prompt(prompt_id, by),
             Input::PromptEdited { prompt_id, text, by } => step.edit_prompt(prompt_id, text, by),
             Input::PromptMoved { prompt_id, before, by } => step.move_prompt(prompt_id, before, by),
@@ -210,6 +230,7 @@ impl Session {
             Input::RunnerEvents(batch) => step.take_events(batch),
             Input::SandboxEnded(ended) => step.end_sandbox(&ended),
             Input::EgressDenied(report) => step.take_denials(report),
+            Input::PullRequestReported(report) => step.take_pull_report(report),
             Input::WorkDone { work, outcome } => {
                 step.take_outcome(work, outcome);
                 Reply::Done

@@ -6,7 +6,7 @@ use super::prompt::QueuedPrompt;
 use super::session::Session;
 use super::watch::Watch;
 use protocol::time::Timestamp;
-use protocol::timeline::{SandboxStatus, Seq, SessionEvent};
+use protocol::timeline::{ItemContent, SandboxStatus, Seq, SessionEvent};
 use std::collections::VecDeque;
 
 /// The session while it takes one input.
@@ -140,7 +140,7 @@ impl<'a> Step<'a> {
     }
 }
 
-/// Whether the row of the session index looks different after this event.
+/// Whether the row of the session index, or the card of its thread, looks different after this event.
 fn changes_index(event: &SessionEvent) -> bool {
     match event {
         SessionEvent::SessionCreated { .. }
@@ -152,20 +152,24 @@ fn changes_index(event: &SessionEvent) -> bool {
         | SessionEvent::SessionArchived { .. }
         | SessionEvent::SessionUnarchived { .. }
         | SessionEvent::ArtifactChanged { .. } => true,
+        // The thread of a session shows its plan.
+        SessionEvent::ItemChanged { item } | SessionEvent::ItemRevised { item } => {
+            matches!(item.content, ItemContent::Plan { .. })
+        }
         SessionEvent::ParticipantJoined { .. }
         | SessionEvent::RoleChanged { .. }
         | SessionEvent::PromptEdited { .. }
         | SessionEvent::PromptMoved { .. }
         | SessionEvent::PromptSteered { .. }
         | SessionEvent::StopRequested { .. }
-        | SessionEvent::ItemChanged { .. }
-        | SessionEvent::ItemRevised { .. }
         | SessionEvent::ItemAppended { .. }
         | SessionEvent::SandboxChanged { .. }
         | SessionEvent::ConversationRestored { .. }
         | SessionEvent::SnapshotTaken { .. }
         | SessionEvent::EffectFailed { .. }
         | SessionEvent::EgressDenied { .. }
+        | SessionEvent::PullRequestChanged { .. }
+        | SessionEvent::ReviewAdded { .. }
         | SessionEvent::Unknown => false,
     }
 }

@@ -5,17 +5,15 @@ use super::item::TurnItem;
 use super::outcome::TurnReport;
 use super::policy::Action;
 use super::prompt::{Steering, refuse};
-use super::session::PullRequestState;
 use super::step::Step;
-use crate::core::PullRequestOrder;
+use platform::map::Map;
 use protocol::error::ErrorCode;
 use protocol::id::{ArtifactId, ItemId, PromptId, TurnId, UserId};
 use protocol::limit::TURN_ATTEMPTS_MAX;
 use protocol::time::Timestamp;
 use protocol::timeline::{
-    Artifact, ArtifactContent, Change, PromptState, SessionEvent, Turn, TurnEnd, TurnOutcome, Usage,
+    Artifact, ArtifactContent, PromptState, SessionEvent, Turn, TurnEnd, TurnOutcome, Usage,
 };
-use std::collections::BTreeMap;
 
 /// The agent's work on the first prompt of the queue.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +39,7 @@ pub struct RunningTurn {
     /// Turns before it that the agent is told of, because it does not remember them.
     pub digest_turns: u32,
     /// What it has produced, as far as later events may refer to it.
-    pub items: BTreeMap<ItemId, TurnItem>,
+    pub items: Map<ItemId, TurnItem>,
     /// Text of all its items, in bytes.
     pub bytes: usize,
 }
@@ -97,7 +95,7 @@ impl Step<'_> {
             stop: StopState::None,
             cause: StopCause::Participant,
             digest_turns: sandbox.forgotten,
-            items: BTreeMap::new(),
+            items: Map::new(),
             bytes: 0,
         };
         head.steering = Steering::None;
@@ -223,23 +221,18 @@ impl Step<'_> {
         }
     }
 
-    fn order_pull_request(&mut self, turn_id: TurnId, author: UserId, change: Change) {
-        match self.session.pull_request {
-            PullRequestState::None => {
-                self.session.pull_request = PullRequestState::Ordered;
-                self.enqueue(Work::OpenPullRequest(PullRequestOrder { turn_id, author, change }));
-            }
-            PullRequestState::Ordered | PullRequestState::Open => {}
-        }
-    }
-
-    pub(super) fn record_artifact(&mut self, name: &str, turn_id: &TurnId, content: ArtifactContent) {
+    pub(super) fn record_artifact(
+        &mut self,
+        name: &str,
+        turn_id: &TurnId,
+        content: ArtifactContent,
+    ) -> Option<Artifact> {
         let changed_at = self.now();
         // One artifact of each of these kinds per session, so its kind is its id.
-        if let Ok(id) = ArtifactId::parse(&format!("{}_{name}", ArtifactId::PREFIX)) {
-            let artifact = Artifact { id, turn_id: turn_id.clone(), changed_at, content };
-            self.record(SessionEvent::ArtifactChanged { artifact });
-        }
+        let id = ArtifactId::parse(&format!("{}_{name}", ArtifactId::PREFIX)).ok()?;
+        let artifact = Artifact { id, turn_id: turn_id.clone(), changed_at, content };
+        self.record(SessionEvent::ArtifactChanged { artifact: artifact.clone() });
+        Some(artifact)
     }
 
     /// The turn's sandbox is lost: another try, or the end of its prompt.

@@ -3,7 +3,7 @@
 use super::sandbox::LiveSandbox;
 use super::session::{PullRequestState, Saved, Saving, Session};
 use super::turn::{StopCause, StopState};
-use protocol::id::TurnId;
+use protocol::id::{ReservationId, TurnId};
 use protocol::time::Timestamp;
 use protocol::timeline::{SandboxStatus, Seq};
 
@@ -15,11 +15,15 @@ pub(super) struct Watch {
     snapshots: Vec<Saved>,
     saving: Option<Saving>,
     pull_request: PullRequestState,
+    pull_changes: u64,
     sandbox: Option<LiveSandbox>,
     turn: Option<(TurnId, Timestamp, bool, StopState, StopCause, u32)>,
     turns_ended: u32,
     kept_from: Seq,
     active_minute: u64,
+    warmed_at: Timestamp,
+    reservation: Option<ReservationId>,
+    false_starts: u32,
     archived_at: Option<Timestamp>,
     deleted: bool,
 }
@@ -40,6 +44,7 @@ impl Watch {
             snapshots: session.snapshots.clone(),
             saving: session.saving.clone(),
             pull_request: session.pull_request,
+            pull_changes: session.pull.changes,
             sandbox,
             turn: turn.map(|turn| {
                 (turn.id.clone(), turn.ordered_at, turn.received, turn.stop, turn.cause, turn.digest_turns)
@@ -47,6 +52,9 @@ impl Watch {
             turns_ended: session.turns_ended,
             kept_from: session.kept_from,
             active_minute: session.active_at.0 / MINUTE_MS,
+            warmed_at: session.warmed_at,
+            reservation: session.reservation.clone(),
+            false_starts: session.false_starts,
             archived_at: session.info.archived_at,
             deleted: session.deleted,
         }

@@ -1,47 +1,22 @@
-//! Signed requests to the sandbox bridge: first to the replica that has the runner, then to the bridge's common address.
+//! What a session asks of the sandbox bridge, and what the answers mean to it.
 
 use super::failure::Failure;
-use super::platform::{now, random};
 use super::shell::Shell;
-use super::web::{JsUrl, Redirect, new_request};
 use crate::core::{Work, WorkOutcome, evaluate_refusal};
-use futures::future::{Either, select};
+use platform::bridge::{Answered, Ask, Unanswered};
 use protocol::bridge::{
     CommandRequest, CreateSandboxRequest, DeleteSnapshotRequest, RepositorySource, SandboxCreated,
     SandboxLimits, SnapshotRequest, TerminateRequest,
 };
+use protocol::repository::{ClaimSandboxRequest, SandboxClaimed};
 use protocol::runner::RunnerCommand;
-use protocol::sign::{Audience, sign_request};
-use serde::Serialize;
-use std::time::Duration;
-use worker::wasm_bindgen::JsValue;
-use worker::{AbortController, Delay, Fetch, Method};
 
+/// A prompt waits for it; the bridge looks whether the runner is there.
+const BIND_MS_MAX: u64 = 4_000;
 /// A command is an answer of one hop.
 const COMMAND_MS_MAX: u64 = 10_000;
 /// Making and saving a sandbox takes the provider's time.
 const SANDBOX_MS_MAX: u64 = 115_000;
-
-/// One request, to be sent to any replica.
-struct Ask {
-    path: String,
-    body: String,
-    timeout_ms: u64,
-    /// The replica that should get it.
-    replica: Option<String>,
-}
-
-impl Ask {
-    fn new<T: Serialize>(
-        path: String,
-        body: &T,
-        timeout_ms: u64,
-        replica: Option<String>,
-    ) -> Result<Self, Failure> {
-        let body = serde_json::to_string(body).map_err(|error| Failure::Bug(error.to_string()))?;
-        Ok(Self { path, body, timeout_ms, replica })
-    }
-}
 
 impl Shell {
     /// Carries out work that is the bridge's.
@@ -52,14 +27,29 @@ impl Shell {
             Ok(None) => return WorkOutcome::Done,
             Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
         };
-        let (status, body) = match self.send_to_bridge(&ask).await {
-            Ok(answer) => answer,
-            Err(outcome) => return outcome,
+        let Answered { status, body, .. } = match self.settings.bridge.send(&ask).await {
+            Ok(answered) => answered,
+            Err(Unanswered::Misconfigured(reason)) => return WorkOutcome::Failed { reason },
+            Err(Unanswered::Silent(reason)) => return WorkOutcome::Delayed { reason },
         };
         if !(200..300).contains(&status) {
-            return evaluate_refusal(status, &body);
+            return match (work, evaluate_refusal(status, &body)) {
+                // Its runner is not connected, and whoever waits does not wait for it.
+                (Work::BindSandbox { .. }, WorkOutcome::Delayed { reason }) if status == 503 => {
+                    WorkOutcome::Failed { reason }
+                }
+                (_, outcome) => outcome,
+            };
         }
         match work {
+            Work::BindSandbox { .. } => match protocol::read_json::<SandboxClaimed>(&body) {
+                Ok(claimed) => {
+                    WorkOutcome::SandboxCreated { provider: claimed.provider, isolation: claimed.isolation }
+                }
+                Err(error) => {
+                    WorkOutcome::Delayed { reason: format!("its answer is not understood: {error}") }
+                }
+            },
             Work::CreateSandbox { .. } => match protocol::read_json::<SandboxCreated>(&body) {
                 Ok(created) => {
                     WorkOutcome::SandboxCreated { provider: created.provider, isolation: created.isolation }
@@ -68,13 +58,16 @@ impl Shell {
                     WorkOutcome::Delayed { reason: format!("its answer is not understood: {error}") }
                 }
             },
-            Work::StartTurn { .. }
+            Work::ClaimSandbox { .. }
+            | Work::ReleaseClaim { .. }
+            | Work::StartTurn { .. }
             | Work::SteerTurn { .. }
             | Work::StopTurn { .. }
             | Work::TakeSnapshot { .. }
             | Work::DeleteSnapshot { .. }
             | Work::TerminateSandbox { .. }
             | Work::OpenPullRequest(_)
+            | Work::LookAtPullRequest { .. }
             | Work::StoreOutput { .. }
             | Work::DeleteArtifacts
             | Work::UpdateIndex
@@ -107,6 +100,17 @@ impl Shell {
                 })?;
                 Ask::new(format!("/sandboxes/{sandbox_id}"), &request, SANDBOX_MS_MAX, None)?
             }
+            Work::BindSandbox { sandbox_id, generation } => {
+                let request = self.with_session(|session| ClaimSandboxRequest {
+                    session_id: session.info.id.clone(),
+                    generation: *generation,
+                    repository: session.info.repository.clone(),
+                    branch: session.info.branch.clone(),
+                    model: session.info.model.clone(),
+                    models: self.settings.models.clone(),
+                })?;
+                Ask::new(format!("/sandboxes/{sandbox_id}/claimed"), &request, BIND_MS_MAX, replica)?
+            }
             Work::StartTurn { sandbox_id, generation, turn_id } => {
                 let Some(turn) = self.store.load_turn_order(turn_id)? else { return Ok(None) };
                 let request =
@@ -115,13 +119,7 @@ impl Shell {
                 Ask::new(path, &request, COMMAND_MS_MAX, replica)?
             }
             Work::SteerTurn { sandbox_id, generation, turn_id, prompt_id } => {
-                let Some((prompt, author)) = self.store.load_steering(prompt_id)? else { return Ok(None) };
-                let command = RunnerCommand::SteerTurn {
-                    turn_id: turn_id.clone(),
-                    prompt_id: prompt_id.clone(),
-                    prompt,
-                    author,
-                };
+                let Some(command) = self.store.load_steering(turn_id, prompt_id)? else { return Ok(None) };
                 let request = CommandRequest { generation: *generation, command };
                 let Some(path) = command_path(work, sandbox_id.as_str()) else { return Ok(None) };
                 Ask::new(path, &request, COMMAND_MS_MAX, replica)?
@@ -138,7 +136,8 @@ impl Shell {
                 Ask::new(path, &request, SANDBOX_MS_MAX, replica)?
             }
             Work::TerminateSandbox { sandbox_id, generation, bridge_url } => {
-                let request = TerminateRequest { generation: *generation };
+                let session_id = self.with_session(|session| session.info.id.clone())?;
+                let request = TerminateRequest { generation: *generation, session_id: Some(session_id) };
                 let path = format!("/sandboxes/{sandbox_id}/terminated");
                 Ask::new(path, &request, COMMAND_MS_MAX, bridge_url.clone())?
             }
@@ -148,7 +147,10 @@ impl Shell {
                 let path = format!("/snapshots/{snapshot_id}/deleted");
                 Ask::new(path, &request, SANDBOX_MS_MAX, None)?
             }
-            Work::OpenPullRequest(_)
+            Work::ClaimSandbox { .. }
+            | Work::ReleaseClaim { .. }
+            | Work::OpenPullRequest(_)
+            | Work::LookAtPullRequest { .. }
             | Work::StoreOutput { .. }
             | Work::DeleteArtifacts
             | Work::UpdateIndex
@@ -156,72 +158,8 @@ impl Shell {
         };
         Ok(Some(ask))
     }
-
-    /// The first answer that is one; a replica that is away, or has lost the runner, is passed over.
-    async fn send_to_bridge(&self, ask: &Ask) -> Result<(u16, Vec<u8>), WorkOutcome> {
-        let common = &self.settings.bridge_url;
-        if common.is_empty() {
-            let reason = "BRIDGE_URL is not set; set it to the address of the sandbox bridge".to_owned();
-            return Err(WorkOutcome::Failed { reason });
-        }
-        let replica = ask.replica.as_ref().filter(|replica| *replica != common);
-        if let Some(replica) = replica
-            && let Ok((status, body)) = self.send_once(replica, ask).await
-            && !matches!(status, 404 | 421 | 502..=504)
-        {
-            return Ok((status, body));
-        }
-        self.send_once(common, ask).await
-    }
-
-    async fn send_once(&self, base: &str, ask: &Ask) -> Result<(u16, Vec<u8>), WorkOutcome> {
-        let failed = |reason: &str| WorkOutcome::Failed { reason: reason.to_owned() };
-        let Some(key) = &self.settings.bridge_key else {
-            return Err(failed(
-                "BRIDGE_KEY is not set, or is shorter than 32 bytes; set the secret that the bridge has",
-            ));
-        };
-        let Ok(url) = JsUrl::new(&format!("{}{}", base.trim_end_matches('/'), ask.path)) else {
-            return Err(failed("BRIDGE_URL is not a URL; set it to the address of the sandbox bridge"));
-        };
-        let signature =
-            sign_request(key, Audience::Bridge, "PUT", &url.pathname(), ask.body.as_bytes(), random(), now());
-        exchange(Method::Put, &url.href(), &[("authorization", signature)], Some(&ask.body), ask.timeout_ms)
-            .await
-            .map_err(|error| WorkOutcome::Delayed { reason: format!("it does not answer: {error}") })
-    }
 }
 
 fn command_path(work: &Work, sandbox_id: &str) -> Option<String> {
     work.command_id().map(|command_id| format!("/sandboxes/{sandbox_id}/commands/{command_id}"))
-}
-
-/// Sends one request and reads the whole answer, within a time.
-pub(super) async fn exchange(
-    method: Method,
-    url: &str,
-    headers: &[(&str, String)],
-    body: Option<&str>,
-    timeout_ms: u64,
-) -> worker::Result<(u16, Vec<u8>)> {
-    let mut list = vec![("content-type", "application/json")];
-    list.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
-    let body = body.map(JsValue::from_str);
-    let request = new_request(method.as_ref(), url, &list, Redirect::Follow, body.as_ref())?;
-    let abort = AbortController::default();
-    let signal = abort.signal();
-    let answer = std::pin::pin!(async {
-        let mut response = Fetch::Request(request).send_with_signal(&signal).await?;
-        let status = response.status_code();
-        Ok((status, response.bytes().await?))
-    });
-    // A timer of our own, because it ends with the answer; `AbortSignal::timeout` would keep the object from sleeping until its time.
-    let timer = Delay::from(Duration::from_millis(timeout_ms));
-    match select(answer, timer).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(((), _)) => {
-            abort.abort();
-            Err(worker::Error::RustError(format!("no answer within {} s", timeout_ms / 1000)))
-        }
-    }
 }

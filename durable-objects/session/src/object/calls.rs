@@ -2,18 +2,18 @@
 
 use super::failure::Failure;
 use super::shell::Shell;
-use super::web::JsUrl;
-use crate::call::{ArchiveCall, Call, CreateCall, DeleteCall, KEY_HEADER, MessageCall, branch_name};
-use crate::core::{Input, NewSession, Reply};
+use crate::call::{
+    ArchiveCall, Call, CreateCall, DeleteCall, DismissCall, KEY_HEADER, MessageCall, StopCall, branch_name,
+};
+use crate::core::{Input, NewSession, Reply, Served, serve_attachment};
+use platform::answer::{json, query, read, refuse, text, written};
 use protocol::bridge::{EventsAck, RunnerAttached, SandboxEnded};
 use protocol::client::{CreateSessionResponse, PromptAccepted};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::ArtifactId;
 use protocol::limit::{REQUEST_BYTES_MAX, RUNNER_FRAME_BYTES_MAX};
-use protocol::read_json;
 use protocol::timeline::Seq;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::rc::Rc;
 use worker::{Request, Response, Result};
 
@@ -84,6 +84,25 @@ async fn carry_out(shell: &Rc<Shell>, call: Call, request: &mut Request) -> Resu
             let report = read(request, REQUEST_BYTES_MAX).await?;
             answer_reply(shell.apply(Input::EgressDenied(report))?)
         }
+        Call::Stop => {
+            let StopCall { by, turn_id } = read(request, REQUEST_BYTES_MAX).await?;
+            let by_id = by.id.clone();
+            match shell.apply(Input::ParticipantJoined { user: by })? {
+                Reply::Refused(error) => Err(Failure::Refused(error)),
+                Reply::Done | Reply::PromptAccepted { .. } | Reply::Acked { .. } | Reply::EventGap { .. } => {
+                    answer_reply(shell.apply(Input::StopRequested { turn_id, by: by_id })?)
+                }
+            }
+        }
+        Call::PullReported => {
+            let report = read(request, REQUEST_BYTES_MAX).await?;
+            answer_reply(shell.apply(Input::PullRequestReported(report))?)
+        }
+        Call::Dismiss => {
+            let DismissCall { tickets, until } = read(request, REQUEST_BYTES_MAX).await?;
+            shell.dismiss(&tickets, until)?;
+            json(200, &serde_json::json!({}))
+        }
         Call::TestPanic if shell.settings.has_test_routes => test_panic(),
         Call::TestPanic => Err(Failure::refused(ErrorCode::NotFound, "a session has no such call")),
     }
@@ -100,7 +119,7 @@ fn test_panic() -> ! {
 fn create(shell: &Rc<Shell>, call: CreateCall) -> Result<Response, Failure> {
     let session_id = call.session_id.clone();
     let branch = branch_name(&shell.settings.branch_prefix, &session_id);
-    shell.create(NewSession {
+    let new = NewSession {
         id: call.session_id,
         created_by: call.created_by,
         repository: call.repository,
@@ -109,7 +128,9 @@ fn create(shell: &Rc<Shell>, call: CreateCall) -> Result<Response, Failure> {
         branch,
         model: call.model,
         prompt: call.prompt,
-    })?;
+        reservation: call.reservation,
+    };
+    shell.create(new, call.thread.as_deref())?;
     json(201, &CreateSessionResponse { session_id })
 }
 
@@ -127,49 +148,27 @@ fn answer_reply(reply: Reply) -> Result<Response, Failure> {
     }
 }
 
-/// A tool's whole output: as text while it is here, otherwise where it is.
+/// A tool's whole output, or what went along with a prompt: while it is here, otherwise where it is.
 fn answer_output(shell: &Rc<Shell>, id: Option<String>) -> Result<Response, Failure> {
     shell.require_session()?;
     let artifact_id = id.and_then(|id| ArtifactId::parse(&id).ok()).ok_or_else(|| {
         Failure::refused(ErrorCode::BadRequest, "`id` is the id of an artifact, as an item names it")
     })?;
-    if let Some((_, text)) = shell.store.load_output(&artifact_id)? {
-        let mut response = Response::ok(text)?;
-        response.headers_mut().set("content-type", "text/plain; charset=utf-8")?;
-        return Ok(response);
+    if let Some((_, output)) = shell.store.load_output(&artifact_id)? {
+        return text(output);
+    }
+    if let Some((attachment, as_picture)) = shell.store.load_attachment(&artifact_id)? {
+        return match serve_attachment(attachment, as_picture) {
+            Some(Served::Text(outline)) => text(outline),
+            Some(Served::Picture { media_type, bytes }) => {
+                let mut response = Response::from_bytes(bytes)?;
+                response.headers_mut().set("content-type", &media_type)?;
+                Ok(response)
+            }
+            None => Err(Failure::Bug("an attachment that was checked cannot be read".to_owned())),
+        };
     }
     let mut response = Response::empty()?.with_status(307);
     response.headers_mut().set(KEY_HEADER, &shell.artifact_key(&artifact_id)?)?;
     Ok(response)
-}
-
-fn query(request: &Request, name: &str) -> Option<String> {
-    JsUrl::new(&request.inner().url()).ok()?.parameter(name)
-}
-
-/// JSON that is written already.
-fn written(text: String) -> Result<Response, Failure> {
-    let mut response = Response::ok(text)?;
-    response.headers_mut().set("content-type", "application/json")?;
-    Ok(response)
-}
-
-async fn read<T: DeserializeOwned>(request: &mut Request, bytes_max: usize) -> Result<T, Failure> {
-    let body = request.bytes().await?;
-    if body.len() > bytes_max {
-        let message = format!("the request has {} bytes; at most {bytes_max} are accepted", body.len());
-        return Err(Failure::refused(ErrorCode::TooLarge, message));
-    }
-    read_json(&body).map_err(|error| {
-        Failure::refused(ErrorCode::BadRequest, format!("the body is not as expected: {error}"))
-    })
-}
-
-fn json<T: Serialize>(status: u16, body: &T) -> Result<Response, Failure> {
-    Ok(Response::from_json(body)?.with_status(status))
-}
-
-fn refuse(failure: Failure) -> Result<Response> {
-    let body = failure.into_body();
-    Ok(Response::from_json(&body)?.with_status(body.code.http_status()))
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use worker::{State, WebSocket};
 
+protocol::objects!(Attachment);
+
 #[wasm_bindgen]
 extern "C" {
     type RawSocket;
@@ -29,10 +31,17 @@ extern "C" {
 
 /// What a socket keeps while the object sleeps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Attachment {
     pub(super) user_id: UserId,
     pub(super) connection_id: ConnectionId,
     pub(super) watching: Watching,
+    /// Whether it may only watch, whatever role its user has.
+    #[serde(default)]
+    pub(super) read_only: bool,
+    /// Id of the ticket that opened it.
+    #[serde(default)]
+    pub(super) ticket_id: String,
 }
 
 /// Whether a socket gets events.
@@ -57,6 +66,12 @@ pub(super) fn attach(socket: &WebSocket, attachment: &Attachment) {
     if let Err(error) = raw(socket).keep_text(&JsValue::from_str(&text)) {
         worker::console_warn!("a socket's attachment could not be kept: {error:?}");
     }
+}
+
+/// Takes from a socket what it keeps: whatever still comes of it is nobody's.
+pub(super) fn detach(socket: &WebSocket) {
+    // A socket that keeps what it had is closed with the next breath all the same.
+    let _ = raw(socket).keep_text(&JsValue::from_str(""));
 }
 
 /// Closes a socket; one that is closing already is as it should be.

@@ -1,8 +1,12 @@
-//! The session's row in D1, from which lists are made. It may lag behind; an older row never replaces a newer one.
+//! What others keep of the session: its row in D1, from which lists are made, and what its Slack thread shows. Both may lag behind; an older
+//! word never replaces a newer one.
 
 use super::shell::Shell;
+use crate::call::{THREAD_BINDING, THREAD_URL};
 use crate::core::WorkOutcome;
 use crate::store::IndexRow;
+use platform::d1::{Database, Value};
+use platform::web::{Redirect, new_request};
 use protocol::client::Activity;
 use worker::wasm_bindgen::JsValue;
 
@@ -14,18 +18,41 @@ const UPSERT: &str = "INSERT INTO sessions (session_id, title, repository, creat
     additions = excluded.additions, deletions = excluded.deletions, archived = excluded.archived, \
     seq = excluded.seq WHERE excluded.seq >= sessions.seq";
 
+/// By which the code host's words find the session.
+const UPSERT_PULL: &str = "INSERT INTO pull_requests (repository, number, session_id, branch) VALUES (?1, ?2, ?3, ?4) \
+    ON CONFLICT (repository, number) DO UPDATE SET session_id = excluded.session_id, branch = excluded.branch";
+
 impl Shell {
     pub(super) async fn update_index(&self) -> WorkOutcome {
+        let told = self.tell_thread().await;
         let row = match self.require_session().and_then(|()| Ok(self.store.load_index_row()?)) {
             Ok(row) => row,
             Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
         };
         match self.upsert(&row).await {
-            Ok(()) => WorkOutcome::Done,
+            Ok(()) => told.map_or_else(|reason| WorkOutcome::Delayed { reason }, |()| WorkOutcome::Done),
             Err(error) => {
                 worker::console_warn!("the session index is behind: {error}");
                 WorkOutcome::Delayed { reason: error.to_string() }
             }
+        }
+    }
+
+    /// Tells the Slack thread that the session was begun in how it goes; the thread shows the newest that it was told.
+    async fn tell_thread(&self) -> Result<(), String> {
+        let view = self.store.load_thread_view().map_err(|error| error.to_string())?;
+        let Some((thread, view)) = view else { return Ok(()) };
+        let namespace = self.env.durable_object(THREAD_BINDING).map_err(|error| error.to_string())?;
+        let answer = async {
+            let headers = [("content-type", "application/json")];
+            let body = JsValue::from_str(&view.to_string());
+            let request = new_request("POST", THREAD_URL, &headers, Redirect::Follow, Some(&body))?;
+            namespace.get_by_name(&thread)?.fetch_with_request(request).await
+        };
+        match answer.await {
+            Ok(answer) if answer.status_code() == 200 => Ok(()),
+            Ok(answer) => Err(format!("the thread answers with status {}", answer.status_code())),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -45,9 +72,12 @@ impl Shell {
     }
 
     async fn delete_row(&self, session_id: &str) -> worker::Result<()> {
-        let statement = self.env.d1("DB")?.prepare("DELETE FROM sessions WHERE session_id = ?1");
-        statement.bind(&[JsValue::from_str(session_id)])?.run().await?;
-        Ok(())
+        let values = [Value::Text(session_id)];
+        let statements = [
+            ("DELETE FROM sessions WHERE session_id = ?1", values.as_slice()),
+            ("DELETE FROM pull_requests WHERE session_id = ?1", &values),
+        ];
+        Database::new(&self.env)?.together(&statements).await
     }
 
     async fn upsert(&self, row: &IndexRow) -> worker::Result<()> {
@@ -57,24 +87,31 @@ impl Shell {
             Activity::Failed => "failed",
             Activity::Idle | Activity::Unknown => "idle",
         };
-        #[expect(clippy::cast_precision_loss, reason = "numbers on our wires are below 2^53")]
-        let number = |number: u64| JsValue::from_f64(number as f64);
+        let pull_number = summary.pull_request_number.map_or(Value::Null, Value::Number);
         let values = [
-            JsValue::from_str(summary.session_id.as_str()),
-            JsValue::from_str(&summary.title),
-            JsValue::from_str(summary.repository.as_str()),
-            JsValue::from_str(summary.created_by.as_str()),
-            JsValue::from_str(&summary.created_by_name),
-            number(summary.created_at.0),
-            number(summary.updated_at.0),
-            JsValue::from_str(activity),
-            summary.pull_request_number.map_or(JsValue::NULL, number),
-            number(summary.additions.into()),
-            number(summary.deletions.into()),
-            number(summary.archived.into()),
-            number(row.seq),
+            Value::Text(summary.session_id.as_str()),
+            Value::Text(&summary.title),
+            Value::Text(summary.repository.as_str()),
+            Value::Text(summary.created_by.as_str()),
+            Value::Text(&summary.created_by_name),
+            Value::Number(summary.created_at.0),
+            Value::Number(summary.updated_at.0),
+            Value::Text(activity),
+            pull_number,
+            Value::Number(summary.additions.into()),
+            Value::Number(summary.deletions.into()),
+            Value::Number(summary.archived.into()),
+            Value::Number(row.seq),
         ];
-        self.env.d1("DB")?.prepare(UPSERT).bind(&values)?.run().await?;
-        Ok(())
+        let branch = self.with_session(|session| session.info.branch.clone()).unwrap_or_default();
+        let pull = [
+            Value::Text(summary.repository.as_str()),
+            pull_number,
+            Value::Text(summary.session_id.as_str()),
+            Value::Text(&branch),
+        ];
+        let statements = [(UPSERT, values.as_slice()), (UPSERT_PULL, &pull)];
+        let count = if summary.pull_request_number.is_some() { 2 } else { 1 };
+        Database::new(&self.env)?.together(statements.get(..count).unwrap_or_default()).await
     }
 }

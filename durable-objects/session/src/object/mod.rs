@@ -7,20 +7,20 @@
 mod artifacts;
 mod bridge;
 mod calls;
+mod claim;
 mod connection;
-mod failure;
 mod index;
 mod outbox;
-mod platform;
 mod pull_request;
 mod settings;
 mod shell;
 mod socket;
-mod sql;
 mod token;
 mod viewers;
-pub mod web;
 
+pub use token::user_token;
+
+use platform::{failure, host};
 use shell::Shell;
 use std::rc::Rc;
 use worker::{

@@ -3,7 +3,7 @@
 //! A row is there first, then it is tried, then it is removed together with what came of it. One try per row at a time.
 
 use super::failure::Failure;
-use super::platform::{now, random};
+use super::host::{go_on_with, now, random};
 use super::shell::Shell;
 use crate::core::{Input, Retry, Work, WorkOutcome, evaluate_retry};
 use crate::store::OutboxRow;
@@ -28,7 +28,7 @@ impl Shell {
             if is_new {
                 self.in_flight.borrow_mut().push(row.key.clone());
                 let shell = self.clone();
-                self.state.wait_until(async move { shell.carry_out(row).await });
+                go_on_with(&self.state, async move { shell.carry_out(row).await });
             }
         }
     }
@@ -79,7 +79,12 @@ impl Shell {
 
     async fn perform(self: &Rc<Self>, work: &Work) -> WorkOutcome {
         match work {
+            Work::ClaimSandbox { generation, reservation } => {
+                self.claim_sandbox(*generation, reservation.as_ref()).await
+            }
+            Work::ReleaseClaim { generation } => self.release_claim(*generation).await,
             Work::CreateSandbox { .. }
+            | Work::BindSandbox { .. }
             | Work::StartTurn { .. }
             | Work::SteerTurn { .. }
             | Work::StopTurn { .. }
@@ -87,6 +92,7 @@ impl Shell {
             | Work::DeleteSnapshot { .. }
             | Work::TerminateSandbox { .. } => self.ask_bridge(work).await,
             Work::OpenPullRequest(order) => self.open_pull_request(order).await,
+            Work::LookAtPullRequest { number } => self.look_at_pull_request(*number).await,
             Work::StoreOutput { artifact_id } => self.store_output(artifact_id).await,
             Work::DeleteArtifacts => self.delete_artifacts().await,
             Work::UpdateIndex => self.update_index().await,

@@ -1,18 +1,19 @@
 //! One input through the session: load, apply, commit, then send. Nothing waits before the commit.
 
 use super::failure::Failure;
-use super::platform::{now, random};
+use super::host::{now, random};
 use super::settings::Settings;
-use super::sql::ObjectSql;
 use super::viewers::Viewers;
 use crate::core::{Context, Effect, Input, NewSession, Reply, Session};
 use crate::store::{OutboxRow, Store};
+use platform::alarm::Alarm;
+use platform::object_sql::ObjectSql;
 use protocol::error::ErrorCode;
 use protocol::time::Timestamp;
 use protocol::timeline::Seq;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use worker::{Env, ScheduledTime, State};
+use worker::{Env, State};
 
 /// What an object has in memory. Everything but `state` and `env` is a copy that can be rebuilt.
 pub(super) struct Shell {
@@ -23,12 +24,13 @@ pub(super) struct Shell {
     /// The machine as of the last commit.
     session: RefCell<Option<Session>>,
     migrated: Cell<bool>,
-    /// When the runtime will call; unknown in a fresh object.
-    alarm_at: Cell<Option<Timestamp>>,
+    alarm: Alarm,
     /// Keys of outbox rows that are being tried.
     pub(super) in_flight: RefCell<Vec<String>>,
     /// Those with a socket; unknown in a fresh object.
     pub(super) viewers: RefCell<Option<Viewers>>,
+    /// Tickets of sockets that have just closed.
+    pub(super) gone_tickets: RefCell<Vec<String>>,
     /// The newest snapshot frame, for many who come at once.
     pub(super) snapshot_frame: RefCell<Option<(Seq, Rc<str>)>>,
 }
@@ -50,9 +52,10 @@ impl Shell {
             store,
             session: RefCell::new(None),
             migrated: Cell::new(false),
-            alarm_at: Cell::new(None),
+            alarm: Alarm::default(),
             in_flight: RefCell::new(Vec::new()),
             viewers: RefCell::new(None),
+            gone_tickets: RefCell::default(),
             snapshot_frame: RefCell::new(None),
         }
     }
@@ -90,7 +93,7 @@ impl Shell {
     }
 
     /// Begins the session, or finds that it has begun by the same request.
-    pub(super) fn create(self: &Rc<Self>, new: NewSession) -> Result<(), Failure> {
+    pub(super) fn create(self: &Rc<Self>, new: NewSession, thread: Option<&str>) -> Result<(), Failure> {
         if let Some(session) = self.load_session()? {
             if session.deleted {
                 *self.session.borrow_mut() = Some(session);
@@ -110,6 +113,10 @@ impl Shell {
         self.store.migrate(at)?;
         self.migrated.set(true);
         let records = self.store.create(&session, &effects, at)?;
+        if let Some(thread) = thread {
+            // Nothing is waited for in between, so the runtime commits both together.
+            self.store.save_thread(thread)?;
+        }
         self.publish(session, &effects, records);
         Ok(())
     }
@@ -132,7 +139,7 @@ impl Shell {
         }
         let ordered = effects.iter().any(|effect| matches!(effect, Effect::Enqueue(_)));
         // A fresh object does not know what its predecessor left.
-        if ordered || self.alarm_at.get().is_none() {
+        if ordered || !self.alarm.is_known() {
             self.go_on();
         } else if let Some(at) = deadline {
             self.arm(at);
@@ -141,7 +148,7 @@ impl Shell {
 
     /// Goes on with what an earlier object had begun, on the first word from outside and not only when the alarm comes.
     fn take_over(self: &Rc<Self>) {
-        if self.alarm_at.get().is_none() {
+        if !self.alarm.is_known() {
             self.go_on();
         }
     }
@@ -160,7 +167,7 @@ impl Shell {
         }
         self.session.borrow_mut().take();
         self.migrated.set(false);
-        self.alarm_at.set(None);
+        self.alarm.forget();
         let storage = self.state.storage();
         for outcome in [storage.delete_alarm().await, storage.delete_all().await] {
             if let Err(error) = outcome {
@@ -172,7 +179,7 @@ impl Shell {
     /// Whether there is a session here; leaves no trace where there is none.
     pub(super) fn require_session(&self) -> Result<(), Failure> {
         if self.with_session(|session| session.deleted)? {
-            return Err(Failure::not_found());
+            return Err(not_found());
         }
         Ok(())
     }
@@ -186,7 +193,7 @@ impl Shell {
     }
 
     fn take_session(&self) -> Result<Session, Failure> {
-        self.load_session()?.ok_or_else(Failure::not_found)
+        self.load_session()?.ok_or_else(not_found)
     }
 
     /// Takes the machine out of memory, or rebuilds it.
@@ -206,7 +213,7 @@ impl Shell {
 
     /// The runtime's call at a time that was asked for, or later.
     pub(super) fn take_alarm(self: &Rc<Self>) {
-        self.alarm_at.set(None);
+        self.alarm.forget();
         let is_due = self.with_session(|session| {
             session.next_deadline(self.settings.timing).is_some_and(|(at, _)| at <= now())
         });
@@ -233,21 +240,14 @@ impl Shell {
         }
     }
 
-    /// Makes the runtime call at `at`, unless it will earlier: a call too early costs less than moving the alarm with each batch.
+    /// Makes the runtime call at `at`, or earlier.
     pub(super) fn arm(&self, at: Timestamp) {
-        if self.alarm_at.get().is_some_and(|known| known <= at && known > now()) {
-            return;
-        }
-        self.alarm_at.set(Some(at));
-        let storage = self.state.storage();
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970")]
-        let date = js_sys::Date::new(&(at.0 as f64).into());
-        self.state.wait_until(async move {
-            if let Err(error) = storage.set_alarm(ScheduledTime::new(date)).await {
-                worker::console_error!("the alarm could not be set: {error}");
-            }
-        });
+        self.alarm.set(&self.state, at);
     }
+}
+
+fn not_found() -> Failure {
+    Failure::refused(ErrorCode::NotFound, crate::call::NO_SESSION)
 }
 
 fn reply_of(effects: &[Effect]) -> Reply {

@@ -1,23 +1,28 @@
 //! Frames of clients: a socket is opened once per ticket, brought up to date by a subscription, and may then take part.
 
-use super::connection::{Attachment, Watching, attach, attachment_of, close, send, send_raw};
+use super::connection::{Attachment, Watching, attach, attachment_of, close, detach, send, send_raw};
 use super::failure::Failure;
-use super::platform::{now, random};
+use super::host::{now, random};
 use super::shell::Shell;
 use super::viewers::Admission;
 use crate::call::{SOCKET_HEADER, SocketCall};
 use crate::core::{Action, Input, Person, Reply, evaluate_permission};
+use platform::d1::{Database, Value};
 use protocol::client::{ClientMessage, SOCKET_PROTOCOL, ServerMessage, close_code};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::{ConnectionId, PromptId, UserId};
 use protocol::limit::CLIENT_FRAME_BYTES_MAX;
+use protocol::time::Timestamp;
 use protocol::timeline::Seq;
 use std::rc::Rc;
+use std::time::Duration;
 use wasm_bindgen::JsValue;
-use worker::{Request, Response, WebSocket, WebSocketIncomingMessage, WebSocketPair};
+use worker::{Delay, Request, Response, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
 /// A snapshot frame serves those who come later too, with the events since, as long as those are not many.
 const SNAPSHOT_AGE_MAX: u64 = 64;
+/// Sockets that close within this are forgotten by the index together.
+const GONE_MS: u64 = 1000;
 
 impl Shell {
     /// Accepts a client's socket; the ticket is taken once.
@@ -42,9 +47,11 @@ impl Shell {
             user_id: call.user.id.clone(),
             connection_id: ConnectionId::from_random(random()),
             watching: Watching::No,
+            read_only: call.read_only,
+            ticket_id: call.ticket_id,
         };
         self.know_viewers();
-        self.state.accept_websocket_with_tags(&pair.server, &[attachment.user_id.as_str()]);
+        self.state.accept_websocket_with_tags(&pair.server, &[attachment.ticket_id.as_str()]);
         attach(&pair.server, &attachment);
         self.apply(Input::ParticipantJoined { user: call.user })?;
         self.add_viewer(pair.server, &attachment);
@@ -98,6 +105,15 @@ impl Shell {
     ) -> Result<(), Failure> {
         let by = attachment.user_id.clone();
         let connection_id = &attachment.connection_id;
+        let watches = matches!(
+            message,
+            ClientMessage::Subscribe { .. } | ClientMessage::Ack { .. } | ClientMessage::Typing
+        );
+        if attachment.read_only && !watches {
+            let message =
+                "this connection may only watch: the repository is read-only for you, or your key is";
+            return Err(Failure::refused(ErrorCode::Forbidden, message));
+        }
         let (prompt_id, input) = match message {
             ClientMessage::Subscribe { since } => {
                 if self.admit_subscription(connection_id) {
@@ -111,11 +127,11 @@ impl Shell {
                 return Ok(());
             }
             ClientMessage::Typing => {
-                if self
-                    .find_person(&by)?
-                    .is_some_and(|person| evaluate_permission(person.role, Action::Prompt))
+                let person = self.find_person(&by)?.filter(|_| !attachment.read_only);
+                if person.is_some_and(|person| evaluate_permission(person.role, Action::Prompt))
+                    && self.broadcast_typing(connection_id)
                 {
-                    self.broadcast_typing(connection_id);
+                    self.apply(Input::PromptBegun { by })?;
                 }
                 return Ok(());
             }
@@ -211,7 +227,53 @@ impl Shell {
         let code =
             u16::try_from(code).ok().filter(|code| !matches!(code, 1004..=1006 | 1015)).unwrap_or(1000);
         close(socket, code, "closed");
+        if let Some(attachment) = attachment_of(socket) {
+            self.forget_ticket(attachment.ticket_id);
+        }
         self.remove_viewer(socket);
+    }
+
+    /// Ends the sockets of these tickets, as far as there are any, and lets nobody open one with them.
+    pub(super) fn dismiss(self: &Rc<Self>, tickets: &[String], until: Timestamp) -> Result<(), Failure> {
+        self.require_session()?;
+        for ticket in tickets {
+            self.store.take_ticket(ticket, until, now())?;
+            for socket in self.state.get_websockets_with_tag(ticket) {
+                self.remove_viewer(&socket);
+                detach(&socket);
+                // Those who may still come here do so with the next ticket.
+                close(
+                    &socket,
+                    close_code::TICKET_INVALID,
+                    "your access here has changed; come back with a new ticket",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The index forgets the tickets of sockets that are gone: a little later, and together.
+    fn forget_ticket(self: &Rc<Self>, ticket_id: String) {
+        let mut gone = self.gone_tickets.borrow_mut();
+        gone.push(ticket_id);
+        if gone.len() > 1 {
+            return;
+        }
+        let shell = self.clone();
+        self.state.wait_until(async move {
+            Delay::from(Duration::from_millis(GONE_MS)).await;
+            let gone = shell.gone_tickets.take();
+            // What is not forgotten is asked about once a day.
+            if let Err(error) = shell.remove_tickets(&gone).await {
+                worker::console_warn!("tickets of closed sockets stay in the index: {error}");
+            }
+        });
+    }
+
+    async fn remove_tickets(&self, gone: &[String]) -> worker::Result<()> {
+        const SQL: &str = "DELETE FROM sockets WHERE ticket_id IN (SELECT value FROM json_each(?1))";
+        let gone = serde_json::to_string(gone).unwrap_or_default();
+        Database::new(&self.env)?.rows(SQL, &[Value::Text(&gone)]).await.map(|_| ())
     }
 }
 

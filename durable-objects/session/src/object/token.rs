@@ -1,42 +1,38 @@
-//! Whose token opens a pull request. The one place that changes when users' tokens come from elsewhere.
+//! Whose token opens the code host. The one place that knows where users' tokens come from, for sessions and for the edge; each is for one
+//! use.
 
-use identity::local::{LocalUsers, UserToken};
+use github::oauth::Secret;
+use identity::local::LocalUsers;
+use platform::vault::store::{NoToken, Vault};
 use protocol::id::UserId;
+use std::cell::RefCell;
+use std::rc::Rc;
 use worker::Env;
 
-/// Gives the token of a user at the code host, for one use.
-pub(super) trait TokenSource {
-    /// The token, or why there is none, for humans.
-    fn token(&self, user: &UserId) -> Result<UserToken, String>;
+thread_local! {
+    /// An isolate lives in one deployment, whose settings do not change.
+    static LOCAL_USERS: RefCell<Option<Rc<LocalUsers>>> = const { RefCell::new(None) };
 }
 
-/// The list of local users, secret `LOCAL_USERS`.
-pub(super) struct LocalTokens(LocalUsers);
-
-/// No tokens are kept in this deployment.
-pub(super) struct NoTokens;
-
-impl TokenSource for LocalTokens {
-    fn token(&self, user: &UserId) -> Result<UserToken, String> {
-        let token = self.0.token(user).cloned();
-        token.ok_or_else(|| {
-            "the prompt's author is not in LOCAL_USERS any more; add the user again".to_owned()
-        })
-    }
-}
-
-impl TokenSource for NoTokens {
-    fn token(&self, _user: &UserId) -> Result<UserToken, String> {
-        Err("this deployment has no token of the prompt's author at the code host; open the pull request there by hand".to_owned())
-    }
-}
-
-/// The source that this deployment has.
-pub(super) fn token_source(env: &Env) -> Result<Box<dyn TokenSource>, String> {
+/// The token of a user at the code host: where signing in is local that of the list, otherwise the one that the user's sign-in left,
+/// refreshed where it is about to end.
+pub async fn user_token(env: &Env, user: &UserId) -> Result<Secret, NoToken> {
     let text = |name: &str| env.var(name).map(|value| value.to_string()).unwrap_or_default();
     if text("SIGN_IN") != "local" {
-        return Ok(Box::new(NoTokens));
+        return Vault::new(env)?.token(user).await;
     }
-    let users = LocalUsers::parse(&text("LOCAL_USERS")).map_err(|error| error.to_string())?;
-    Ok(Box::new(LocalTokens(users)))
+    local_users(|| text("LOCAL_USERS"))?.token(user).cloned().ok_or_else(|| {
+        let reason = "the prompt's author is not in LOCAL_USERS any more; add the user again";
+        NoToken::Missing(reason.to_owned())
+    })
+}
+
+fn local_users(read: impl FnOnce() -> String) -> Result<Rc<LocalUsers>, NoToken> {
+    if let Some(known) = LOCAL_USERS.with_borrow(Clone::clone) {
+        return Ok(known);
+    }
+    let users = LocalUsers::parse(&read()).map_err(|error| NoToken::Unavailable(error.to_string()))?;
+    let users = Rc::new(users);
+    LOCAL_USERS.set(Some(users.clone()));
+    Ok(users)
 }

@@ -6,16 +6,16 @@
 use super::connection::{
     Attachment, Watching, attach, attachment_of, close, last_ping, render, send, send_raw,
 };
-use super::platform::now;
+use super::host::{go_on_with, now};
 use super::shell::Shell;
 use crate::audience::{Pace, Presence, Sent};
 use crate::store::{render_event_frame, render_events_frame};
+use platform::map::Map;
 use protocol::client::{ServerMessage, close_code};
 use protocol::id::{ConnectionId, UserId};
 use protocol::limit::{FRAME_EVENTS_BYTES_MAX, FRAME_EVENTS_MAX, TYPING_REPEAT_MS, VIEWER_LAG_MS_MAX};
 use protocol::time::Timestamp;
 use protocol::timeline::Seq;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::JsValue;
@@ -64,7 +64,7 @@ pub(super) enum Admission {
 
 /// The sockets of one session.
 pub(super) struct Viewers {
-    list: BTreeMap<ConnectionId, Viewer>,
+    list: Map<ConnectionId, Viewer>,
     presence: Presence,
     /// The frame of everyone who was announced, for those who come: they get the later differences like all others.
     presence_frame: Option<JsValue>,
@@ -82,7 +82,7 @@ pub(super) struct Viewers {
 
 impl Viewers {
     fn rebuild(sockets: Vec<WebSocket>, at: Timestamp) -> Self {
-        let mut list = BTreeMap::new();
+        let mut list = Map::new();
         for socket in sockets {
             if let Some(attachment) = attachment_of(&socket) {
                 list.insert(attachment.connection_id.clone(), Viewer::new(socket, &attachment, 0, at));
@@ -338,17 +338,19 @@ impl Shell {
         });
     }
 
-    /// Tells viewers that somebody writes, not more often than that is worth.
-    pub(super) fn broadcast_typing(&self, connection_id: &ConnectionId) {
+    /// Tells viewers that somebody writes, unless that is too soon after the last time.
+    pub(super) fn broadcast_typing(&self, connection_id: &ConnectionId) -> bool {
         let at = now();
         self.with_viewers(|viewers| {
-            let Some(viewer) = viewers.list.get_mut(connection_id) else { return };
-            if at.ms_since(viewer.typed_at) >= TYPING_REPEAT_MS / 2 {
+            let Some(viewer) = viewers.list.get_mut(connection_id) else { return false };
+            let is_due = at.ms_since(viewer.typed_at) >= TYPING_REPEAT_MS / 2;
+            if is_due {
                 viewer.typed_at = at;
                 let user_id = viewer.user_id.clone();
                 viewers.send_all(&ServerMessage::Typing { user_id });
             }
-        });
+            is_due
+        })
     }
 
     /// Closes those that lag for too long, and those that have stopped to answer without saying good-bye.
@@ -385,7 +387,7 @@ impl Shell {
     /// Does something after a while, should the object live so long.
     fn later(self: &Rc<Self>, wait_ms: u64, act: impl FnOnce(&Rc<Self>) + 'static) {
         let shell = self.clone();
-        self.state.wait_until(async move {
+        go_on_with(&self.state, async move {
             Delay::from(Duration::from_millis(wait_ms)).await;
             act(&shell);
         });

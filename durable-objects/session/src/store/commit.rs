@@ -94,6 +94,9 @@ impl<S: Sql> Store<S> {
                 Effect::SaveOutput { artifact_id, item_id, text } => {
                     self.save_output(artifact_id, item_id, text)?;
                 }
+                Effect::SaveAttachments { prompt_id, attachments } => {
+                    self.save_attachments(prompt_id, attachments)?;
+                }
                 Effect::DropOutput { artifact_id } => {
                     let statement = "DELETE FROM outputs WHERE artifact_id = ?1";
                     self.sql.exec(statement, &[artifact_id.as_str().into()])?;
@@ -204,7 +207,9 @@ impl<S: Sql> Store<S> {
             "DELETE FROM artifacts",
             "DELETE FROM notices",
             "DELETE FROM outputs",
+            "DELETE FROM attachments",
             "DELETE FROM tickets",
+            "DELETE FROM thread",
             "UPDATE session SET title = '', input_tokens = 0, output_tokens = 0, cached_tokens = 0, cost_usd = 0",
         ] {
             self.sql.exec(statement, &[])?;

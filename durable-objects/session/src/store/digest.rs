@@ -4,7 +4,7 @@ use super::Store;
 use super::row::{id, small};
 use super::sql::{Row, Sql, StoreError};
 use protocol::id::{PromptId, TurnId};
-use protocol::runner::{Author, TurnOrder};
+use protocol::runner::{Author, RunnerCommand, TurnOrder};
 
 /// A digest as a whole, roughly: the newest turns that fit …
 const DIGEST_BYTES_MAX: usize = 32 * 1024;
@@ -20,6 +20,10 @@ const SAID: &str = "ended AS (SELECT prompt_id, turn_id, position FROM turns WHE
     UNION ALL SELECT prompts.prompt_id, position FROM ended JOIN prompts ON steered_into = ended.turn_id) \
     WHERE prompt_id <> ?2 GROUP BY prompt_id)";
 
+/// The names of what went along with a prompt; nothing behind an answer.
+const ATTACHED: &str = "CASE WHEN role = 'user' AND attachments <> '[]' THEN char(10) || '(attached: ' \
+    || (SELECT group_concat(value ->> '$.name', ', ') FROM json_each(attachments)) || ')' ELSE '' END";
+
 impl<S: Sql> Store<S> {
     /// What the runner is told about a turn; `None` when the turn does not run any more.
     pub fn load_turn_order(&self, turn_id: &TurnId) -> Result<Option<TurnOrder>, StoreError> {
@@ -32,9 +36,10 @@ impl<S: Sql> Store<S> {
             &[turn_id.as_str().into()],
         )?;
         let Some(row) = row else { return Ok(None) };
+        let prompt_id = id(PromptId::parse(row.text(5)?))?;
         let digest = match row.number(6)? {
             0 => None,
-            turns => self.load_digest(turns, &id(PromptId::parse(row.text(5)?))?)?,
+            turns => self.load_digest(turns, &prompt_id)?,
         };
         Ok(Some(TurnOrder {
             turn_id: turn_id.clone(),
@@ -43,22 +48,30 @@ impl<S: Sql> Store<S> {
             author: Author { name: row.text(2)?.to_owned(), email: row.text(3)?.to_owned() },
             model: row.text(4)?.to_owned(),
             digest,
+            attachments: self.load_attachments(&prompt_id)?,
         }))
     }
 
-    /// A prompt's text and author, for a turn that is to take it up.
-    pub fn load_steering(&self, prompt_id: &PromptId) -> Result<Option<(String, Author)>, StoreError> {
+    /// What the runner is told of a prompt that the running turn is to take up.
+    pub fn load_steering(
+        &self,
+        turn_id: &TurnId,
+        prompt_id: &PromptId,
+    ) -> Result<Option<RunnerCommand>, StoreError> {
         let row = self.first_row(
             "SELECT content, participants.name, email FROM prompts JOIN messages USING (prompt_id) \
              JOIN participants ON participants.user_id = prompts.author_id \
              WHERE prompt_id = ?1 AND messages.role = 'user'",
             &[prompt_id.as_str().into()],
         )?;
-        row.map(|row| {
-            let author = Author { name: row.text(1)?.to_owned(), email: row.text(2)?.to_owned() };
-            Ok((row.text(0)?.to_owned(), author))
-        })
-        .transpose()
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(RunnerCommand::SteerTurn {
+            turn_id: turn_id.clone(),
+            prompt_id: prompt_id.clone(),
+            prompt: row.text(0)?.to_owned(),
+            author: Author { name: row.text(1)?.to_owned(), email: row.text(2)?.to_owned() },
+            attachments: self.load_attachments(prompt_id)?,
+        }))
     }
 
     /// What was asked and answered in the newest turns of that many that an agent worked on, oldest first.
@@ -78,7 +91,8 @@ impl<S: Sql> Store<S> {
         let count = count.map_or(Ok(0), |row| row.number(0))?;
         let messages = self.sql.exec(
             &format!(
-                "WITH {SAID} SELECT place, author_name, role, content FROM said JOIN messages USING (prompt_id) \
+                "WITH {SAID} SELECT place, author_name, role, content || {ATTACHED} FROM said \
+                 JOIN messages USING (prompt_id) JOIN prompts USING (prompt_id) \
                  ORDER BY place DESC, role = 'user', message_id DESC LIMIT {MESSAGES_MAX}"
             ),
             &params,

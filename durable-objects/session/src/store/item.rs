@@ -5,9 +5,9 @@ use super::Store;
 use super::row::{from_json, id};
 use super::sql::{Row, Sql, StoreError};
 use crate::core::{TurnItem, growing_text_mut};
+use platform::map::Map;
 use protocol::id::{ArtifactId, ItemId, TurnId};
 use protocol::timeline::{Item, ItemContent};
-use std::collections::BTreeMap;
 
 /// `pieces(item_id, piece)`: what open items grew by since their rows were written, as the inside of a JSON string, so that it is
 /// neither unescaped nor escaped again. The events looked at are those of one turn at most, and none when no item with this
@@ -50,8 +50,8 @@ impl<S: Sql> Store<S> {
     pub(super) fn load_turn_items(
         &self,
         turn_id: &TurnId,
-    ) -> Result<(BTreeMap<ItemId, TurnItem>, usize), StoreError> {
-        let mut items = BTreeMap::new();
+    ) -> Result<(Map<ItemId, TurnItem>, usize), StoreError> {
+        let mut items = Map::new();
         let mut bytes = 0;
         let closed = self.sql.exec(
             "SELECT item_id, octet_length(text) FROM items WHERE turn_id = ?1 AND open = 0",

@@ -5,11 +5,12 @@ use super::row::{from_word, id, small};
 use super::sql::{Row, Sql, StoreError, Value};
 use super::watch::TurnWatch;
 use crate::core::{Accepted, Person, QueuedPrompt, RunningTurn, Session, Steering};
+use platform::map::Map;
 use protocol::client::SessionInfo;
 use protocol::id::{PromptId, RepositoryId, SessionId, TurnId, UserId};
 use protocol::time::Timestamp;
 use protocol::timeline::{Seq, User};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 impl<S: Sql> Store<S> {
     /// The session as of the last commit; `None` when there is none yet.
@@ -35,8 +36,12 @@ impl<S: Sql> Store<S> {
             snapshots: watch.snapshots,
             saving: watch.saving,
             active_at: watch.active_at,
+            warmed_at: watch.warmed_at,
+            reservation: watch.reservation,
+            false_starts: watch.false_starts,
             status: watch.status,
             pull_request: watch.pull_request,
+            pull: watch.pull,
             deleted: watch.deleted,
         }))
     }
@@ -76,10 +81,10 @@ impl<S: Sql> Store<S> {
         row.map_or(Ok(0), |row| row.number(0))
     }
 
-    fn load_people(&self) -> Result<BTreeMap<UserId, Person>, StoreError> {
+    fn load_people(&self) -> Result<Map<UserId, Person>, StoreError> {
         let rows =
             self.sql.exec("SELECT user_id, login, name, email, joined_at, role FROM participants", &[])?;
-        let mut people = BTreeMap::new();
+        let mut people = Map::new();
         for row in &rows {
             let user = User {
                 id: id(UserId::parse(row.text(0)?))?,
@@ -93,9 +98,9 @@ impl<S: Sql> Store<S> {
         Ok(people)
     }
 
-    fn load_accepted(&self) -> Result<BTreeMap<PromptId, Accepted>, StoreError> {
+    fn load_accepted(&self) -> Result<Map<PromptId, Accepted>, StoreError> {
         let rows = self.sql.exec("SELECT prompt_id, digest, seq FROM prompts", &[])?;
-        let mut accepted = BTreeMap::new();
+        let mut accepted = Map::new();
         for row in &rows {
             let entry = Accepted { digest: row.text(1)?.to_owned(), seq: row.number(2)? };
             accepted.insert(id(PromptId::parse(row.text(0)?))?, entry);

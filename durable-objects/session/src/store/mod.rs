@@ -3,6 +3,7 @@
 //! Everything goes through the [`Sql`] port: the object implements it over its storage, the tests over SQLite in memory, with the
 //! very migrations that ship.
 
+mod attachment;
 mod commit;
 mod digest;
 mod item;
@@ -15,9 +16,7 @@ mod record;
 mod replay;
 mod row;
 mod snapshot;
-mod sql;
-#[cfg(any(test, feature = "sqlite"))]
-mod sqlite;
+mod thread;
 mod view;
 mod watch;
 
@@ -25,10 +24,11 @@ mod watch;
 mod tests;
 
 pub use outbox::OutboxRow;
-pub use replay::{render_event_frame, render_events_frame};
-pub use sql::{Row, Sql, StoreError, Value};
 #[cfg(any(test, feature = "sqlite"))]
-pub use sqlite::MemorySql;
+pub use platform::memory::MemorySql;
+use platform::sql;
+pub use platform::sql::{Row, Sql, StoreError, Value};
+pub use replay::{render_event_frame, render_events_frame};
 pub use view::{IndexRow, PullRequestText};
 
 /// The tables of one session.

@@ -42,7 +42,8 @@ impl<S: Sql> Store<S> {
     /// What is due, what a turn waits for first.
     pub fn load_due(&self, now: Timestamp) -> Result<Vec<OutboxRow>, StoreError> {
         let query = format!(
-            "{COLUMNS} WHERE next_at <= ?1 ORDER BY kind NOT IN ('start_turn', 'steer_turn', 'stop_turn'), next_at LIMIT 50"
+            "{COLUMNS} WHERE next_at <= ?1 ORDER BY kind NOT IN ('start_turn', 'steer_turn', 'stop_turn'), \
+             kind NOT IN ('claim_sandbox', 'bind_sandbox'), next_at LIMIT 50"
         );
         let mut due = Vec::new();
         for row in self.sql.exec(&query, &[now.into()])? {

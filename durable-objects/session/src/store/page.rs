@@ -84,7 +84,8 @@ impl<S: Sql> Store<S> {
              || CASE delivery WHEN 'queue' THEN '' ELSE ',\"delivery\":\"' || delivery || '\"' END \
              || CASE WHEN steered_into IS NULL THEN '' ELSE ',\"steeredInto\":\"' || steered_into || '\"' END \
              || CASE WHEN edited_by IS NULL THEN '' ELSE ',\"editedBy\":\"' || edited_by || '\"' END \
-             || CASE WHEN cancelled_by IS NULL THEN '' ELSE ',\"cancelledBy\":\"' || cancelled_by || '\"' END || '}' \
+             || CASE WHEN cancelled_by IS NULL THEN '' ELSE ',\"cancelledBy\":\"' || cancelled_by || '\"' END \
+             || CASE prompts.attachments WHEN '[]' THEN '' ELSE ',\"attachments\":' || prompts.attachments END || '}' \
              FROM wanted JOIN prompts USING (prompt_id) JOIN messages USING (prompt_id) WHERE role = 'user'",
             &[turns[0].clone(), turns[1].clone(), part.from.into(), u32::from(with_queue).into()],
         )?;

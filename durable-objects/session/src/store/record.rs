@@ -35,6 +35,10 @@ impl<S: Sql> Store<S> {
                 "UPDATE prompts SET state = 'cancelled', cancelled_by = ?2 WHERE prompt_id = ?1",
                 &[prompt_id.as_str().into(), by.as_str().into()],
             ),
+            SessionEvent::PromptMoved { prompt_id, delivery: Some(delivery), .. } => self.run(
+                "UPDATE prompts SET delivery = ?2 WHERE prompt_id = ?1",
+                &[prompt_id.as_str().into(), delivery_word(*delivery).into()],
+            ),
             SessionEvent::PromptSteered { prompt_id, turn_id } => self.run(
                 "UPDATE prompts SET state = 'running', steered_into = ?2 WHERE prompt_id = ?1",
                 &[prompt_id.as_str().into(), turn_id.as_str().into()],
@@ -54,13 +58,15 @@ impl<S: Sql> Store<S> {
             SessionEvent::ArtifactChanged { artifact } => self.record_artifact(seq, artifact),
             SessionEvent::EffectFailed { .. }
             | SessionEvent::ConversationRestored { .. }
-            | SessionEvent::EgressDenied { .. } => self.record_notice(seq, at, event),
+            | SessionEvent::EgressDenied { .. }
+            | SessionEvent::PullRequestChanged { .. }
+            | SessionEvent::ReviewAdded { .. } => self.record_notice(seq, at, event),
             // Pieces of text are in the events until `save_text`; people, queue and sandbox have effects of their own.
             SessionEvent::ItemAppended { .. }
             | SessionEvent::SessionCreated { .. }
             | SessionEvent::ParticipantJoined { .. }
             | SessionEvent::RoleChanged { .. }
-            | SessionEvent::PromptMoved { .. }
+            | SessionEvent::PromptMoved { delivery: None, .. }
             | SessionEvent::SandboxChanged { .. }
             | SessionEvent::SnapshotTaken { .. }
             | SessionEvent::Unknown => Ok(()),
@@ -73,13 +79,10 @@ impl<S: Sql> Store<S> {
 
     fn record_prompt(&self, seq: Seq, prompt: &Prompt) -> Result<(), StoreError> {
         let id = Value::from(prompt.id.as_str());
-        let delivery = match prompt.delivery {
-            Delivery::Queue => "queue",
-            Delivery::Steer => "steer",
-        };
+        let delivery = delivery_word(prompt.delivery);
         self.run(
-            "INSERT INTO prompts (prompt_id, author_id, origin, model, state, digest, seq, submitted_at, delivery) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO prompts (prompt_id, author_id, origin, model, state, digest, seq, submitted_at, delivery, \
+             attachments) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             &[
                 id.clone(),
                 prompt.author.as_str().into(),
@@ -90,6 +93,7 @@ impl<S: Sql> Store<S> {
                 seq.into(),
                 prompt.submitted_at.into(),
                 delivery.into(),
+                json(&prompt.attachments)?.into(),
             ],
         )?;
         self.run(
@@ -215,5 +219,12 @@ impl<S: Sql> Store<S> {
             "DELETE FROM notices WHERE seq <= (SELECT seq FROM notices ORDER BY seq DESC LIMIT 1 OFFSET ?1)",
             &[(NOTICES_MAX as u64).into()],
         )
+    }
+}
+
+fn delivery_word(delivery: Delivery) -> &'static str {
+    match delivery {
+        Delivery::Queue => "queue",
+        Delivery::Steer => "steer",
     }
 }

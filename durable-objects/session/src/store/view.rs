@@ -2,11 +2,14 @@
 
 use super::Store;
 use super::row::{from_json, id, small};
-use super::sql::{Sql, StoreError};
+use super::sql::{Row, Sql, StoreError};
+use github::pull_request::flag::is_check;
 use protocol::client::{Activity, SessionInfo, SessionStatus, SessionSummary};
-use protocol::id::{ArtifactId, TurnId};
+use protocol::id::{ArtifactId, TurnId, UserId};
 use protocol::time::Timestamp;
-use protocol::timeline::{Artifact, ArtifactContent, Change, SandboxStatus, Seq, Usage};
+use protocol::timeline::{
+    Artifact, ArtifactContent, Change, FileDiff, ItemContent, SandboxStatus, Seq, ToolState, Usage, User,
+};
 
 /// A row of the session index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +27,16 @@ pub struct PullRequestText {
     pub summary: String,
     /// Name of the author and text of each prompt that ran, in order.
     pub prompts: Vec<(String, String)>,
+    /// Authors of these prompts, in the order of their first one.
+    pub authors: Vec<User>,
+    /// Commands of the agent that checked its work, in order, and whether they succeeded the last time.
+    pub commands: Vec<(String, bool)>,
+    /// What the branch changes.
+    pub files: Vec<FileDiff>,
 }
+
+/// Tool calls that are searched for commands; a session of a long life has thousands.
+const CALLS_MAX: u64 = 500;
 
 impl<S: Sql> Store<S> {
     /// What `GET /status` answers. The diff is there without its hunks.
@@ -112,10 +124,52 @@ impl<S: Sql> Store<S> {
             prompts.push((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
         }
         let summary = summary.map(|row| row.text(0).map(str::to_owned)).transpose()?.unwrap_or_default();
-        Ok(PullRequestText { summary, prompts })
+        let files = self.load_artifacts()?.into_iter().find_map(files_of).unwrap_or_default();
+        let (authors, commands) = (self.load_authors()?, self.load_checks()?);
+        Ok(PullRequestText { summary, prompts, authors, commands, files })
     }
 
-    fn load_artifacts(&self) -> Result<Vec<Artifact>, StoreError> {
+    fn load_authors(&self) -> Result<Vec<User>, StoreError> {
+        let rows = self.sql.exec(
+            "SELECT user_id, login, name, email FROM participants JOIN (SELECT author_id, MIN(seq) AS first FROM prompts \
+             WHERE state IN ('running', 'done') GROUP BY author_id) ON author_id = user_id ORDER BY first",
+            &[],
+        )?;
+        let read = |row: &Row| {
+            let text = |column| row.text(column).map(str::to_owned);
+            Ok(User {
+                id: id(UserId::parse(row.text(0)?))?,
+                login: text(1)?,
+                name: text(2)?,
+                email: text(3)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    pub(super) fn load_checks(&self) -> Result<Vec<(String, bool)>, StoreError> {
+        let rows = self.sql.exec(
+            "SELECT content FROM (SELECT content, position FROM items WHERE type = 'tool' ORDER BY position DESC LIMIT ?1) \
+             ORDER BY position",
+            &[CALLS_MAX.into()],
+        )?;
+        let mut commands: Vec<(String, bool)> = Vec::new();
+        for row in &rows {
+            let ItemContent::Tool { title, state, .. } = from_json(row.text(0)?)? else { continue };
+            let passed = match state {
+                ToolState::Completed { exit_code, .. } => exit_code.is_none_or(|code| code == 0),
+                ToolState::Failed { .. } => false,
+                ToolState::Running => continue,
+            };
+            if is_check(&title) {
+                commands.retain(|(known, _)| *known != title);
+                commands.push((title, passed));
+            }
+        }
+        Ok(commands)
+    }
+
+    pub(super) fn load_artifacts(&self) -> Result<Vec<Artifact>, StoreError> {
         let rows = self
             .sql
             .exec("SELECT artifact_id, turn_id, changed_at, content FROM artifacts ORDER BY position", &[])?;
@@ -153,6 +207,15 @@ fn change_of(artifact: &Artifact) -> Option<&Change> {
     match &artifact.content {
         ArtifactContent::Branch { change } => Some(change),
         ArtifactContent::Diff { .. } | ArtifactContent::PullRequest { .. } | ArtifactContent::Unknown => None,
+    }
+}
+
+fn files_of(artifact: Artifact) -> Option<Vec<FileDiff>> {
+    match artifact.content {
+        ArtifactContent::Diff { files } => Some(files),
+        ArtifactContent::Branch { .. } | ArtifactContent::PullRequest { .. } | ArtifactContent::Unknown => {
+            None
+        }
     }
 }
 

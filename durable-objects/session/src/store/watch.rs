@@ -4,9 +4,11 @@ use super::Store;
 use super::row::{from_json, from_word, id, json, small, word};
 use super::sql::{Row, Sql, StoreError, Value};
 use crate::core::{
-    LiveSandbox, PullRequestState, RunningTurn, SandboxPhase, Saved, Saving, Session, StopCause, StopState,
+    LiveSandbox, Pull, PullRequestState, RunningTurn, SandboxPhase, Saved, Saving, Session, StopCause,
+    StopState,
 };
-use protocol::id::{SandboxId, SnapshotId};
+use protocol::bridge::SandboxSource;
+use protocol::id::{ImageId, ReservationId, SandboxId, SnapshotId};
 use protocol::time::Timestamp;
 use protocol::timeline::{SandboxStatus, Seq};
 
@@ -16,9 +18,13 @@ pub(super) struct Watch {
     pub(super) status: SandboxStatus,
     pub(super) snapshots: Vec<Saved>,
     pub(super) pull_request: PullRequestState,
+    pub(super) pull: Pull,
     pub(super) turns_ended: u32,
     pub(super) kept_from: Seq,
     pub(super) active_at: Timestamp,
+    pub(super) warmed_at: Timestamp,
+    pub(super) reservation: Option<ReservationId>,
+    pub(super) false_starts: u32,
     pub(super) deleted: bool,
     pub(super) saving: Option<Saving>,
     pub(super) turn: Option<TurnWatch>,
@@ -36,7 +42,8 @@ pub(super) struct TurnWatch {
 
 const COLUMNS: &str = "generation, status, snapshots, pull_request, turns_ended, kept_from, active_at, deleted, seq, \
     saving_id, saving_since, ordered_at, received, stop, stop_at, stop_cause, digest_turns, \
-    phase, sandbox_id, source, runner_seq, bridge_url, heard_at, provider, isolation, agent, created_at, forgotten, leaving, denials";
+    phase, sandbox_id, source, runner_seq, bridge_url, heard_at, provider, isolation, agent, created_at, forgotten, leaving, denials, warm, \
+    warmed_at, reservation, false_starts, pull";
 
 impl<S: Sql> Store<S> {
     /// Only how far the runner's events were taken.
@@ -65,10 +72,17 @@ impl<S: Sql> Store<S> {
         ];
         values.extend(turn_values(session.turn.as_ref()));
         values.extend(sandbox_values(session.sandbox.as_ref())?);
+        values.extend([
+            session.warmed_at.into(),
+            session.reservation.as_ref().map(|id| id.as_str()).into(),
+            session.false_starts.into(),
+            json(&session.pull)?.into(),
+        ]);
         self.sql.exec(
             &format!(
                 "INSERT OR REPLACE INTO sandbox (one, {COLUMNS}) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
-                 ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)"
+                 ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, \
+                 ?32, ?33, ?34, ?35)"
             ),
             &values,
         )?;
@@ -97,6 +111,10 @@ impl<S: Sql> Store<S> {
             turns_ended: small(row.number(4)?),
             kept_from: row.number(5)?,
             active_at: row.timestamp(6)?,
+            warmed_at: row.timestamp(31)?,
+            reservation: row.text_or_null(32)?.map(|text| id(ReservationId::parse(text))).transpose()?,
+            false_starts: small(row.number(33)?),
+            pull: from_json(row.text(34)?)?,
             deleted: row.number(7)? == 1,
             saving,
             turn: read_turn(&row)?,
@@ -145,9 +163,11 @@ fn read_turn(row: &Row) -> Result<Option<TurnWatch>, StoreError> {
     }))
 }
 
-fn sandbox_values(sandbox: Option<&LiveSandbox>) -> Result<[Value; 13], StoreError> {
+fn sandbox_values(sandbox: Option<&LiveSandbox>) -> Result<[Value; 14], StoreError> {
     let phase = match sandbox.map(|sandbox| sandbox.phase) {
         None => "none",
+        Some(SandboxPhase::Claiming) => "claiming",
+        Some(SandboxPhase::Binding) => "binding",
         Some(SandboxPhase::Ordered) => "ordered",
         Some(SandboxPhase::Created) => "created",
         Some(SandboxPhase::Attached) => "attached",
@@ -158,7 +178,7 @@ fn sandbox_values(sandbox: Option<&LiveSandbox>) -> Result<[Value; 13], StoreErr
     Ok([
         phase.into(),
         sandbox.map(|sandbox| sandbox.id.as_str()).into(),
-        sandbox.and_then(|sandbox| sandbox.source.as_ref()).map(|id| id.as_str()).into(),
+        sandbox.and_then(|sandbox| source_id(&sandbox.source)).into(),
         sandbox.map_or(0, |sandbox| sandbox.runner_seq).into(),
         sandbox.and_then(|sandbox| sandbox.bridge_url.as_deref()).into(),
         sandbox.map_or(0, |sandbox| sandbox.heard_at.0).into(),
@@ -169,11 +189,14 @@ fn sandbox_values(sandbox: Option<&LiveSandbox>) -> Result<[Value; 13], StoreErr
         sandbox.map_or(0, |sandbox| sandbox.forgotten).into(),
         sandbox.map_or(0, |sandbox| u32::from(sandbox.leaving)).into(),
         json(&sandbox.map_or(&[][..], |sandbox| &sandbox.denials))?.into(),
+        sandbox.map_or(0, |sandbox| u32::from(sandbox.warm)).into(),
     ])
 }
 
 fn read_sandbox(row: &Row) -> Result<Option<LiveSandbox>, StoreError> {
     let phase = match row.text(17)? {
+        "claiming" => SandboxPhase::Claiming,
+        "binding" => SandboxPhase::Binding,
         "ordered" => SandboxPhase::Ordered,
         "created" => SandboxPhase::Created,
         "attached" => SandboxPhase::Attached,
@@ -183,7 +206,7 @@ fn read_sandbox(row: &Row) -> Result<Option<LiveSandbox>, StoreError> {
     Ok(Some(LiveSandbox {
         id: id(SandboxId::parse(row.text(18)?))?,
         phase,
-        source: row.text_or_null(19)?.map(|text| id(SnapshotId::parse(text))).transpose()?,
+        source: read_source(row.text_or_null(19)?)?,
         runner_seq: row.number(20)?,
         bridge_url: row.text_or_null(21)?.map(str::to_owned),
         heard_at: row.timestamp(22)?,
@@ -194,7 +217,25 @@ fn read_sandbox(row: &Row) -> Result<Option<LiveSandbox>, StoreError> {
         forgotten: small(row.number(27)?),
         leaving: row.number(28)? == 1,
         denials: from_json(row.text(29)?)?,
+        warm: row.number(30)? == 1,
     }))
+}
+
+/// Its id says what it is: a snapshot's, an image's, or none for the base image.
+fn source_id(source: &SandboxSource) -> Option<&str> {
+    match source {
+        SandboxSource::Base => None,
+        SandboxSource::Snapshot { snapshot_id } => Some(snapshot_id.as_str()),
+        SandboxSource::Image { image_id } => Some(image_id.as_str()),
+    }
+}
+
+fn read_source(text: Option<&str>) -> Result<SandboxSource, StoreError> {
+    let Some(text) = text else { return Ok(SandboxSource::Base) };
+    Ok(match ImageId::parse(text) {
+        Ok(image_id) => SandboxSource::Image { image_id },
+        Err(_) => SandboxSource::Snapshot { snapshot_id: id(SnapshotId::parse(text))? },
+    })
 }
 
 fn pull_request_word(state: PullRequestState) -> &'static str {

@@ -24,28 +24,31 @@ fn a_prompt_from_beginning_to_end() {
     check(
         &rig.prompt_text(1, "\n  Fix the basket \nand more"),
         &expect![[r#"
-        #3 queued prm_1
-        #4 title Fix the basket
-        + create_sandbox
-        #5 sandbox starting: creating the sandbox
-        + update_index
-        = prm_1 at 3
-    "#]],
+            #3 queued prm_1
+            #4 title Fix the basket
+            + claim_sandbox
+            #5 sandbox starting: taking a warm sandbox
+            + update_index
+            = prm_1 at 3
+        "#]],
     );
     check(
         &rig.boot(),
         &expect![[r#"
-        #6 sandbox starting: booting the sandbox
-        = Done
-        #7 sandbox starting: the runner is connected
-        = Acked { acked: 0 }
-        #8 sandbox starting: cloning
-        #9 sandbox ready: local Namespaces scripted 1
-        #10 turn of prm_1 attempt 1
-        + start_turn
-        + update_index
-        = Acked { acked: 2 }
-    "#]],
+            + create_sandbox
+            #6 sandbox starting: creating the sandbox
+            = Done
+            #7 sandbox starting: booting the sandbox
+            = Done
+            #8 sandbox starting: the runner is connected
+            = Acked { acked: 0 }
+            #9 sandbox starting: cloning
+            #10 sandbox ready: local Namespaces scripted 1
+            #11 turn of prm_1 attempt 1
+            + start_turn
+            + update_index
+            = Acked { acked: 2 }
+        "#]],
     );
     check(
         &rig.receive(),
@@ -63,22 +66,22 @@ fn a_prompt_from_beginning_to_end() {
     ];
     check(
         &rig.events(events),
-        &expect![[r#"
-        #11 item itm_1 Text { text: "He", done: false }
-        #12 append itm_1 2 "llo wörld 😀"
-        = Acked { acked: 7 }
-    "#]],
+        &expect![[r##"
+            #12 item itm_1 Text { text: "He", done: false }
+            #13 append itm_1 2 "llo wörld 😀"
+            = Acked { acked: 7 }
+        "##]],
     );
     check(
         &rig.end_turn(Some(change('a'))),
         &expect![[r#"
             - start_turn
             - stop_turn
-            save text of itm_1 at 12, 17 bytes
-            #13 revise itm_1 Text { text: "", done: true }
-            #14 turn Completed, prompt Done
-            #15 artifact art_branch
-            #16 artifact art_diff
+            save text of itm_1 at 13, 17 bytes
+            #14 revise itm_1 Text { text: "", done: true }
+            #15 turn Completed, prompt Done
+            #16 artifact art_branch
+            #17 artifact art_diff
             + open_pull_request
             + take_snapshot
             + update_index
@@ -88,7 +91,7 @@ fn a_prompt_from_beginning_to_end() {
     check(
         &rig.finish_snapshot(WorkOutcome::Done),
         &expect![[r#"
-            #17 snapshot taken
+            #18 snapshot taken
             = Done
         "#]],
     );
@@ -102,22 +105,22 @@ fn the_next_prompt_waits_for_the_snapshot() {
     check(
         &rig.prompt(2),
         &expect![[r#"
-        #11 queued prm_2
-        + update_index
-        = prm_2 at 11
-    "#]],
+            #12 queued prm_2
+            + update_index
+            = prm_2 at 12
+        "#]],
     );
     rig.end_turn(None);
     assert!(rig.session.turn.is_none() && rig.session.saving.is_some());
     check(
         &rig.finish_snapshot(WorkOutcome::Done),
         &expect![[r#"
-        #13 snapshot taken
-        #14 turn of prm_2 attempt 1
-        + start_turn
-        + update_index
-        = Done
-    "#]],
+            #14 snapshot taken
+            #15 turn of prm_2 attempt 1
+            + start_turn
+            + update_index
+            = Done
+        "#]],
     );
 }
 
@@ -131,8 +134,8 @@ fn a_failed_snapshot_is_told_and_holds_nobody_up() {
         &expect![[r#"
             - take_snapshot
             + delete_snapshot
-            #13 failed saving the sandbox: disk full
-            #14 turn of prm_2 attempt 1
+            #14 failed saving the sandbox: disk full
+            #15 turn of prm_2 attempt 1
             + start_turn
             + update_index
             = Done
@@ -146,8 +149,8 @@ fn a_failed_snapshot_is_told_and_holds_nobody_up() {
         &expect![[r#"
             - take_snapshot
             + delete_snapshot
-            #13 failed saving the sandbox: the bridge has not answered within two minutes
-            #14 turn of prm_2 attempt 1
+            #14 failed saving the sandbox: the bridge has not answered within two minutes
+            #15 turn of prm_2 attempt 1
             + start_turn
             + update_index
             = Done
@@ -174,18 +177,33 @@ fn one_pull_request_per_session() {
         url: "https://code.example/7".into(),
         title: "Change".into(),
         base: "main".into(),
+        progress: Default::default(),
     };
     check(
-        &rig.apply(Input::WorkDone { work: work.clone(), outcome: opened }),
+        &rig.apply(Input::WorkDone { work: work.clone(), outcome: opened.clone() }),
         &expect![[r#"
-        #15 artifact art_pull_request
-        + update_index
-        = Done
-    "#]],
+            #16 artifact art_pull_request
+            + update_index
+            = Done
+        "#]],
     );
     rig.prompt(2);
     rig.receive();
-    assert!(!render(&rig.end_turn(Some(change('b')))).contains("open_pull_request"));
+    assert!(
+        render(&rig.end_turn(Some(change('b')))).contains("open_pull_request"),
+        "its text is brought up to date"
+    );
+    rig.finish_snapshot(WorkOutcome::Done);
+    check(
+        &rig.apply(Input::WorkDone { work: work.clone(), outcome: opened }),
+        &expect![[r#"
+            = Done
+        "#]],
+    );
+    let failed = WorkOutcome::Failed { reason: "no".into() };
+    let told = render(&rig.apply(Input::WorkDone { work: work.clone(), outcome: failed }));
+    assert!(told.contains("failed updating the pull request: no"), "{told}");
+    assert_eq!(rig.session.pull_request, PullRequestState::Open);
 
     let mut rig = Rig::running();
     rig.end_turn(Some(change('a')));
@@ -193,9 +211,9 @@ fn one_pull_request_per_session() {
     check(
         &rig.apply(Input::WorkDone { work, outcome: WorkOutcome::Rejected { reason: "no".into() } }),
         &expect![[r#"
-        #15 failed opening the pull request: no
-        = Done
-    "#]],
+            #16 failed opening the pull request: no
+            = Done
+        "#]],
     );
     rig.prompt(2);
     rig.receive();
@@ -290,10 +308,10 @@ fn only_a_waiting_prompt_is_cancelled() {
     check(
         &rig.apply(cancel(2)),
         &expect![[r#"
-        #12 cancelled prm_2 by usr_ada
-        + update_index
-        = Done
-    "#]],
+            #13 cancelled prm_2 by usr_ada
+            + update_index
+            = Done
+        "#]],
     );
     for number in [1, 2, 3] {
         check(
@@ -348,10 +366,10 @@ fn a_stop_ends_the_named_turn_only() {
     check(
         &rig.apply(stop(turn_id.clone())),
         &expect![[r#"
-        #11 stop by usr_ada
-        + stop_turn
-        = Done
-    "#]],
+            #12 stop by usr_ada
+            + stop_turn
+            = Done
+        "#]],
     );
     check(
         &rig.apply(stop(turn_id.clone())),
@@ -363,13 +381,13 @@ fn a_stop_ends_the_named_turn_only() {
     check(
         &rig.events(vec![ended]),
         &expect![[r#"
-        - start_turn
-        - stop_turn
-        #12 turn Stopped, prompt Done
-        + take_snapshot
-        + update_index
-        = Acked { acked: 4 }
-    "#]],
+            - start_turn
+            - stop_turn
+            #13 turn Stopped, prompt Done
+            + take_snapshot
+            + update_index
+            = Acked { acked: 4 }
+        "#]],
     );
 }
 

@@ -18,14 +18,14 @@ fn a_lost_sandbox_is_replaced_three_times() {
         &expect![[r#"
             - start_turn
             - stop_turn
-            save text of itm_1 at 13, 6 bytes
-            #14 revise itm_1 Failed { duration_ms: 0, message: "cut off: the turn failed" } ""
-            #15 turn failed (the sandbox ended: killed), prompt Queued
+            save text of itm_1 at 14, 6 bytes
+            #15 revise itm_1 Failed { duration_ms: 0, message: "cut off: the turn failed" } ""
+            #16 turn failed (the sandbox ended: killed), prompt Queued
             - create_sandbox
             + terminate_sandbox
-            #16 sandbox failed: the sandbox ended: killed
-            + create_sandbox
-            #17 sandbox starting: creating the sandbox
+            #17 sandbox failed: the sandbox ended: killed
+            + claim_sandbox
+            #18 sandbox starting: taking a warm sandbox
             + update_index
             = Done
         "#]],
@@ -39,17 +39,17 @@ fn a_lost_sandbox_is_replaced_three_times() {
     check(
         &rig.lose_sandbox("killed"),
         &expect![[r#"
-        - start_turn
-        - stop_turn
-        #31 turn failed (the sandbox ended: killed), prompt Failed
-        - create_sandbox
-        + terminate_sandbox
-        #32 sandbox failed: the sandbox ended: killed
-        + create_sandbox
-        #33 sandbox starting: creating the sandbox
-        + update_index
-        = Done
-    "#]],
+            - start_turn
+            - stop_turn
+            #34 turn failed (the sandbox ended: killed), prompt Failed
+            - create_sandbox
+            + terminate_sandbox
+            #35 sandbox failed: the sandbox ended: killed
+            + claim_sandbox
+            #36 sandbox starting: taking a warm sandbox
+            + update_index
+            = Done
+        "#]],
     );
     assert_eq!(rig.session.queue.front().map(|prompt| prompt.id.clone()), Some(prompt_id(2)));
 }
@@ -80,10 +80,10 @@ fn a_bridge_that_comes_back_loses_nothing() {
     let item = rig.item(1, text("on"));
     check(
         &rig.events(vec![RunnerEvent::ItemChanged { item }]),
-        &expect![[r#"
-        #11 item itm_1 Text { text: "on", done: false }
-        = Acked { acked: 4 }
-    "#]],
+        &expect![[r##"
+            #12 item itm_1 Text { text: "on", done: false }
+            = Acked { acked: 4 }
+        "##]],
     );
 }
 
@@ -169,17 +169,17 @@ fn a_stop_that_is_not_answered_is_repeated_and_then_enforced() {
     check(
         &rig.wait(15_000),
         &expect![[r#"
-        - start_turn
-        - stop_turn
-        #13 turn Stopped, prompt Done
-        - create_sandbox
-        + terminate_sandbox
-        #14 sandbox stopped, no snapshot
-        + create_sandbox
-        #15 sandbox starting: creating the sandbox
-        + update_index
-        = Done
-    "#]],
+            - start_turn
+            - stop_turn
+            #14 turn Stopped, prompt Done
+            - create_sandbox
+            + terminate_sandbox
+            #15 sandbox stopped, no snapshot
+            + claim_sandbox
+            #16 sandbox starting: taking a warm sandbox
+            + update_index
+            = Done
+        "#]],
     );
 }
 
@@ -209,10 +209,10 @@ fn events_count_once() {
     both.events.extend(more.events.clone());
     check(
         &rig.apply(Input::RunnerEvents(both)),
-        &expect![[r#"
-        #13 append itm_1 2 "c"
-        = Acked { acked: 6 }
-    "#]],
+        &expect![[r##"
+            #14 append itm_1 2 "c"
+            = Acked { acked: 6 }
+        "##]],
     );
     rig.runner_seq += 1;
     let late = rig.batch(vec![appended(1, 3, "e")]);
@@ -265,10 +265,10 @@ fn text_neither_overlaps_nor_leaves_holes() {
     rig.events(vec![RunnerEvent::ItemChanged { item }]);
     check(
         &rig.events(vec![appended(1, 1, "😀b")]),
-        &expect![[r#"
-        #12 append itm_1 3 "b"
-        = Acked { acked: 5 }
-    "#]],
+        &expect![[r##"
+            #13 append itm_1 3 "b"
+            = Acked { acked: 5 }
+        "##]],
     );
     check(
         &rig.events(vec![appended(1, 9, "hole"), appended(2, 0, "nobody's"), appended(1, 0, "a")]),
@@ -278,10 +278,10 @@ fn text_neither_overlaps_nor_leaves_holes() {
     );
     check(
         &rig.events(vec![appended(1, 4, "c")]),
-        &expect![[r#"
-        #13 append itm_1 4 "c"
-        = Acked { acked: 9 }
-    "#]],
+        &expect![[r##"
+            #14 append itm_1 4 "c"
+            = Acked { acked: 9 }
+        "##]],
     );
 }
 
@@ -364,6 +364,7 @@ fn a_sandbox_that_cannot_be_set_up_fails_its_prompt_after_three_tries() {
     rig.prompt(2);
     let fail = |rig: &mut Rig| {
         rig.runner_seq = 0;
+        rig.creation();
         rig.attach("http://127.0.0.1:1");
         rig.events(vec![RunnerEvent::SetupFailed { reason: "no such branch".into() }])
     };
@@ -372,9 +373,9 @@ fn a_sandbox_that_cannot_be_set_up_fails_its_prompt_after_three_tries() {
         &expect![[r#"
             - create_sandbox
             + terminate_sandbox
-            #8 sandbox failed: no such branch
-            + create_sandbox
-            #9 sandbox starting: creating the sandbox
+            #9 sandbox failed: no such branch
+            + claim_sandbox
+            #10 sandbox starting: taking a warm sandbox
             = Acked { acked: 1 }
         "#]],
     );
@@ -382,16 +383,16 @@ fn a_sandbox_that_cannot_be_set_up_fails_its_prompt_after_three_tries() {
     check(
         &fail(&mut rig),
         &expect![[r#"
-        - create_sandbox
-        + terminate_sandbox
-        #14 sandbox failed: no such branch
-        #15 turn of prm_1 attempt 3
-        #16 turn failed (no such branch), prompt Failed
-        + create_sandbox
-        #17 sandbox starting: creating the sandbox
-        + update_index
-        = Acked { acked: 1 }
-    "#]],
+            - create_sandbox
+            + terminate_sandbox
+            #17 sandbox failed: no such branch
+            #18 turn of prm_1 attempt 3
+            #19 turn failed (no such branch), prompt Failed
+            + claim_sandbox
+            #20 sandbox starting: taking a warm sandbox
+            + update_index
+            = Acked { acked: 1 }
+        "#]],
     );
     assert_eq!(rig.session.queue.len(), 1);
 }
@@ -405,16 +406,16 @@ fn a_refused_sandbox_fails_its_prompt_at_once_and_the_next_is_tried_anew() {
     check(
         &rig.apply(Input::WorkDone { work, outcome: WorkOutcome::Rejected { reason: "no".into() } }),
         &expect![[r#"
-        - create_sandbox
-        + terminate_sandbox
-        #7 sandbox failed: no
-        #8 turn of prm_1 attempt 1
-        #9 turn failed (no), prompt Failed
-        + create_sandbox
-        #10 sandbox starting: creating the sandbox
-        + update_index
-        = Done
-    "#]],
+            - create_sandbox
+            + terminate_sandbox
+            #8 sandbox failed: no
+            #9 turn of prm_1 attempt 1
+            #10 turn failed (no), prompt Failed
+            + claim_sandbox
+            #11 sandbox starting: taking a warm sandbox
+            + update_index
+            = Done
+        "#]],
     );
 }
 
@@ -424,7 +425,7 @@ fn a_bridge_that_is_away_is_waited_for() {
     rig.prompt(1);
     let delayed = WorkOutcome::Delayed { reason: "it does not answer".into() };
     for expected in
-        ["#6 sandbox starting: waiting for the sandbox bridge: it does not answer\n= Done\n", "= Done\n"]
+        ["#7 sandbox starting: waiting for the sandbox bridge: it does not answer\n= Done\n", "= Done\n"]
     {
         let work = rig.creation();
         assert_eq!(render(&rig.apply(Input::WorkDone { work, outcome: delayed.clone() })), expected);
@@ -441,29 +442,29 @@ fn a_snapshot_that_cannot_be_restored_is_forgotten() {
     check(
         &rig.lose_sandbox("4 hours are over"),
         &expect![[r#"
-        - create_sandbox
-        + terminate_sandbox
-        #13 sandbox stopped, with snapshot
-        = Done
-    "#]],
+            - create_sandbox
+            + terminate_sandbox
+            #14 sandbox stopped, with snapshot
+            = Done
+        "#]],
     );
     rig.prompt(2);
     let work = rig.creation();
-    assert!(rig.session.sandbox.as_ref().unwrap().source.is_some());
+    assert!(rig.session.sandbox.as_ref().unwrap().snapshot_id().is_some());
     check(
         &rig.apply(Input::WorkDone { work, outcome: WorkOutcome::Rejected { reason: "gone".into() } }),
         &expect![[r#"
             - create_sandbox
             + terminate_sandbox
-            #16 sandbox failed: gone
+            #17 sandbox failed: gone
             + delete_snapshot
-            #17 failed restoring the snapshot; the next sandbox starts from the base image: gone
-            + create_sandbox
-            #18 sandbox starting: creating the sandbox
+            #18 failed restoring the snapshot; the next sandbox starts afresh: gone
+            + claim_sandbox
+            #19 sandbox starting: taking a warm sandbox
             = Done
         "#]],
     );
-    assert_eq!(rig.session.sandbox.as_ref().unwrap().source, None);
+    assert_eq!(rig.session.sandbox.as_ref().unwrap().snapshot_id(), None);
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Tests of the whole machine: tables of cases in [`cases`], random histories in [`model`]. [`Rig`] drives a session by hand.
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for the one variant that it is about")]
 
+pub(crate) mod attachments;
 mod cases;
+mod claims;
 mod faults;
 pub(crate) mod model;
 mod people;
+mod pulls;
 mod sandboxes;
 
 use super::*;
-use protocol::bridge::{EventBatch, RunnerAttached, SandboxEnded};
+use protocol::bridge::{EventBatch, RunnerAttached, SandboxEnded, SandboxSource};
 use protocol::client::{PromptRequest, SessionSnapshot};
 use protocol::id::*;
 use protocol::runner::{RunnerEvent, RunnerEventRecord};
@@ -49,6 +52,7 @@ pub(crate) fn request(number: usize, text: &str) -> PromptRequest {
         model: None,
         origin: PromptOrigin::Web,
         delivery: Delivery::Queue,
+        attachments: Vec::new(),
     }
 }
 
@@ -66,6 +70,7 @@ pub(crate) fn new_session(prompt: Option<PromptRequest>) -> NewSession {
         branch: "farhand/1".into(),
         model: "demo/demo".into(),
         prompt,
+        reservation: None,
     }
 }
 
@@ -143,22 +148,42 @@ impl Rig {
         EventBatch { sandbox_id: self.sandbox(), generation: self.session.generation, events: records }
     }
 
-    /// The order for the session's sandbox.
-    pub(crate) fn creation(&self) -> Work {
+    /// The order for the session's sandbox, when the repository has no warm one.
+    pub(crate) fn creation(&mut self) -> Work {
+        if self.phase() == Some(SandboxPhase::Claiming) {
+            self.answer_claim(WorkOutcome::NoWarmSandbox { image_id: None, failure: None });
+        }
         Work::CreateSandbox {
             sandbox_id: self.sandbox(),
             generation: self.session.generation,
-            source: protocol::bridge::SandboxSource::Base,
+            source: self.session.sandbox.as_ref().unwrap().source.clone(),
         }
+    }
+
+    /// The order for a warm sandbox.
+    pub(crate) fn claim(&self) -> Work {
+        Work::ClaimSandbox { generation: self.session.generation, reservation: None }
+    }
+
+    /// What came of asking the repository for a warm sandbox.
+    pub(crate) fn answer_claim(&mut self, outcome: WorkOutcome) -> Vec<Effect> {
+        let work = self.claim();
+        self.apply(Input::WorkDone { work, outcome })
+    }
+
+    pub(crate) fn phase(&self) -> Option<SandboxPhase> {
+        self.session.sandbox.as_ref().map(|sandbox| sandbox.phase)
     }
 
     /// The sandbox that was ordered becomes ready.
     pub(crate) fn boot(&mut self) -> Vec<Effect> {
         self.runner_seq = 0;
+        let mut effects = Vec::new();
+        if self.phase() == Some(SandboxPhase::Claiming) {
+            effects.extend(self.answer_claim(WorkOutcome::NoWarmSandbox { image_id: None, failure: None }));
+        }
         let work = self.creation();
-        let outcome =
-            WorkOutcome::SandboxCreated { provider: "local".into(), isolation: Isolation::Namespaces };
-        let mut effects = self.apply(Input::WorkDone { work, outcome });
+        effects.extend(self.apply(Input::WorkDone { work, outcome: created() }));
         effects.extend(self.attach("http://127.0.0.1:1"));
         effects.extend(self.events(vec![
             RunnerEvent::SetupStep { step: "cloning".into() },
@@ -237,6 +262,10 @@ impl Rig {
     }
 }
 
+pub(crate) fn created() -> WorkOutcome {
+    WorkOutcome::SandboxCreated { provider: "local".into(), isolation: Isolation::Namespaces }
+}
+
 pub(crate) fn item_id(number: usize) -> ItemId {
     ItemId::parse(&format!("itm_{number}")).unwrap()
 }
@@ -304,6 +333,9 @@ pub(crate) fn render(effects: &[Effect]) -> String {
             Effect::SaveOutput { item_id, text, .. } => {
                 format!("save output of {item_id}, {} bytes", text.len())
             }
+            Effect::SaveAttachments { prompt_id, attachments } => {
+                format!("save {} attachments of {prompt_id}", attachments.len())
+            }
             Effect::DropOutput { .. } => "drop output".into(),
             Effect::Compact { from } => format!("compact from {from}"),
             Effect::Purge => "purge".into(),
@@ -325,7 +357,7 @@ fn render_event(event: &SessionEvent) -> String {
         SessionEvent::TitleChanged { title, .. } => format!("title {title}"),
         SessionEvent::RoleChanged { user_id, role, by } => format!("{user_id} is {role:?} by {by}"),
         SessionEvent::PromptEdited { prompt_id, text, by } => format!("edited {prompt_id} {text:?} by {by}"),
-        SessionEvent::PromptMoved { prompt_id, before, by } => match before {
+        SessionEvent::PromptMoved { prompt_id, before, by, .. } => match before {
             Some(before) => format!("moved {prompt_id} before {before} by {by}"),
             None => format!("moved {prompt_id} to the end by {by}"),
         },
@@ -377,6 +409,10 @@ fn render_event(event: &SessionEvent) -> String {
         SessionEvent::EffectFailed { what, reason } => format!("failed {what}: {reason}"),
         SessionEvent::EgressDenied { denial } => {
             format!("denied {}:{} {} ×{}", denial.host, denial.port, denial.reason, denial.count)
+        }
+        SessionEvent::PullRequestChanged { number, state } => format!("pull request {number} {state:?}"),
+        SessionEvent::ReviewAdded { number, review } => {
+            format!("review {} of {number}: {:?} {}", review.id, review.verdict, review.text)
         }
         SessionEvent::Unknown => "unknown".into(),
     }

@@ -28,6 +28,8 @@ pub(crate) enum Act {
     SetupFails,
     Settle(usize, u8),
     Wait(u64),
+    Begin,
+    Warm(u8),
 }
 
 pub(crate) fn act() -> impl Strategy<Value = Act> {
@@ -48,6 +50,8 @@ pub(crate) fn act() -> impl Strategy<Value = Act> {
         4 => any::<bool>().prop_map(Act::End),
         3 => (0..4usize).prop_map(Act::Repeat),
         1 => Just(Act::Gap),
+        1 => Just(Act::Begin),
+        4 => (0..5u8).prop_map(Act::Warm),
         1 => Just(Act::LoseSandbox),
         1 => Just(Act::SetupFails),
         6 => (0..8usize, 0..5u8).prop_map(|(index, outcome)| Act::Settle(index, outcome)),
@@ -71,7 +75,7 @@ impl Observer {
     fn new() -> Self {
         let (mut rig, effects) = Rig::new();
         // Short enough for idleness and handovers to happen in a history.
-        rig.timing = Timing { life_ms: 600_000, idle_ms: 60_000 };
+        rig.timing = Timing { life_ms: 600_000, idle_ms: 60_000, ..Timing::default() };
         let client = empty_snapshot(&rig.session.info);
         let mut observer = Self {
             rig,
@@ -111,6 +115,7 @@ impl Observer {
                 | Effect::SaveWatch
                 | Effect::SaveText { .. }
                 | Effect::SaveOutput { .. }
+                | Effect::SaveAttachments { .. }
                 | Effect::DropOutput { .. }
                 | Effect::Compact { .. }
                 | Effect::Reply(_) => {}
@@ -234,8 +239,14 @@ impl Observer {
                 let turn_id = self.rig.turn();
                 self.rig.apply(Input::StopRequested { turn_id, by: user("ada").id })
             }
-            Act::Boot if self.rig.session.sandbox.is_some() && !self.is_ready() => {
+            Act::Boot
+                if !self.is_ready()
+                    && self.rig.phase().is_some_and(|phase| phase != SandboxPhase::Binding) =>
+            {
                 self.batches.clear();
+                if self.rig.phase() == Some(SandboxPhase::Claiming) {
+                    self.warm(4);
+                }
                 self.rig.boot()
             }
             Act::Attach if self.is_ready() => self.rig.attach("http://127.0.0.1:3"),
@@ -262,6 +273,8 @@ impl Observer {
                 self.rig.runner_seq = self.rig.session.sandbox.as_ref().unwrap().runner_seq;
                 self.rig.events(vec![RunnerEvent::SetupFailed { reason: "no".into() }])
             }
+            Act::Begin => self.rig.apply(Input::PromptBegun { by: user("ada").id }),
+            Act::Warm(how) => return self.warm(how),
             Act::Settle(index, outcome) => return self.settle(index, outcome),
             Act::Wait(ms) => self.rig.wait(ms),
             Act::Stop | Act::Boot | Act::Attach | Act::Text(_) | Act::Tool | Act::End(_) => return,
@@ -290,7 +303,16 @@ impl Observer {
             (0, _) => WorkOutcome::Delayed { reason },
             (1, _) => WorkOutcome::Failed { reason },
             (2, _) => WorkOutcome::Rejected { reason },
-            (_, Work::CreateSandbox { .. }) => {
+            (3, Work::ClaimSandbox { .. }) => WorkOutcome::SandboxClaimed {
+                sandbox_id: SandboxId::from_random((1 << 100 | u128::from(self.seq)).to_be_bytes()),
+                bridge_url: "http://127.0.0.1:2".into(),
+                image_id: ImageId::parse("img_1").unwrap(),
+            },
+            (_, Work::ClaimSandbox { .. }) => {
+                let image_id = ImageId::parse("img_1").ok().filter(|_| self.seq.is_multiple_of(2));
+                WorkOutcome::NoWarmSandbox { image_id, failure: None }
+            }
+            (_, Work::CreateSandbox { .. } | Work::BindSandbox { .. }) => {
                 WorkOutcome::SandboxCreated { provider: "local".into(), isolation: Isolation::Weak }
             }
             (_, Work::OpenPullRequest(_)) => WorkOutcome::PullRequestOpened {
@@ -298,6 +320,7 @@ impl Observer {
                 url: "u".into(),
                 title: "t".into(),
                 base: "main".into(),
+                progress: Default::default(),
             },
             (_, _) => WorkOutcome::Done,
         };
@@ -306,6 +329,21 @@ impl Observer {
         }
         let effects = self.rig.apply(Input::WorkDone { work, outcome });
         self.watch(effects);
+    }
+
+    /// Goes one step on the way to a warm sandbox, or fails at it.
+    fn warm(&mut self, how: u8) {
+        let phase = self.rig.phase();
+        let begins = match phase {
+            Some(SandboxPhase::Claiming) => "claim_sandbox",
+            Some(SandboxPhase::Binding) => "bind_sandbox",
+            _ => return,
+        };
+        let index = self.outbox.keys().position(|key| key.starts_with(begins)).expect("it was ordered");
+        self.settle(index, how);
+        if phase == Some(SandboxPhase::Binding) {
+            self.rig.runner_seq = 0;
+        }
     }
 
     /// When everything around works again, every prompt comes to its end.
@@ -320,6 +358,8 @@ impl Observer {
             } else if session.saving.is_some() {
                 let index = self.outbox.keys().position(|key| key.starts_with("take_snapshot")).unwrap();
                 Act::Settle(index, 4)
+            } else if self.rig.phase() == Some(SandboxPhase::Binding) {
+                Act::Warm(3)
             } else {
                 Act::Boot
             };
@@ -360,7 +400,7 @@ proptest! {
         }
         observer.act(Act::Delete);
         prop_assert!(observer.rig.session.deleted);
-        let lasting = ["terminate_sandbox", "delete_snapshot", "delete_artifacts", "remove_index", "store_output", "create_sandbox"];
+        let lasting = ["terminate_sandbox", "delete_snapshot", "delete_artifacts", "remove_index", "store_output", "create_sandbox", "release_claim"];
         for work in observer.outbox.values() {
             prop_assert!(lasting.contains(&work.kind()), "{work:?}");
         }

@@ -65,10 +65,10 @@ fn an_owner_decides_who_may_do_what() {
     check(
         &rig.apply(role("grace", Role::Viewer, "ada")),
         &expect![[r#"
-        save grace@farhand.example
-        #14 usr_grace is Viewer by usr_ada
-        = Done
-    "#]],
+            save grace@farhand.example
+            #15 usr_grace is Viewer by usr_ada
+            = Done
+        "#]],
     );
     let before = rig.session.clone();
     let by = user("grace").id;
@@ -94,10 +94,10 @@ fn an_owner_decides_who_may_do_what() {
     check(
         &rig.apply(role("grace", Role::Owner, "ada")),
         &expect![[r#"
-        save grace@farhand.example
-        #15 usr_grace is Owner by usr_ada
-        = Done
-    "#]],
+            save grace@farhand.example
+            #16 usr_grace is Owner by usr_ada
+            = Done
+        "#]],
     );
     assert!(
         render(&rig.apply(role("ada", Role::Driver, "grace"))).contains("usr_ada is Driver by usr_grace")
@@ -115,9 +115,9 @@ fn a_waiting_prompt_is_edited_by_its_author_and_moved_by_anyone() {
     check(
         &rig.apply(edit(2, "better", "ada")),
         &expect![[r##"
-        #14 edited prm_2 "better" by usr_ada
-        = Done
-    "##]],
+            #15 edited prm_2 "better" by usr_ada
+            = Done
+        "##]],
     );
     check(
         &rig.apply(edit(2, "mine", "grace")),
@@ -145,9 +145,9 @@ fn a_waiting_prompt_is_edited_by_its_author_and_moved_by_anyone() {
     check(
         &rig.apply(place(3, Some(2))),
         &expect![[r#"
-        #15 moved prm_3 before prm_2 by usr_grace
-        = Done
-    "#]],
+            #16 moved prm_3 before prm_2 by usr_grace
+            = Done
+        "#]],
     );
     assert_eq!(waiting(&rig), "3 2");
     check(
@@ -159,9 +159,9 @@ fn a_waiting_prompt_is_edited_by_its_author_and_moved_by_anyone() {
     check(
         &rig.apply(place(3, None)),
         &expect![[r#"
-        #16 moved prm_3 to the end by usr_grace
-        = Done
-    "#]],
+            #17 moved prm_3 to the end by usr_grace
+            = Done
+        "#]],
     );
     assert_eq!(waiting(&rig), "2 3");
     check(
@@ -174,8 +174,8 @@ fn a_waiting_prompt_is_edited_by_its_author_and_moved_by_anyone() {
     check(
         &rig.prompt(2),
         &expect![[r#"
-        = prm_2 at 12
-    "#]],
+            = prm_2 at 13
+        "#]],
     );
 }
 
@@ -185,20 +185,20 @@ fn a_steered_prompt_goes_into_the_running_turn_and_ends_with_it() {
     check(
         &steer(&mut rig, 4),
         &expect![[r#"
-        #14 queued prm_4
-        #15 moved prm_4 before prm_2 by usr_ada
-        + steer_turn
-        + update_index
-        = prm_4 at 14
-    "#]],
+            #15 queued prm_4
+            #16 moved prm_4 before prm_2 by usr_ada
+            + steer_turn
+            + update_index
+            = prm_4 at 15
+        "#]],
     );
     check(
         &taken(&mut rig, 4),
         &expect![[r#"
-        - steer_turn
-        #16 steered prm_4
-        = Acked { acked: 4 }
-    "#]],
+            - steer_turn
+            #17 steered prm_4
+            = Acked { acked: 4 }
+        "#]],
     );
     check(
         &rig.apply(Input::PromptCancelled { prompt_id: prompt_id(4), by: user("ada").id }),
@@ -262,10 +262,10 @@ fn a_title_is_one_line() {
     check(
         &rig.apply(title("  Basket  ")),
         &expect![[r#"
-        #14 title Basket
-        + update_index
-        = Done
-    "#]],
+            #15 title Basket
+            + update_index
+            = Done
+        "#]],
     );
     check(
         &rig.apply(title("Basket")),
@@ -298,13 +298,13 @@ fn an_archived_session_takes_no_prompts_and_keeps_no_sandbox() {
     check(
         &rig.apply(archive(true)),
         &expect![[r#"
-        #13 archived by usr_ada
-        - create_sandbox
-        + terminate_sandbox
-        #14 sandbox stopped, with snapshot
-        + update_index
-        = Done
-    "#]],
+            #14 archived by usr_ada
+            - create_sandbox
+            + terminate_sandbox
+            #15 sandbox stopped, with snapshot
+            + update_index
+            = Done
+        "#]],
     );
     check(
         &rig.prompt(2),
@@ -315,10 +315,10 @@ fn an_archived_session_takes_no_prompts_and_keeps_no_sandbox() {
     check(
         &rig.apply(archive(false)),
         &expect![[r#"
-        #15 unarchived by usr_ada
-        + update_index
-        = Done
-    "#]],
+            #16 unarchived by usr_ada
+            + update_index
+            = Done
+        "#]],
     );
     assert!(render(&rig.prompt(2)).contains("+ create_sandbox"));
 }
@@ -337,6 +337,7 @@ fn a_deletion_leaves_nothing() {
         + terminate_sandbox
         - update_index
         - open_pull_request
+        - look_at_pull_request
         + delete_artifacts
         + remove_index
         purge

@@ -24,7 +24,7 @@ fn run(rig: &mut Rig, number: usize) {
 }
 
 fn source(rig: &Rig) -> Option<SnapshotId> {
-    rig.session.sandbox.as_ref().unwrap().source.clone()
+    rig.session.sandbox.as_ref().unwrap().snapshot_id().cloned()
 }
 
 #[test]
@@ -35,11 +35,11 @@ fn a_sandbox_with_nothing_to_do_is_stopped_and_restored() {
     check(
         &rig.wait(1),
         &expect![[r#"
-        - create_sandbox
-        + terminate_sandbox
-        #13 sandbox stopped, with snapshot
-        = Done
-    "#]],
+            - create_sandbox
+            + terminate_sandbox
+            #14 sandbox stopped, with snapshot
+            = Done
+        "#]],
     );
     rig.prompt(2);
     assert_eq!(source(&rig), rig.session.snapshots.first().map(|saved| saved.snapshot_id.clone()));
@@ -63,12 +63,12 @@ fn a_sandbox_that_was_not_saved_is_saved_before_it_stops() {
     check(
         &rig.finish_snapshot(WorkOutcome::Done),
         &expect![[r#"
-        #13 snapshot taken
-        - create_sandbox
-        + terminate_sandbox
-        #14 sandbox stopped, with snapshot
-        = Done
-    "#]],
+            #14 snapshot taken
+            - create_sandbox
+            + terminate_sandbox
+            #15 sandbox stopped, with snapshot
+            = Done
+        "#]],
     );
 }
 
@@ -126,25 +126,25 @@ fn a_life_that_ends_is_handed_over_with_its_turn() {
     check(
         &rig.events(vec![ended]),
         &expect![[r#"
-        - start_turn
-        - stop_turn
-        #11 turn Stopped, prompt Queued
-        + take_snapshot
-        + update_index
-        = Acked { acked: 473 }
-    "#]],
+            - start_turn
+            - stop_turn
+            #12 turn Stopped, prompt Queued
+            + take_snapshot
+            + update_index
+            = Acked { acked: 473 }
+        "#]],
     );
     check(
         &rig.finish_snapshot(WorkOutcome::Done),
         &expect![[r#"
-        #12 snapshot taken
-        - create_sandbox
-        + terminate_sandbox
-        #13 sandbox stopped, with snapshot
-        + create_sandbox
-        #14 sandbox starting: creating the sandbox
-        = Done
-    "#]],
+            #13 snapshot taken
+            - create_sandbox
+            + terminate_sandbox
+            #14 sandbox stopped, with snapshot
+            + create_sandbox
+            #15 sandbox starting: creating the sandbox
+            = Done
+        "#]],
     );
     let lines = render(&rig.boot());
     assert!(lines.contains("turn of prm_1 attempt 1"), "it costs no try: {lines}");
@@ -153,7 +153,7 @@ fn a_life_that_ends_is_handed_over_with_its_turn() {
 #[test]
 fn a_turn_that_does_not_stop_for_the_handover_goes_on_elsewhere_all_the_same() {
     let mut rig = Rig::new().0;
-    rig.timing = Timing { life_ms: 80_000, idle_ms: 600_000 };
+    rig.timing = Timing { life_ms: 80_000, idle_ms: 600_000, ..Timing::default() };
     rig.prompt(1);
     rig.boot();
     rig.receive();
@@ -193,7 +193,7 @@ fn what_cannot_be_restored_gives_way_to_what_is_older() {
     let lines = render(&rig.events(vec![RunnerEvent::SetupFailed { reason: "no agent".into() }]));
     assert!(lines.contains("the next sandbox starts from an older one: no agent"), "{lines}");
     let lines = render(&refuse(&mut rig));
-    assert!(lines.contains("the next sandbox starts from the base image: damaged"), "{lines}");
+    assert!(lines.contains("the next sandbox starts afresh: damaged"), "{lines}");
     let lines = render(&rig.boot());
     assert!(lines.contains("restored by a digest of 4 turns"), "{lines}");
     assert!(lines.contains("turn of prm_5 attempt 1"), "{lines}");
@@ -293,10 +293,10 @@ fn refused_connections_are_told_once_and_again_with_each_digit() {
     check(
         &rig.apply(first.clone()),
         &expect![[r#"
-        #11 denied a.example:443 host_not_allowed ×1
-        #12 denied b.example:443 host_not_allowed ×20
-        = Done
-    "#]],
+            #12 denied a.example:443 host_not_allowed ×1
+            #13 denied b.example:443 host_not_allowed ×20
+            = Done
+        "#]],
     );
     for again in [first, report(&rig, generation, &[("b.example", 99), ("a.example", 9)])] {
         assert_eq!(render(&rig.apply(again)), "= Done\n");
@@ -305,9 +305,9 @@ fn refused_connections_are_told_once_and_again_with_each_digit() {
     check(
         &rig.apply(more),
         &expect![[r#"
-        #13 denied a.example:443 host_not_allowed ×10
-        = Done
-    "#]],
+            #14 denied a.example:443 host_not_allowed ×10
+            = Done
+        "#]],
     );
     let stale = report(&rig, generation - 1, &[("c.example", 1)]);
     assert_eq!(render(&rig.apply(stale)), "= Done\n");

@@ -1,6 +1,7 @@
 //! The SQL and the migrations that ship, on real SQLite.
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for the one variant that it is about")]
 
+mod attachment;
 mod history;
 mod migration;
 mod page;

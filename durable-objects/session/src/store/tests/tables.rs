@@ -15,6 +15,9 @@ fn migrations_give_these_tables() {
         column(&migrated(), "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name");
     expect![[r#"
         artifacts
+        attachments
+        attachments_by_picture
+        attachments_by_text
         events
         items
         items_by_turn
@@ -34,6 +37,7 @@ fn migrations_give_these_tables() {
         queue
         sandbox
         session
+        thread
         tickets
         turns
         turns_by_prompt"#]]
@@ -115,8 +119,13 @@ fn the_index_row_is_about_now() {
             rig.boot();
         }
     }
-    let opened =
-        WorkOutcome::PullRequestOpened { number: 7, url: "u".into(), title: "t".into(), base: "main".into() };
+    let opened = WorkOutcome::PullRequestOpened {
+        number: 7,
+        url: "u".into(),
+        title: "t".into(),
+        base: "main".into(),
+        progress: Default::default(),
+    };
     let order = PullRequestOrder {
         turn_id: TurnId::parse("trn_1").unwrap(),
         author: user("ada").id,
@@ -136,6 +145,7 @@ fn a_pull_request_tells_who_asked_what() {
     let text = store.load_pull_request_text().unwrap();
     assert_eq!(text.summary, "Done. See the diff.");
     assert_eq!(text.prompts, [("ADA".into(), "prompt 1".into()), ("ADA".into(), "And now?".into())]);
+    assert_eq!(text.authors.iter().map(|author| author.name.as_str()).collect::<Vec<_>>(), ["ADA"]);
 }
 
 #[test]

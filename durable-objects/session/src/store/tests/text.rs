@@ -6,7 +6,7 @@ use crate::core::growing_text;
 use crate::core::tests::{Rig, appended, item_id, prompt_id, steer_request, text, tool, user};
 use crate::core::{Input, WorkOutcome};
 use protocol::id::ArtifactId;
-use protocol::runner::RunnerEvent;
+use protocol::runner::{RunnerCommand, RunnerEvent};
 use protocol::timeline::{PromptState, ToolState};
 
 fn replay_log(rig: &Rig) -> Store<Memory> {
@@ -112,8 +112,9 @@ fn an_edited_prompt_has_its_new_text_everywhere() {
     let prompt = snapshot.prompts.last().unwrap();
     assert_eq!((prompt.text.as_str(), prompt.edited_by.as_ref()), ("better", Some(&by)));
     assert_eq!(snapshot.queue, std::slice::from_ref(&prompt_id));
-    assert_eq!(store.load_steering(&prompt_id).unwrap().unwrap().0, "better");
-    assert_eq!(store.load_steering(&crate::core::tests::prompt_id(77)).unwrap(), None);
+    let steer = store.load_steering(&rig.turn(), &prompt_id).unwrap();
+    assert!(matches!(steer, Some(RunnerCommand::SteerTurn { prompt, .. }) if prompt == "better"));
+    assert_eq!(store.load_steering(&rig.turn(), &crate::core::tests::prompt_id(77)).unwrap(), None);
 }
 
 /// A turn that took a second prompt up.
