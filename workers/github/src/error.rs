@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+protocol::objects!(read: Refusal);
+
 /// Why a request to the code host gave no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -44,7 +46,7 @@ impl Error {
 
 /// Body of GitHub's refusals.
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(remote = "Self", default)]
 struct Refusal {
     message: String,
     errors: Vec<serde_json::Value>,

@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use protocol::id::RepositoryId;
 use serde::Deserialize;
 
+protocol::objects!(read: Wire, WirePermissions);
+
 /// A repository as the code host describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
@@ -25,6 +27,7 @@ pub struct Repository {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct Wire {
     full_name: String,
     #[serde(default)]
@@ -38,6 +41,7 @@ struct Wire {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct WirePermissions {
     #[serde(default)]
     push: bool,

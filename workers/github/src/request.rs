@@ -12,6 +12,8 @@ pub(crate) const USER_AGENT: &str = "farhand";
 pub enum Method {
     /// Read it.
     Get,
+    /// Change it.
+    Patch,
     /// Make a new one.
     Post,
 }
@@ -22,6 +24,7 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Patch => "PATCH",
             Self::Post => "POST",
         }
     }

@@ -3,36 +3,27 @@
 //! It stands where GitHub's sign-in stands in a deployment; everything behind it (cookie, principal, ticket) is the same.
 
 use crate::principal::Principal;
+use github::oauth::Secret;
 use protocol::id::UserId;
 use protocol::timeline::User;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-/// A user's token at the code host. Neither printable nor serialisable.
-#[derive(Clone, Deserialize)]
-pub struct UserToken(String);
-
-impl UserToken {
-    /// The token itself, for a request to the code host in this user's name.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for UserToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("UserToken(…)")
-    }
-}
+protocol::objects!(read: LocalUser);
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct LocalUser {
     id: UserId,
     login: String,
     name: String,
     email: String,
-    token: UserToken,
+    /// At the code host.
+    #[serde(deserialize_with = "secret")]
+    token: Secret,
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
 }
 
 impl LocalUser {
@@ -67,7 +58,7 @@ impl LocalUsers {
         let users: Vec<LocalUser> = serde_json::from_str(json)
             .map_err(|e| error(format!("wrong at line {} column {}", e.line(), e.column())))?;
         for (index, user) in users.iter().enumerate() {
-            if [&user.login, &user.name, &user.email, &user.token.0]
+            if [user.login.as_str(), &user.name, &user.email, user.token.reveal()]
                 .into_iter()
                 .any(|text| text.trim().is_empty())
             {
@@ -100,7 +91,7 @@ impl LocalUsers {
 
     /// What opens the code host in this user's name.
     #[must_use]
-    pub fn token(&self, id: &UserId) -> Option<&UserToken> {
+    pub fn token(&self, id: &UserId) -> Option<&Secret> {
         self.find(id).map(|user| &user.token)
     }
 
@@ -135,7 +126,7 @@ mod tests {
         let users = LocalUsers::parse(&format!("[{ADA},{GRACE}]")).unwrap();
         assert_eq!(users.sign_in("ada"), Some(ada()));
         assert_eq!(users.principal(&ada().user.id), Some(ada()));
-        assert_eq!(users.token(&ada().user.id).map(UserToken::reveal), Some("canary-1"));
+        assert_eq!(users.token(&ada().user.id).map(Secret::reveal), Some("canary-1"));
         assert_eq!(users.users().len(), 2);
         assert_eq!((users.sign_in("Ada"), users.sign_in("")), (None, None));
         assert!(users.token(&UserId::parse("usr_x").unwrap()).is_none());

@@ -24,6 +24,9 @@ pub struct Ticket {
     /// From pages of this origin. Absent for a client that is no browser: it fetched its ticket without an origin.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin: Option<String>,
+    /// Only to watch.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// Why a ticket does not open the socket.
@@ -88,6 +91,7 @@ mod tests {
             principal: ada(),
             session_id: SessionId::parse("ses_1").unwrap(),
             origin: origin.map(str::to_owned),
+            read_only: false,
         }
     }
 
