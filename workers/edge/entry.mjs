@@ -6,7 +6,11 @@
  */
 
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
-import WasmEntrypoint, { SessionObject as WasmSessionObject } from "../../build/index.js";
+import WasmEntrypoint, {
+  RepositoryObject as WasmRepositoryObject,
+  SessionObject as WasmSessionObject,
+  ThreadObject as WasmThreadObject,
+} from "../../build/index.js";
 
 /** Rejects, for each piece of work that the present Wasm instance owes a result. */
 const owed = new Set();
@@ -42,6 +46,17 @@ function run(work) {
   });
 }
 
+/** What `answer.rs` gives every answer of the API. */
+const HEADERS = {
+  "cache-control": "no-store",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "cross-origin-resource-policy": "same-origin",
+  "permissions-policy": "camera=(), microphone=(), geolocation=()",
+  "referrer-policy": "no-referrer",
+  "strict-transport-security": "max-age=31536000; includeSubDomains",
+  "x-content-type-options": "nosniff",
+};
+
 /** Like `run`, for requests: what goes wrong is an answer of the API, and the log has the rest. */
 async function answer(work) {
   try {
@@ -50,16 +65,34 @@ async function answer(work) {
     const incident = crypto.randomUUID();
     console.error(`incident ${incident}: ${error?.stack ?? error}`);
     const message = `something went wrong in Farhand; the log has it as incident ${incident}`;
-    return Response.json(
-      { code: "internal", message },
-      { status: 500, headers: { "cache-control": "no-store", "x-content-type-options": "nosniff" } },
-    );
+    return Response.json({ code: "internal", message }, { status: 500, headers: HEADERS });
   }
 }
 
 export default class extends WorkerEntrypoint {
   fetch(request) {
     return answer(() => new WasmEntrypoint(this.ctx, this.env).fetch(request));
+  }
+
+  scheduled(event) {
+    return run(() => new WasmEntrypoint(this.ctx, this.env).scheduled(event));
+  }
+}
+
+export class RepositoryObject extends DurableObject {
+  #wasm;
+
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.#wasm = new WasmRepositoryObject(ctx, env);
+  }
+
+  fetch(request) {
+    return answer(() => this.#wasm.fetch(request));
+  }
+
+  alarm(info) {
+    return run(() => this.#wasm.alarm(info));
   }
 }
 
@@ -89,5 +122,22 @@ export class SessionObject extends DurableObject {
 
   webSocketError(socket, error) {
     return run(() => this.#wasm.webSocketError(socket, error));
+  }
+}
+
+export class ThreadObject extends DurableObject {
+  #wasm;
+
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.#wasm = new WasmThreadObject(ctx, env);
+  }
+
+  fetch(request) {
+    return answer(() => this.#wasm.fetch(request));
+  }
+
+  alarm(info) {
+    return run(() => this.#wasm.alarm(info));
   }
 }

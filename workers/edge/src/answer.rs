@@ -5,10 +5,14 @@ use serde::Serialize;
 use worker::{Headers, Response, ResponseBody, ResponseBuilder, console_error};
 
 /// No answer of the API may be kept, sniffed, framed, or run as a page.
-const HEADERS: [(&str, &str); 4] = [
+const HEADERS: [(&str, &str); 7] = [
     ("cache-control", "no-store"),
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), microphone=(), geolocation=()"),
     ("referrer-policy", "no-referrer"),
+    // Browsers heed it where it comes over https only (RFC 6797 §8.1).
+    ("strict-transport-security", "max-age=31536000; includeSubDomains"),
     ("x-content-type-options", "nosniff"),
 ];
 
@@ -32,6 +36,21 @@ pub(crate) fn json<T: Serialize>(status: u16, value: &T) -> Answer {
         .or_internal("writing JSON")
 }
 
+/// JSON that was written elsewhere.
+pub(crate) fn json_text(status: u16, text: String) -> Answer {
+    let headers = headers().or_internal("setting headers")?;
+    headers.set("content-type", "application/json").or_internal("setting headers")?;
+    let body = ResponseBody::Body(text.into_bytes());
+    Ok(ResponseBuilder::new().with_status(status).with_headers(headers).body(body))
+}
+
+/// Sends a browser elsewhere.
+pub(crate) fn redirect(to: &str) -> Answer {
+    let headers = headers().or_internal("setting headers")?;
+    headers.set("location", to).or_internal("setting headers")?;
+    Ok(ResponseBuilder::new().with_status(302).with_headers(headers).empty())
+}
+
 /// An error as HTTP.
 pub(crate) fn error(error: &ErrorBody) -> worker::Result<Response> {
     ResponseBuilder::new().with_status(error.code.http_status()).with_headers(headers()?).from_json(error)
@@ -46,13 +65,20 @@ pub(crate) fn forward(response: Response) -> Answer {
     Ok(ResponseBuilder::new().with_status(status).with_headers(headers).body(body))
 }
 
-/// Text of an agent's making: shown as it is, and never a page of ours, whatever is in it.
+/// Text of somebody's or an agent's making: shown as it is, and never a page of ours, whatever is in it.
 pub(crate) fn plain_text(body: ResponseBody) -> Answer {
     let headers = headers().or_internal("setting headers")?;
     for (name, value) in TEXT_HEADERS {
         headers.set(name, value).or_internal("setting headers")?;
     }
     Ok(ResponseBuilder::new().with_headers(headers).body(body))
+}
+
+/// A picture of somebody's making, of one of [`protocol::attachment::MEDIA_TYPES`].
+pub(crate) fn picture(media_type: &str, body: ResponseBody) -> Answer {
+    let response = plain_text(body)?;
+    response.headers().set("content-type", media_type).or_internal("setting headers")?;
+    Ok(response)
 }
 
 fn headers() -> worker::Result<Headers> {

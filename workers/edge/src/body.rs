@@ -64,3 +64,49 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorBody> {
         }
     })
 }
+
+/// The fields of a small body. For a few texts and numbers, where a type of its own would be two kilobytes of the module each.
+pub(crate) struct Fields(serde_json::Map<String, serde_json::Value>);
+
+/// Reads a body with these fields and no others.
+pub(crate) fn fields(body: &[u8], known: &[&str]) -> Result<Fields, ErrorBody> {
+    let value: serde_json::Value = parse(body)?;
+    let refused = |what: &str| {
+        let message = format!("{what}; send one JSON object with {}", known.join(", "));
+        ErrorBody::new(ErrorCode::BadRequest, message)
+    };
+    let serde_json::Value::Object(fields) = value else { return Err(refused("the body is no object")) };
+    if fields.keys().any(|name| !known.contains(&name.as_str())) {
+        return Err(refused("the body has a field that is not known here"));
+    }
+    Ok(Fields(fields))
+}
+
+impl Fields {
+    /// A text.
+    pub(crate) fn text(&self, name: &str) -> Result<&str, ErrorBody> {
+        let text = self.0.get(name).and_then(serde_json::Value::as_str);
+        text.ok_or_else(|| ErrorBody::new(ErrorCode::BadRequest, format!("`{name}` must be a text")))
+    }
+
+    /// Yes or no.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ErrorBody> {
+        let flag = self.0.get(name).and_then(serde_json::Value::as_bool);
+        flag.ok_or_else(|| ErrorBody::new(ErrorCode::BadRequest, format!("`{name}` must be true or false")))
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<&str>, ErrorBody> {
+        let list = self.0.get(name).and_then(serde_json::Value::as_array);
+        let texts = list.and_then(|list| list.iter().map(serde_json::Value::as_str).collect());
+        texts
+            .ok_or_else(|| ErrorBody::new(ErrorCode::BadRequest, format!("`{name}` must be a list of texts")))
+    }
+
+    /// A whole number.
+    pub(crate) fn number(&self, name: &str) -> Result<u64, ErrorBody> {
+        let number = self.0.get(name).and_then(serde_json::Value::as_u64);
+        number
+            .ok_or_else(|| ErrorBody::new(ErrorCode::BadRequest, format!("`{name}` must be a whole number")))
+    }
+}

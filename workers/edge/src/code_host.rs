@@ -3,10 +3,11 @@
 use crate::answer::log;
 use futures::StreamExt as _;
 use futures::future::{Either, select};
+use github::oauth::Secret;
 use github::repository::{GIT_ANSWER_BYTES, Repository, RepositoryPage, git_probe, is_git_answer};
+use platform::web::{JsUrl, Redirect, new_request};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::RepositoryId;
-use session::object::web::{JsUrl, Redirect, new_request};
 use std::pin::pin;
 use std::time::Duration;
 use wasm_bindgen::JsValue;
@@ -24,28 +25,37 @@ pub(crate) struct CodeHost<'a> {
     /// Root of its API.
     pub(crate) api_url: &'a str,
     /// The user's.
-    pub(crate) token: &'a str,
+    pub(crate) token: Secret,
 }
 
 impl CodeHost<'_> {
     /// Looks a repository up and makes sure that this user can push to it and git can clone it now.
     pub(crate) async fn check_repository(&self, id: &RepositoryId) -> Result<Repository, ErrorBody> {
-        let (status, body) =
-            self.send(&github::repository::get_request(id)).await.map_err(|e| unreachable(id, &e))?;
-        let repository =
-            github::repository::parse_repository(status, &body).map_err(|e| unreachable(id, &e))?;
-        if repository.archived || !repository.can_push {
-            let why = if repository.archived { "is archived" } else { "is read-only for you" };
-            let message =
-                format!("{id} {why} at the code host; sessions need a repository that you can push to");
-            return Err(ErrorBody::new(ErrorCode::Forbidden, message));
-        }
+        let repository = self.check_access(id).await?;
         self.check_git(&repository).await.map_err(|reason| {
             log("repository check", &format!("{id}: {reason}"));
             let message = format!("the code host knows {id}, but git cannot clone it now: {reason}; check the address and try again");
             ErrorBody::new(ErrorCode::RepositoryUnreachable, message)
         })?;
         Ok(repository)
+    }
+
+    /// Looks a repository up and makes sure that this user can push to it.
+    pub(crate) async fn check_access(&self, id: &RepositoryId) -> Result<Repository, ErrorBody> {
+        let repository = self.find_repository(id).await.map_err(|e| unreachable(id, &e))?;
+        if repository.archived || !repository.can_push {
+            let why = if repository.archived { "is archived" } else { "is read-only for you" };
+            let message =
+                format!("{id} {why} at the code host; sessions need a repository that you can push to");
+            return Err(ErrorBody::new(ErrorCode::Forbidden, message));
+        }
+        Ok(repository)
+    }
+
+    /// A repository as the user sees it.
+    pub(crate) async fn find_repository(&self, id: &RepositoryId) -> Result<Repository, github::Error> {
+        let (status, body) = self.send(&github::repository::get_request(id)).await?;
+        github::repository::parse_repository(status, &body)
     }
 
     /// All repositories that the user may work on, by name.
@@ -69,9 +79,10 @@ impl CodeHost<'_> {
         Ok(repositories)
     }
 
-    async fn send(&self, request: &github::Request) -> Result<(u16, Vec<u8>), github::Error> {
+    /// Sends a request; status and body of the answer.
+    pub(crate) async fn send(&self, request: &github::Request) -> Result<(u16, Vec<u8>), github::Error> {
         let method = Method::from(request.method.as_str().to_owned());
-        let headers = github::headers(self.token);
+        let headers = github::headers(self.token.reveal());
         let built =
             build(&request.url(self.api_url), method, &headers, Redirect::Follow, request.body.as_deref());
         let built = built.map_err(|error| github::Error::no_answer(error.to_string()))?;
@@ -81,7 +92,7 @@ impl CodeHost<'_> {
     /// Asks git at the repository's own address. Never follows a redirect: the token is for this address only.
     async fn check_git(&self, repository: &Repository) -> Result<(), String> {
         check_transport(&repository.clone_url)?;
-        let probe = git_probe(&repository.clone_url, self.token);
+        let probe = git_probe(&repository.clone_url, self.token.reveal());
         let request = build(&probe.url, Method::Get, &probe.headers, Redirect::Answer, None)
             .map_err(|_| "its clone URL is not one".to_owned())?;
         let (status, start) = ask(request, GIT_ANSWER_BYTES).await?;

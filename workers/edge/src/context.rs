@@ -1,17 +1,18 @@
-//! One request and everything around it: settings, time, where it says it comes from, who is signed in. Also the only place that
-//! reads the clock and draws random bytes.
+//! One request and everything around it: settings, time, where it says it comes from, what it carries, and the cookies of its answer.
+//! Also the only place of the edge that draws random bytes.
 
 use crate::answer::OrInternal as _;
-use crate::settings::{Settings, SignIn};
-use identity::Principal;
+use crate::settings::Settings;
 use identity::origin::Provenance;
-use identity::signed_in::{Transport, read_cookie};
-use protocol::error::{ErrorBody, ErrorCode};
+use identity::signed_in::{Cookie, Transport};
+use platform::crypto::base64url;
+use platform::host::now;
+use platform::web::JsUrl;
+use protocol::error::ErrorBody;
 use protocol::time::Timestamp;
-use session::object::web::JsUrl;
 use std::cell::RefCell;
 use std::rc::Rc;
-use worker::{Date, Env, Request};
+use worker::{Env, Request};
 
 /// A request as the handlers see it.
 pub(crate) struct Context {
@@ -29,6 +30,14 @@ pub(crate) struct Context {
     pub(crate) origin: Option<String>,
     fetch_site: Option<String>,
     cookie: Option<String>,
+    /// Header `authorization`.
+    pub(crate) authorization: Option<String>,
+    /// Where the connection comes from, as the platform says.
+    pub(crate) address: String,
+    /// Header `user-agent`.
+    pub(crate) browser: String,
+    /// Values of `set-cookie` headers for the answer, whichever it is.
+    pub(crate) set_cookies: RefCell<Vec<String>>,
 }
 
 thread_local! {
@@ -49,20 +58,37 @@ fn settings(env: &Env) -> Result<Rc<Settings>, ErrorBody> {
 impl Context {
     /// Takes what matters out of a request.
     pub(crate) fn new(request: &Request, env: Env) -> Result<Self, ErrorBody> {
-        let settings = settings(&env)?;
-        let url =
-            JsUrl::new(&request.inner().url()).map_err(worker::Error::from).or_internal("reading the URL")?;
-        let own_origins = std::iter::once(url.origin()).chain(settings.public_origin.clone()).collect();
         let header = |name| request.headers().get(name).ok().flatten();
         Ok(Self {
-            now: now(),
-            own_origins,
             origin: header("origin"),
             fetch_site: header("sec-fetch-site"),
             cookie: header("cookie"),
+            authorization: header("authorization"),
+            // The platform overwrites this one; what a client writes into the headers of proxies is never read.
+            address: header("cf-connecting-ip").unwrap_or_default(),
+            browser: header("user-agent").unwrap_or_default(),
+            ..Self::without_request(env, &request.inner().url())?
+        })
+    }
+
+    /// For what nobody's request begins, such as the cron trigger; `url` is the deployment's own as far as it is known.
+    pub(crate) fn without_request(env: Env, url: &str) -> Result<Self, ErrorBody> {
+        let settings = settings(&env)?;
+        let url = JsUrl::new(url).map_err(worker::Error::from).or_internal("reading the URL")?;
+        let own_origins = std::iter::once(url.origin()).chain(settings.public_origin.clone()).collect();
+        Ok(Self {
             env,
             settings,
+            now: now(),
             url,
+            own_origins,
+            origin: None,
+            fetch_site: None,
+            cookie: None,
+            authorization: None,
+            address: String::new(),
+            browser: String::new(),
+            set_cookies: RefCell::default(),
         })
     }
 
@@ -100,35 +126,57 @@ impl Context {
         }
     }
 
-    /// Who is signed in.
-    pub(crate) fn principal(&self) -> Result<Principal, ErrorBody> {
-        let nobody = || ErrorBody::new(ErrorCode::SignInRequired, "nobody is signed in; sign in first");
-        let read = |cookie| read_cookie(&self.settings.session_key, self.settings.issuer(), cookie, self.now);
-        match &self.settings.sign_in {
-            // Somebody taken off the list is signed out by it, and a new name or address counts at once.
-            SignIn::Local(_) => {
-                let users = self.settings.local_users(&self.host())?;
-                let principal = self.cookie.as_deref().and_then(read).ok_or_else(nobody)?;
-                users.principal(&principal.user.id).ok_or_else(nobody)
-            }
-            SignIn::Github => self.cookie.as_deref().and_then(read).ok_or_else(nobody),
+    /// Whether any cookie came along.
+    pub(crate) fn has_cookie(&self) -> bool {
+        self.cookie.is_some()
+    }
+
+    /// A cookie of ours.
+    pub(crate) fn cookie(&self, cookie: Cookie) -> Option<&str> {
+        cookie.read(self.cookie.as_deref()?, self.transport())
+    }
+
+    /// Gives the answer a cookie.
+    pub(crate) fn set_cookie(&self, header: String) {
+        self.set_cookies.borrow_mut().push(header);
+    }
+
+    /// Takes the cookies of a signed-in browser away.
+    pub(crate) fn clear_cookies(&self) {
+        for cookie in [Cookie::Access, Cookie::Refresh] {
+            self.set_cookie(cookie.clear(self.transport()));
         }
+    }
+
+    /// The address of this deployment as people know it.
+    pub(crate) fn home(&self) -> &str {
+        self.settings
+            .public_origin
+            .as_deref()
+            .or(self.own_origins.first().map(String::as_str))
+            .unwrap_or_default()
+    }
+
+    /// Whether the page behind the request is one of an extension that the operator named.
+    pub(crate) fn is_from_extension(&self) -> bool {
+        let id = self.origin.as_deref().and_then(|origin| origin.strip_prefix("chrome-extension://"));
+        id.is_some_and(|id| self.settings.extensions.iter().any(|known| known == id))
     }
 }
 
-/// The present moment.
-pub(crate) fn now() -> Timestamp {
-    Timestamp(Date::now().as_millis())
-}
-
-/// Fresh random bytes.
-pub(crate) fn random() -> Result<[u8; 16], getrandom::Error> {
-    let mut bytes = [0; 16];
+/// Fresh random bytes: 16 for an id, 32 for what must not be guessed.
+pub(crate) fn random<const BYTES: usize>() -> Result<[u8; BYTES], getrandom::Error> {
+    let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Fresh random bytes as text.
+/// 16 fresh random bytes as text.
 pub(crate) fn random_hex() -> Result<String, getrandom::Error> {
-    Ok(random()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// 32 fresh random bytes as text, for what must not be guessed.
+pub(crate) fn random_secret() -> Result<String, getrandom::Error> {
+    Ok(base64url(&random::<32>()?))
 }

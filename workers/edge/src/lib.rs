@@ -1,10 +1,13 @@
 //! The Worker: takes every HTTP request of clients and bridges, checks who asks and what, and hands it to where it is decided.
 //!
-//! It keeps no state: sessions live in their objects, lists in D1. [`route`] is the one table of what can be asked; `handlers` has
+//! It keeps no state: sessions live in their objects, lists in D1, whose SQL stands in `accounts`, `index`, `roster`, `slack_links` and
+//! `sockets` only. [`route`] is the one table of what can be asked; `handlers` has
 //! one function per route. The module that workerd runs is `entry.mjs`, which wraps this one so that a panic is an error at once.
 
 pub mod route;
 
+#[cfg(target_arch = "wasm32")]
+mod accounts;
 #[cfg(target_arch = "wasm32")]
 mod answer;
 #[cfg(target_arch = "wasm32")]
@@ -19,12 +22,35 @@ mod handlers;
 mod index;
 pub mod nonce;
 #[cfg(target_arch = "wasm32")]
+mod object;
+pub mod rate;
+#[cfg(target_arch = "wasm32")]
+mod repository_object;
+#[cfg(target_arch = "wasm32")]
+mod roster;
+#[cfg(target_arch = "wasm32")]
+mod session_cookies;
+#[cfg(target_arch = "wasm32")]
 mod session_object;
 pub mod settings;
+#[cfg(target_arch = "wasm32")]
+mod slack_links;
+pub mod slack_settings;
+#[cfg(target_arch = "wasm32")]
+mod sockets;
+#[cfg(target_arch = "wasm32")]
+mod standing;
+#[cfg(target_arch = "wasm32")]
+mod thread_object;
 
-/// Naming the class is what exports it from the Wasm module; `tests/tidy` compares this list with `wrangler.toml`.
+/// Naming a class is what exports it from the Wasm module; `tests/tidy` compares this list with `wrangler.toml`.
+#[cfg(target_arch = "wasm32")]
+pub use repository::object::RepositoryObject;
 #[cfg(target_arch = "wasm32")]
 pub use session::object::SessionObject;
+#[cfg(target_arch = "wasm32")]
+pub use thread_object::ThreadObject;
+
 #[cfg(target_arch = "wasm32")]
 #[worker::event(fetch)]
 async fn fetch(
@@ -32,8 +58,17 @@ async fn fetch(
     env: worker::Env,
     _: worker::Context,
 ) -> worker::Result<worker::Response> {
-    match handlers::handle(request, env).await {
-        Ok(response) => Ok(response),
-        Err(error) => answer::error(&error),
+    handlers::handle(request, env).await
+}
+
+#[cfg(target_arch = "wasm32")]
+#[worker::event(scheduled)]
+async fn scheduled(event: worker::ScheduledEvent, env: worker::Env, _: worker::ScheduleContext) {
+    handlers::watch_sockets(&env).await;
+    if event.cron() == handlers::EVERY_MINUTE {
+        return;
     }
+    handlers::poke_repositories(&env).await;
+    handlers::prune(&env).await;
+    handlers::prune_deliveries(&env).await;
 }

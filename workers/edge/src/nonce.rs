@@ -5,8 +5,8 @@
 //! nothing, because every request of a bridge is repeatable: events are kept once per number, announcements and ends once per
 //! generation.
 
+use platform::map::Map;
 use protocol::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Nonces remembered at most; the oldest is forgotten first.
 const NONCES_MAX: usize = 50_000;
@@ -14,22 +14,24 @@ const NONCES_MAX: usize = 50_000;
 /// Nonces seen, by the moment at which they may be forgotten.
 #[derive(Debug, Default)]
 pub struct Nonces {
-    seen: BTreeSet<String>,
-    by_expiry: BTreeMap<(Timestamp, u64), String>,
+    seen: Map<String, ()>,
+    by_expiry: Map<(Timestamp, u64), String>,
     count: u64,
 }
 
 impl Nonces {
     /// Remembers `nonce` until `expires_at`; `false` when it is known already.
     pub fn is_new(&mut self, nonce: &str, now: Timestamp, expires_at: Timestamp) -> bool {
-        while let Some(first) = self.by_expiry.first_entry() {
-            let expired = first.key().0 <= now;
+        while let Some((&first, _)) = self.by_expiry.first() {
+            let expired = first.0 <= now;
             if !expired && self.seen.len() < NONCES_MAX {
                 break;
             }
-            self.seen.remove(&first.remove());
+            if let Some(forgotten) = self.by_expiry.remove(&first) {
+                self.seen.remove(&forgotten);
+            }
         }
-        if !self.seen.insert(nonce.to_owned()) {
+        if self.seen.insert(nonce.to_owned(), ()).is_some() {
             return false;
         }
         self.count += 1;

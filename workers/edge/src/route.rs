@@ -1,9 +1,10 @@
-//! The one table of what can be asked of the Worker: method, path, and who may ask. Decides nothing else.
+//! The one table of what can be asked of the Worker: method, path, and the action that it is; who may do that is `identity::policy`'s word.
 //!
 //! The router matches requests against it, and the tests generate their matrices from it, so that a new route is covered by itself.
 
-use protocol::id::{ArtifactId, SessionId};
-use serde::Serialize;
+use identity::policy::{Access, Action, SessionAction, rule};
+use protocol::id::{ArtifactId, BuildId, RepositoryId, ReservationId, SandboxId, SessionId};
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,36 @@ pub enum Route {
     SignIn,
     /// Signs out.
     SignOut,
+    /// Leaves for the code host to sign in.
+    SignInGithub,
+    /// Comes back from there.
+    SignInCallback,
+    /// Ends all sign-ins of the user.
+    SignOutEverywhere,
+    /// The user's sign-ins.
+    SignIns,
+    /// Ends one of them.
+    EndSignIn,
+    /// The user's keys of the API.
+    Keys,
+    /// Makes a key.
+    CreateKey,
+    /// Ends a key.
+    RevokeKey,
+    /// Allows another client to have a key.
+    GrantKey,
+    /// That client gets it.
+    ExchangeKey,
+    /// What was done by whom.
+    Audit,
+    /// Wraps sealed tokens anew under the current key.
+    Rewrap,
+    /// Removes a user, or lets it come back.
+    RemoveUser,
+    /// Everybody who was ever let in.
+    People,
+    /// Where managed browsers find the extension.
+    ExtensionUpdates,
     /// Who is signed in.
     Me,
     /// Repositories that the user may work on.
@@ -24,6 +55,18 @@ pub enum Route {
     CreateSession,
     /// Lists sessions.
     Sessions,
+    /// The code host tells what happened there.
+    CodeHostEvent,
+    /// Slack tells what was written.
+    SlackEvent,
+    /// Slack tells what was clicked.
+    SlackInteraction,
+    /// Whose Slack account a code is of, and the linking of it.
+    SlackLink,
+    /// Ends what was linked.
+    SlackUnlink,
+    /// The manifest of the Slack app for this deployment.
+    SlackManifest,
     /// A page of the web client.
     Page,
     /// This very table.
@@ -32,6 +75,35 @@ pub enum Route {
     TestPanic,
     /// Something of one session.
     Session(SessionRoute),
+    /// Something of one repository.
+    Repository(RepositoryRoute),
+}
+
+/// What a request asks of one repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepositoryRoute {
+    /// Its image, builds and warm pool.
+    Status,
+    /// A build now.
+    Build,
+    /// What a build said.
+    BuildLog,
+    /// What wins over the recipe in it.
+    Settings,
+    /// What it is told from others by.
+    Hints,
+    /// Other words for that.
+    SaveHints,
+    /// A sandbox for a prompt that is being composed.
+    Reserve,
+    /// A bridge delivers a piece of a build's log.
+    LogReported,
+    /// A bridge reports the end of a build.
+    BuildEnded,
+    /// A bridge reports how a warm sandbox is.
+    WarmReported,
+    /// A bridge asks for what opens it at the code host.
+    Credential,
 }
 
 /// What a request asks of one session.
@@ -67,90 +139,239 @@ pub enum SessionRoute {
     TestPanic,
 }
 
-/// Who may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Access {
-    /// Anybody.
-    Public,
-    /// A signed-in user.
-    User,
-    /// The holder of a WebSocket ticket.
-    Ticket,
-    /// A bridge, by signature.
-    Bridge,
-}
-
 /// One row of the table.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// HTTP method, in capitals.
     pub method: &'static str,
-    /// Path, with `{id}` for a session's id and `{artifact_id}` for that of an artifact.
+    /// Path, with `{id}` for a session's id, `{owner}/{name}` for that of a repository, and `{artifact_id}`, `{build_id}`,
+    /// `{reservation_id}`, `{sandbox_id}`, `{key_id}` and `{sign_in_id}` for those of what they say.
     pub path: &'static str,
-    /// Who may ask.
-    pub access: Access,
+    /// What somebody does by it.
+    pub action: Action,
     /// What is asked.
-    #[serde(skip)]
     pub route: Route,
 }
 
-const fn entry(method: &'static str, path: &'static str, access: Access, route: Route) -> Entry {
-    Entry { method, path, access, route }
+impl Entry {
+    /// Who may ask.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        rule(self.action).access
+    }
 }
 
-const fn of_session(method: &'static str, path: &'static str, access: Access, route: SessionRoute) -> Entry {
-    Entry { method, path, access, route: Route::Session(route) }
+/// For tests, which make their matrices of it.
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut entry = serializer.serialize_struct("Entry", 4)?;
+        entry.serialize_field("method", self.method)?;
+        entry.serialize_field("path", self.path)?;
+        entry.serialize_field("access", &self.access())?;
+        entry.serialize_field("action", &format!("{:?}", self.action))?;
+        entry.end()
+    }
+}
+
+const fn entry(method: &'static str, path: &'static str, action: Action, route: Route) -> Entry {
+    Entry { method, path, action, route }
+}
+
+const fn of_session(method: &'static str, path: &'static str, action: Action, route: SessionRoute) -> Entry {
+    Entry { method, path, action, route: Route::Session(route) }
+}
+
+const fn of_repository(
+    method: &'static str,
+    path: &'static str,
+    action: Action,
+    route: RepositoryRoute,
+) -> Entry {
+    Entry { method, path, action, route: Route::Repository(route) }
 }
 
 /// Everything there is.
 pub const TABLE: &[Entry] = &[
-    entry("GET", "/api/health", Access::Public, Route::Health),
-    entry("GET", "/api/configuration", Access::Public, Route::Configuration),
-    entry("POST", "/api/sign-in", Access::Public, Route::SignIn),
-    entry("POST", "/api/sign-out", Access::Public, Route::SignOut),
-    entry("GET", "/api/me", Access::User, Route::Me),
-    entry("GET", "/api/repositories", Access::User, Route::Repositories),
-    entry("POST", "/api/sessions", Access::User, Route::CreateSession),
-    entry("GET", "/api/sessions", Access::User, Route::Sessions),
-    of_session("GET", "/api/sessions/{id}/status", Access::User, SessionRoute::Status),
-    of_session("GET", "/api/sessions/{id}/history", Access::User, SessionRoute::History),
-    of_session("GET", "/api/sessions/{id}/artifacts/{artifact_id}", Access::User, SessionRoute::Artifact),
-    of_session("POST", "/api/sessions/{id}/message", Access::User, SessionRoute::Message),
-    of_session("PUT", "/api/sessions/{id}/archived", Access::User, SessionRoute::Archived),
-    of_session("DELETE", "/api/sessions/{id}", Access::User, SessionRoute::Delete),
-    of_session("POST", "/api/sessions/{id}/ticket", Access::User, SessionRoute::Ticket),
-    of_session("GET", "/api/sessions/{id}/socket", Access::Ticket, SessionRoute::Socket),
-    of_session("POST", "/api/bridge/sessions/{id}/attached", Access::Bridge, SessionRoute::Attached),
-    of_session("POST", "/api/bridge/sessions/{id}/events", Access::Bridge, SessionRoute::Events),
-    of_session("POST", "/api/bridge/sessions/{id}/ended", Access::Bridge, SessionRoute::Ended),
-    of_session("POST", "/api/bridge/sessions/{id}/egress", Access::Bridge, SessionRoute::Egress),
-    entry("GET", "/", Access::Public, Route::Page),
-    entry("GET", "/new", Access::Public, Route::Page),
-    of_session("GET", "/sessions/{id}", Access::Public, SessionRoute::Page),
+    entry("GET", "/api/health", Action::Enter, Route::Health),
+    entry("GET", "/api/configuration", Action::Enter, Route::Configuration),
+    entry("POST", "/api/sign-in", Action::Enter, Route::SignIn),
+    entry("POST", "/api/sign-out", Action::Enter, Route::SignOut),
+    entry("GET", "/api/sign-in/github", Action::Enter, Route::SignInGithub),
+    entry("GET", "/api/sign-in/github/callback", Action::Enter, Route::SignInCallback),
+    entry("POST", "/api/sign-out-everywhere", Action::ManageSelf, Route::SignOutEverywhere),
+    entry("GET", "/api/sign-ins", Action::ManageSelf, Route::SignIns),
+    entry("DELETE", "/api/sign-ins/{sign_in_id}", Action::ManageSelf, Route::EndSignIn),
+    entry("GET", "/api/keys", Action::ManageSelf, Route::Keys),
+    entry("POST", "/api/keys", Action::ManageSelf, Route::CreateKey),
+    entry("DELETE", "/api/keys/{key_id}", Action::ManageSelf, Route::RevokeKey),
+    entry("POST", "/api/keys/grants", Action::ManageSelf, Route::GrantKey),
+    entry("POST", "/api/keys/exchange", Action::Enter, Route::ExchangeKey),
+    entry("GET", "/api/operator/audit", Action::Operate, Route::Audit),
+    entry("POST", "/api/operator/rewrap", Action::Operate, Route::Rewrap),
+    entry("POST", "/api/operator/removals", Action::Operate, Route::RemoveUser),
+    entry("GET", "/api/operator/people", Action::Operate, Route::People),
+    entry("POST", "/api/webhooks/github", Action::Tell, Route::CodeHostEvent),
+    entry("POST", "/api/slack/events", Action::Hear, Route::SlackEvent),
+    entry("POST", "/api/slack/interactions", Action::Hear, Route::SlackInteraction),
+    entry("POST", "/api/slack/links", Action::ManageSelf, Route::SlackLink),
+    entry("DELETE", "/api/slack/links", Action::ManageSelf, Route::SlackUnlink),
+    entry("GET", "/api/operator/slack-manifest", Action::Operate, Route::SlackManifest),
+    entry("GET", "/api/me", Action::KnowSelf, Route::Me),
+    entry("GET", "/api/repositories", Action::ListRepositories, Route::Repositories),
+    entry("POST", "/api/sessions", Action::CreateSession, Route::CreateSession),
+    entry("GET", "/api/sessions", Action::ListSessions, Route::Sessions),
+    of_session(
+        "GET",
+        "/api/sessions/{id}/status",
+        Action::Session(SessionAction::Watch),
+        SessionRoute::Status,
+    ),
+    of_session(
+        "GET",
+        "/api/sessions/{id}/history",
+        Action::Session(SessionAction::Watch),
+        SessionRoute::History,
+    ),
+    of_session(
+        "GET",
+        "/api/sessions/{id}/artifacts/{artifact_id}",
+        Action::Session(SessionAction::Watch),
+        SessionRoute::Artifact,
+    ),
+    of_session(
+        "POST",
+        "/api/sessions/{id}/message",
+        Action::Session(SessionAction::Prompt),
+        SessionRoute::Message,
+    ),
+    of_session(
+        "PUT",
+        "/api/sessions/{id}/archived",
+        Action::Session(SessionAction::Archive),
+        SessionRoute::Archived,
+    ),
+    of_session("DELETE", "/api/sessions/{id}", Action::Session(SessionAction::Delete), SessionRoute::Delete),
+    of_session(
+        "POST",
+        "/api/sessions/{id}/ticket",
+        Action::Session(SessionAction::Watch),
+        SessionRoute::Ticket,
+    ),
+    of_session("GET", "/api/sessions/{id}/socket", Action::Connect, SessionRoute::Socket),
+    of_session("POST", "/api/bridge/sessions/{id}/attached", Action::Report, SessionRoute::Attached),
+    of_session("POST", "/api/bridge/sessions/{id}/events", Action::Report, SessionRoute::Events),
+    of_session("POST", "/api/bridge/sessions/{id}/ended", Action::Report, SessionRoute::Ended),
+    of_session("POST", "/api/bridge/sessions/{id}/egress", Action::Report, SessionRoute::Egress),
+    of_repository(
+        "GET",
+        "/api/repositories/{owner}/{name}/status",
+        Action::SeeRepository,
+        RepositoryRoute::Status,
+    ),
+    of_repository(
+        "POST",
+        "/api/repositories/{owner}/{name}/builds",
+        Action::UseRepository,
+        RepositoryRoute::Build,
+    ),
+    of_repository(
+        "GET",
+        "/api/repositories/{owner}/{name}/builds/{build_id}/log",
+        Action::SeeRepository,
+        RepositoryRoute::BuildLog,
+    ),
+    of_repository(
+        "PUT",
+        "/api/repositories/{owner}/{name}/settings",
+        Action::UseRepository,
+        RepositoryRoute::Settings,
+    ),
+    of_repository(
+        "GET",
+        "/api/repositories/{owner}/{name}/hints",
+        Action::SeeRepository,
+        RepositoryRoute::Hints,
+    ),
+    of_repository(
+        "PUT",
+        "/api/repositories/{owner}/{name}/hints",
+        Action::UseRepository,
+        RepositoryRoute::SaveHints,
+    ),
+    of_repository(
+        "PUT",
+        "/api/repositories/{owner}/{name}/reservations/{reservation_id}",
+        Action::UseRepository,
+        RepositoryRoute::Reserve,
+    ),
+    of_repository(
+        "POST",
+        "/api/bridge/repositories/{owner}/{name}/builds/{build_id}/log",
+        Action::Report,
+        RepositoryRoute::LogReported,
+    ),
+    of_repository(
+        "POST",
+        "/api/bridge/repositories/{owner}/{name}/builds/{build_id}/ended",
+        Action::Report,
+        RepositoryRoute::BuildEnded,
+    ),
+    of_repository(
+        "POST",
+        "/api/bridge/repositories/{owner}/{name}/sandboxes/{sandbox_id}",
+        Action::Report,
+        RepositoryRoute::WarmReported,
+    ),
+    of_repository(
+        "POST",
+        "/api/bridge/repositories/{owner}/{name}/credential",
+        Action::Report,
+        RepositoryRoute::Credential,
+    ),
+    entry("GET", "/", Action::Enter, Route::Page),
+    entry("GET", "/new", Action::Enter, Route::Page),
+    entry("GET", "/connect/extension", Action::Enter, Route::Page),
+    entry("GET", "/settings", Action::Enter, Route::Page),
+    entry("GET", "/repositories", Action::Enter, Route::Page),
+    entry("GET", "/repositories/{owner}/{name}", Action::Enter, Route::Page),
+    entry("GET", "/extension/updates.xml", Action::Enter, Route::ExtensionUpdates),
+    entry("GET", "/connect/slack", Action::Enter, Route::Page),
+    of_session("GET", "/sessions/{id}", Action::Enter, SessionRoute::Page),
 ];
 
 /// What else there is where the variable `TEST_ROUTES` is `1`; no deployment sets it.
 pub const TEST_TABLE: &[Entry] = &[
-    entry("GET", "/api/test/routes", Access::Public, Route::TestRoutes),
-    entry("GET", "/api/test/panic", Access::Public, Route::TestPanic),
-    of_session("GET", "/api/test/sessions/{id}/panic", Access::Public, SessionRoute::TestPanic),
+    entry("GET", "/api/test/routes", Action::Enter, Route::TestRoutes),
+    entry("GET", "/api/test/panic", Action::Enter, Route::TestPanic),
+    of_session("GET", "/api/test/sessions/{id}/panic", Action::Enter, SessionRoute::TestPanic),
 ];
 
-/// What a path says in the places of its pattern's variables; a pattern without them leaves both empty.
+/// What a path says in the places of its pattern's variables; those that a pattern does not have stay empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables {
     /// `{id}`.
     pub session_id: Option<SessionId>,
     /// `{artifact_id}`.
     pub artifact_id: Option<ArtifactId>,
+    /// `{owner}/{name}`.
+    pub repository: Option<RepositoryId>,
+    /// `{build_id}`.
+    pub build_id: Option<BuildId>,
+    /// `{reservation_id}`.
+    pub reservation_id: Option<ReservationId>,
+    /// `{sandbox_id}`.
+    pub sandbox_id: Option<SandboxId>,
+    /// `{key_id}`.
+    pub key_id: Option<String>,
+    /// `{sign_in_id}`.
+    pub sign_in_id: Option<String>,
 }
 
 /// What the table has for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// This.
-    Route(Access, Route, Variables),
+    Route(Action, Route, Variables),
     /// The path, but with these methods only.
     OtherMethods(Vec<&'static str>),
     /// Nothing.
@@ -164,22 +385,35 @@ pub fn find(tables: &[&[Entry]], method: &str, path: &str) -> Found {
     for entry in tables.iter().copied().flatten() {
         let Some(variables) = match_path(entry.path, path) else { continue };
         if entry.method == method {
-            return Found::Route(entry.access, entry.route, variables);
+            return Found::Route(entry.action, entry.route, variables);
         }
         others.push(entry.method);
     }
     if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
 }
 
+/// As the edge draws them: 16 hexadecimal digits for a key, 32 for a sign-in.
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Whether `path` is of the form `pattern`, and the variables in it.
 fn match_path(pattern: &str, path: &str) -> Option<Variables> {
     let mut variables = Variables::default();
+    let mut owner = "";
     let mut parts = path.split('/');
     for expected in pattern.split('/') {
         let part = parts.next()?;
         match expected {
             "{id}" => variables.session_id = Some(SessionId::parse(part).ok()?),
             "{artifact_id}" => variables.artifact_id = Some(ArtifactId::parse(part).ok()?),
+            "{owner}" => owner = part,
+            "{name}" => variables.repository = Some(RepositoryId::parse(&format!("{owner}/{part}")).ok()?),
+            "{build_id}" => variables.build_id = Some(BuildId::parse(part).ok()?),
+            "{reservation_id}" => variables.reservation_id = Some(ReservationId::parse(part).ok()?),
+            "{sandbox_id}" => variables.sandbox_id = Some(SandboxId::parse(part).ok()?),
+            "{key_id}" if is_hex(part, 16) => variables.key_id = Some(part.to_owned()),
+            "{sign_in_id}" if is_hex(part, 32) => variables.sign_in_id = Some(part.to_owned()),
             literal if literal == part => {}
             _ => return None,
         }
@@ -194,17 +428,25 @@ mod tests {
     #[test]
     fn every_row_is_found_by_its_own_request_and_only_once() {
         for entry in TABLE {
+            let has = |name: &str| entry.path.contains(name);
             let variables = Variables {
-                session_id: entry.path.contains("{id}").then(|| SessionId::parse("ses_1").unwrap()),
-                artifact_id: entry
-                    .path
-                    .contains("{artifact_id}")
-                    .then(|| ArtifactId::parse("art_1").unwrap()),
+                session_id: has("{id}").then(|| SessionId::parse("ses_1").unwrap()),
+                artifact_id: has("{artifact_id}").then(|| ArtifactId::parse("art_1").unwrap()),
+                repository: has("{owner}/{name}").then(|| RepositoryId::parse("acme/shop").unwrap()),
+                build_id: has("{build_id}").then(|| BuildId::parse("bld_1").unwrap()),
+                reservation_id: has("{reservation_id}").then(|| ReservationId::parse("rsv_1").unwrap()),
+                sandbox_id: has("{sandbox_id}").then(|| SandboxId::parse("sbx_1").unwrap()),
+                key_id: has("{key_id}").then(|| "0123456789abcdef".to_owned()),
+                sign_in_id: has("{sign_in_id}").then(|| "0123456789abcdef".repeat(2)),
             };
             let path = entry.path.replace("{id}", "ses_1").replace("{artifact_id}", "art_1");
+            let path = path.replace("{owner}/{name}", "acme/shop").replace("{build_id}", "bld_1");
+            let path = path.replace("{reservation_id}", "rsv_1").replace("{sandbox_id}", "sbx_1");
+            let path = path.replace("{key_id}", "0123456789abcdef");
+            let path = path.replace("{sign_in_id}", &"0123456789abcdef".repeat(2));
             assert_eq!(
                 find(&[TABLE], entry.method, &path),
-                Found::Route(entry.access, entry.route, variables),
+                Found::Route(entry.action, entry.route, variables),
                 "{path}"
             );
             assert!(!path.contains('{'), "{path} has a variable that nothing reads");
@@ -242,6 +484,11 @@ mod tests {
             "/api/sessions/ses_1/artifacts/../status",
             "/api/sessions/../status",
             "/api/sessions//status",
+            "/api/repositories/acme/status",
+            "/api/repositories/acme/../status",
+            "/api/repositories/-acme/shop/status",
+            "/api/repositories/acme/shop.git/status",
+            "/api/repositories/acme/shop/builds/ses_1/log",
             "/sessions",
             "/sessions/x",
             "/api/test/panic",
@@ -253,7 +500,7 @@ mod tests {
 
     #[test]
     fn what_bridges_report_is_a_post() {
-        for entry in TABLE.iter().filter(|entry| entry.access == Access::Bridge) {
+        for entry in TABLE.iter().filter(|entry| entry.access() == Access::Bridge) {
             assert_eq!(entry.method, "POST");
         }
     }

@@ -1,7 +1,7 @@
 //! Pages of the web client: one document for all of them, out of the static assets.
 
 use crate::answer::{Answer, OrInternal as _, not_found};
-use session::object::web::{JsUrl, Redirect, new_request};
+use platform::web::{JsUrl, Redirect, new_request};
 use worker::{Env, Request};
 
 /// The client's document; which page it shows is up to it.

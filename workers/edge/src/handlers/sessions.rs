@@ -1,20 +1,26 @@
 //! Starting, listing, asking, prompting, archiving and removing sessions. What a session does with it is its object's business.
 
+use super::access::refresh_list;
 use super::guard::Admitted;
+use super::images::configure;
 use super::repositories::code_host;
+use crate::accounts::{Accounts, Deed};
 use crate::answer::{Answer, OrInternal as _, forward, json, log};
 use crate::body::parse;
 use crate::context::{Context, random};
-use crate::index::{Index, NewSession, Shelf};
+use crate::index::{Index, NewSession, Shelf, Viewer};
 use crate::session_object;
+use identity::Principal;
+use identity::policy::RepositoryAccess;
 use protocol::client::{ArchiveRequest, CreateSessionRequest, CreateSessionResponse, PromptRequest};
 use protocol::error::{ErrorBody, ErrorCode};
-use protocol::id::SessionId;
+use protocol::id::{SessionId, UserId};
 use protocol::limit::PROMPT_BYTES_MAX;
 use protocol::sign::sha256_hex;
 use protocol::time::Timestamp;
 use protocol::timeline::User;
 use session::call::{ArchiveCall, Call, CreateCall, DeleteCall, MessageCall};
+use worker::Response;
 
 /// Sessions on a page where the client does not say.
 const PAGE_LENGTH: u32 = 50;
@@ -23,12 +29,35 @@ const PAGE_LENGTH_MAX: u32 = 100;
 
 /// Starts a session. Everything that can be refused is refused before anything is stored.
 pub(super) async fn create(context: &Context, admitted: &Admitted) -> Answer {
-    let user = &admitted.principal()?.user;
     let request: CreateSessionRequest = parse(&admitted.body)?;
+    match start(context, admitted.principal()?, request, None).await? {
+        Started::Session(session_id) => json(201, &CreateSessionResponse { session_id }),
+        Started::Refused(answer) => forward(answer),
+    }
+}
+
+/// What came of starting a session.
+pub(crate) enum Started {
+    /// It runs.
+    Session(SessionId),
+    /// Its object said no.
+    Refused(Response),
+}
+
+/// Starts a session in somebody's name, in a Slack thread where its object's name is given.
+pub(crate) async fn start(
+    context: &Context,
+    principal: &Principal,
+    request: CreateSessionRequest,
+    thread: Option<String>,
+) -> Result<Started, ErrorBody> {
+    let user = &principal.user;
     check_request(context, &request)?;
-    let repository = code_host(context, admitted.principal()?)?.check_repository(&request.repository).await?;
+    let repository = code_host(context, &user.id).await?.check_repository(&request.repository).await?;
     let index = Index::new(&context.env)?;
     index.save_repository(&repository, context.now).await?;
+    let access = [(repository.id.clone(), RepositoryAccess::Write)];
+    index.save_access(&user.id, &access, context.now).await?;
 
     let session_id = session_id(user, request.prompt.as_ref())?;
     let call = CreateCall {
@@ -39,15 +68,23 @@ pub(super) async fn create(context: &Context, admitted: &Admitted) -> Answer {
         default_branch: repository.default_branch.clone(),
         model: request.model.unwrap_or_else(|| context.settings.default_model().to_owned()),
         prompt: request.prompt,
+        reservation: request.reservation,
+        thread,
     };
     let answer = session_object::post(&context.env, &session_id, Call::Create, &call).await?;
     if answer.status_code() != 201 {
-        return forward(answer);
+        return Ok(Started::Refused(answer));
+    }
+    if context.settings.has_images
+        && let Err(error) = configure(&context.env, &repository, None).await
+    {
+        // The session makes its own sandbox; the repository is configured with the next one, or by the cron trigger.
+        log("configuring a repository", &format!("{}: {error}", repository.id));
     }
     let title = call
         .prompt
         .as_ref()
-        .map(|prompt| github::pull_request::render_title(&prompt.text))
+        .map(|prompt| github::pull_request::body::render_title(&prompt.text))
         .unwrap_or_default();
     let activity = if call.prompt.is_some() { "running" } else { "idle" };
     let row = NewSession {
@@ -61,7 +98,7 @@ pub(super) async fn create(context: &Context, admitted: &Admitted) -> Answer {
         // The session lives and is answered; its object lists it when it next brings its row up to date.
         log("listing a new session", &format!("{session_id}: {error}"));
     }
-    json(201, &CreateSessionResponse { session_id })
+    Ok(Started::Session(session_id))
 }
 
 /// The id of a new session. It follows from its first prompt, so that a client that missed the answer can ask again.
@@ -75,7 +112,7 @@ fn session_id(user: &User, prompt: Option<&PromptRequest>) -> Result<SessionId, 
 }
 
 /// Lists sessions.
-pub(super) async fn list(context: &Context) -> Answer {
+pub(super) async fn list(context: &Context, admitted: &Admitted) -> Answer {
     let before = number(context, "before")?.map(Timestamp);
     let limit = number(context, "limit")?.unwrap_or(u64::from(PAGE_LENGTH));
     let limit =
@@ -90,7 +127,10 @@ pub(super) async fn list(context: &Context) -> Answer {
             return Err(ErrorBody::new(ErrorCode::BadRequest, message));
         }
     };
-    json(200, &Index::new(&context.env)?.list_sessions(shelf, before, limit).await?)
+    let principal = admitted.principal()?;
+    let since = refresh_list(context, principal).await?;
+    let viewer = Viewer { user: &principal.user.id, since };
+    json(200, &Index::new(&context.env)?.list_sessions(&viewer, shelf, before, limit).await?)
 }
 
 /// A session's state.
@@ -113,13 +153,21 @@ pub(super) async fn history(context: &Context, id: &SessionId) -> Answer {
 pub(super) async fn archive(context: &Context, admitted: &Admitted, id: &SessionId) -> Answer {
     let ArchiveRequest { archived } = parse(&admitted.body)?;
     let call = ArchiveCall { by: admitted.principal()?.user.id.clone(), archived };
-    forward(session_object::post(&context.env, id, Call::Archive, &call).await?)
+    let answer = session_object::post(&context.env, id, Call::Archive, &call).await?;
+    if answer.status_code() == 200 {
+        let action = if archived { "session.archive" } else { "session.unarchive" };
+        note(context, &call.by, action, id.as_str()).await;
+    }
+    forward(answer)
 }
 
 /// Removes a session for good. Its object takes its row off the lists too; here it is done at once, so that the next list is right.
 pub(super) async fn delete(context: &Context, admitted: &Admitted, id: &SessionId) -> Answer {
     let call = DeleteCall { by: admitted.principal()?.user.id.clone() };
     let answer = session_object::post(&context.env, id, Call::Delete, &call).await?;
+    if answer.status_code() == 200 {
+        note(context, &call.by, "session.delete", id.as_str()).await;
+    }
     // A row without a session is of no use to anybody, so a repeat clears up too.
     if matches!(answer.status_code(), 200 | 404)
         && let Err(error) = Index::new(&context.env)?.remove_session(id).await
@@ -135,6 +183,15 @@ pub(super) async fn message(context: &Context, admitted: &Admitted, id: &Session
     check_prompt(context, &prompt)?;
     let call = MessageCall { author: admitted.principal()?.user.clone(), prompt };
     forward(session_object::post(&context.env, id, Call::Message, &call).await?)
+}
+
+/// Writes down what an object has done already: that cannot be undone for want of a line, so a failure is in the log.
+pub(super) async fn note(context: &Context, actor: &UserId, action: &str, target: &str) {
+    let deed = Deed::new(actor, action, target);
+    let written = async { Accounts::new(&context.env)?.audit(&deed, context.now).await };
+    if let Err(error) = written.await {
+        log("writing the audit log", &format!("{actor} {action} {target}: {error}"));
+    }
 }
 
 fn check_request(context: &Context, request: &CreateSessionRequest) -> Result<(), ErrorBody> {

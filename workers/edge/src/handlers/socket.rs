@@ -4,6 +4,7 @@ use super::guard::Admitted;
 use crate::answer::{Answer, OrInternal as _, forward, json};
 use crate::context::{Context, random_hex};
 use crate::session_object;
+use crate::sockets::Sockets;
 use identity::ticket::{self, Ticket, TicketError};
 use protocol::client::{SOCKET_PROTOCOL, TICKET_PROTOCOL_PREFIX, TicketResponse, close_code};
 use protocol::error::{ErrorBody, ErrorCode};
@@ -23,7 +24,13 @@ pub(super) async fn ticket(context: &Context, admitted: &Admitted, id: &SessionI
         principal: admitted.principal()?.clone(),
         session_id: id.clone(),
         origin: context.origin.clone(),
+        read_only: admitted.is_read_only(),
     };
+    let (repository, proof) = admitted.proof()?;
+    if !Sockets::new(&context.env)?.insert(&ticket, repository, proof, context.now).await? {
+        let message = "your access has just changed; try again, or sign in again";
+        return Err(ErrorBody::new(ErrorCode::SignInRequired, message));
+    }
     let text = ticket::issue(&context.settings.session_key, &ticket, context.now);
     json(200, &TicketResponse { ticket: text, expires_at: ticket::expiry(context.now) })
 }
@@ -56,6 +63,7 @@ pub(super) async fn connect(context: &Context, request: &Request, id: &SessionId
         user: ticket.principal.user,
         ticket_id: ticket.id,
         ticket_expires_at: ticket::expiry(context.now),
+        read_only: ticket.read_only,
     };
     let response = session_object::connect(&context.env, id, &call).await?;
     if response.status_code() != 101 {
