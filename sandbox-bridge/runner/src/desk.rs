@@ -68,8 +68,8 @@ impl Desk {
                 }
                 record(&mut state.ledger, id)
             }
-            RunnerCommand::SteerTurn { turn_id, prompt_id, prompt, author } => {
-                steer(&mut state, id, &turn_id, Steer { prompt_id, prompt, author })
+            RunnerCommand::SteerTurn { turn_id, prompt_id, prompt, author, attachments } => {
+                steer(&mut state, id, &turn_id, Steer { prompt_id, prompt, author, attachments })
             }
             RunnerCommand::Unknown => {
                 Err("this runner does not know the command; it is older than the bridge".into())

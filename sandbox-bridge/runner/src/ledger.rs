@@ -87,7 +87,8 @@ impl Ledger {
     pub(crate) fn begin_turn(&mut self, id: CommandId, order: TurnOrder) -> io::Result<()> {
         remember(&mut self.state.commands, id);
         remember(&mut self.state.turns, (order.turn_id.clone(), order.attempt));
-        self.state.open_turn = Some(order);
+        // What is left of it after the runner's death is its end, which no attachment is needed for.
+        self.state.open_turn = Some(TurnOrder { attachments: Vec::new(), ..order });
         self.write()
     }
 
@@ -150,6 +151,7 @@ mod tests {
             author: Author { name: "Ada".into(), email: "ada@example.com".into() },
             model: "demo/model".into(),
             digest: None,
+            attachments: Vec::new(),
         }
     }
 

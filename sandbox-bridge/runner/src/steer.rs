@@ -4,6 +4,7 @@
 //! decides when a prompt reaches the agent; that is the agent's business. Made by `desk`, used by `turn` and the agents.
 
 use crate::spool::Spool;
+use protocol::attachment::Attachment;
 use protocol::id::{PromptId, TurnId};
 use protocol::runner::{Author, RunnerEvent};
 use std::future::pending;
@@ -16,6 +17,7 @@ pub(crate) struct Steer {
     pub(crate) prompt_id: PromptId,
     pub(crate) prompt: String,
     pub(crate) author: Author,
+    pub(crate) attachments: Vec<Attachment>,
 }
 
 /// The agent's end: prompts that wait to be taken.

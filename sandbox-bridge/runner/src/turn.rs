@@ -5,6 +5,7 @@
 
 use crate::agent::{Agent, AgentReport, TurnRequest};
 use crate::desk::{AcceptedTurn, Desk};
+use crate::gate::EditGate;
 use crate::git::{Identity, TurnResult, Workspace, commit_message};
 use crate::output::Output;
 use crate::spool::Spool;
@@ -22,12 +23,12 @@ pub(crate) async fn run(
     mut turn: AcceptedTurn,
     workspace: &Workspace,
     agent: &mut dyn Agent,
-    spool: &Arc<Spool>,
-    desk: &Desk,
+    edits: &EditGate,
+    (spool, desk): (&Arc<Spool>, &Desk),
 ) {
     let mut output = Output::new(Arc::clone(spool), turn.order.turn_id.clone(), turn.received);
     let (outcome, usage, result) = tokio::select! {
-        end = work(&mut turn, workspace, agent, &mut output) => end,
+        end = work(&mut turn, workspace, agent, edits, &mut output) => end,
         () = beat(spool) => return,
     };
     let event = RunnerEvent::TurnEnded {
@@ -47,10 +48,12 @@ async fn work(
     turn: &mut AcceptedTurn,
     workspace: &Workspace,
     agent: &mut dyn Agent,
+    edits: &EditGate,
     output: &mut Output,
 ) -> (TurnOutcome, Usage, TurnResult) {
     let identity = Identity::of(&turn.order.author);
-    let start = match workspace.begin_turn(&identity, turn.order.attempt).await {
+    let was_settled = edits.is_open();
+    let mut start = match workspace.begin_turn(&identity, turn.order.attempt).await {
         Ok(start) => start,
         Err(error) => {
             let reason = format!("the workspace cannot be prepared: {}", with_causes(&error));
@@ -58,10 +61,19 @@ async fn work(
         }
     };
     let AcceptedTurn { order, stop, steers, .. } = turn;
-    let request = TurnRequest { order, identity: &identity, stop, steers };
+    let request = TurnRequest { order, identity: &identity, stop, steers, edits };
     let AgentReport { outcome, usage } = agent.run_turn(request, output).await;
     turn.steers.close();
     output.close(cut_reason(&outcome)).await;
+    if edits.is_closed() {
+        // It was stopped before it could change anything, or only read.
+        return (outcome, usage, TurnResult::nothing());
+    }
+    match edits.passed().await {
+        Ok(Some(head)) if !was_settled => start.begins_at(head),
+        Ok(_) => {}
+        Err(reason) => return (TurnOutcome::Failed { reason }, usage, TurnResult::nothing()),
+    }
     let others = turn.steers.authors().iter().map(Identity::of);
     let message = commit_message(&turn.order.prompt, &identity, others);
     match workspace.end_turn(Some(&start), &identity, &message).await {

@@ -4,14 +4,16 @@
 //! on it is saved after 25 of them were changed. Beside: a sandbox that has written as many files itself is saved for the first time
 //! and again. The last line of standard output is one JSON object. Called by `cargo xtask bench`.
 
-use anyhow::{Context as _, bail, ensure};
-use protocol::bridge::{CreateSandboxRequest, RepositorySource, SandboxLimits, SandboxSource};
-use protocol::id::{RepositoryId, SandboxId, SessionId, SnapshotId};
-use protocol::runner::AgentKind;
+mod shared;
+
+use anyhow::{bail, ensure};
+use protocol::bridge::SandboxSource;
+use protocol::id::{SandboxId, SnapshotId};
 use sandbox_bridge::provider::local::archive::{self, ArchiveLimits};
 use sandbox_bridge::provider::local::{Account, DEFAULT_ACCOUNT, LocalConfig, LocalProvider};
-use sandbox_bridge::provider::{BootSecrets, SandboxProvider};
+use sandbox_bridge::provider::{BootSecrets, SandboxOrder, SandboxProvider};
 use serde_json::json;
+use shared::{median, ms, order, require_isolation, rounded, session};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,9 +39,7 @@ async fn main() -> anyhow::Result<()> {
     config.launcher = PathBuf::from(env!("CARGO_BIN_EXE_sandbox-bridge"));
     config.command = ["/bin/sh", "-c", AGENT].map(str::to_owned).to_vec();
     let provider = LocalProvider::start(config, axum::Router::new())?;
-    if !provider.preflight().namespaces {
-        bail!("this machine cannot isolate sandboxes: {}", provider.preflight().missing().join(" "));
-    }
+    require_isolation(&provider)?;
     let bench = Bench { provider, state };
     let measured = bench.measure(place.path()).await;
     // Also when something failed: sandboxes outlive whoever made them.
@@ -48,23 +48,6 @@ async fn main() -> anyhow::Result<()> {
     }
     println!("{}", measured?);
     Ok(())
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
-}
-
-fn ms(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1000.0
-}
-
-fn median(mut samples: Vec<f64>) -> anyhow::Result<f64> {
-    samples.sort_by(f64::total_cmp);
-    samples.get(samples.len() / 2).copied().context("nothing was measured")
-}
-
-fn session() -> anyhow::Result<SessionId> {
-    Ok(SessionId::parse("ses_bench")?)
 }
 
 struct Bench {
@@ -115,28 +98,12 @@ impl Bench {
         Ok(id)
     }
 
-    fn request(snapshot: &SnapshotId) -> anyhow::Result<CreateSandboxRequest> {
-        Ok(CreateSandboxRequest {
-            session_id: session()?,
-            generation: 1,
-            repository: RepositorySource {
-                id: RepositoryId::parse("acme/shop")?,
-                clone_url: "http://127.0.0.1:1/acme/shop.git".to_owned(),
-                default_branch: "main".to_owned(),
-            },
-            branch: "farhand/bench".to_owned(),
-            source: SandboxSource::Snapshot { snapshot_id: snapshot.clone() },
-            limits: SandboxLimits::default(),
-            agent: AgentKind::Scripted,
-            model: "demo/demo".to_owned(),
-            models: vec!["demo/demo".to_owned()],
-        })
-    }
-
     async fn create(&self, name: &str, snapshot: &SnapshotId) -> anyhow::Result<SandboxId> {
         let id = SandboxId::parse(&format!("sbx_{name}"))?;
         let secrets = BootSecrets { sandbox_token: "bench".to_owned(), ..BootSecrets::default() };
-        self.provider.create(&id, &Self::request(snapshot)?, &secrets).await?;
+        let source = SandboxSource::Snapshot { snapshot_id: snapshot.clone() };
+        let order = SandboxOrder::of_session(&order(session()?, source)?);
+        self.provider.create(&id, &order, &secrets).await?;
         Ok(id)
     }
 

@@ -3,22 +3,26 @@
 //! Everything is checked here, once, so that a wrong value stops the start with its remedy. Secrets live in types that do not
 //! print. Called by `main` and `serve`.
 
-use crate::gateway::egress::RepositoryPolicy;
+mod modal;
 mod repositories;
+
+pub use modal::ModalArguments;
+
+use crate::gateway::egress::RepositoryPolicy;
 
 use crate::gateway::egress::host::HostPattern;
 use crate::gateway::usage::ModelPrice;
 use crate::provider::local::{DEFAULT_BLOCKED, SnapshotDriver, ToolMount, is_command_name};
 use clap::Args;
 use protocol::id::RepositoryId;
-use protocol::sign::{KEY_BYTES_MIN, Key, sha256_hex};
+use protocol::sign::{BridgeKeys, KEY_BYTES_MIN, Key, sha256_hex};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use url::Url;
 
-/// Environment variable with the secret that edge and bridge share.
+/// Environment variable with the secret that edge and bridge share, or a JSON array of such, the current one first.
 pub const BRIDGE_KEY_VARIABLE: &str = "FARHAND_BRIDGE_KEY";
 /// Environment variable with the code host's tokens.
 pub const GIT_CREDENTIALS_VARIABLE: &str = "FARHAND_GIT_CREDENTIALS";
@@ -47,7 +51,15 @@ pub struct ServeArguments {
     #[arg(long, env = "FARHAND_BEHIND_TLS")]
     pub behind_tls: bool,
 
-    /// Folder for sandboxes and snapshots of the local provider.
+    /// Where sandboxes run: on this machine, or at Modal.
+    #[arg(long, env = "FARHAND_PROVIDER", value_enum, default_value_t = ProviderKind::Local)]
+    pub provider: ProviderKind,
+
+    /// What the Modal provider needs.
+    #[command(flatten)]
+    pub modal: ModalArguments,
+
+    /// Folder for sandboxes and snapshots of the local provider, and for what the Modal provider has to remember.
     #[arg(long, env = "FARHAND_STATE")]
     pub state: PathBuf,
 
@@ -59,9 +71,14 @@ pub struct ServeArguments {
     #[arg(long, env = "FARHAND_OPENCODE")]
     pub opencode: Option<PathBuf>,
 
-    /// A file or folder of this machine that sandboxes see read-only, as HOST=INSIDE; may be repeated.
+    /// A file or folder of this machine that sandboxes see read-only, as HOST=INSIDE, or as NAME:HOST=INSIDE for those whose recipe
+    /// asks for it by this name; may be repeated.
     #[arg(long = "tool", env = "FARHAND_TOOLS", value_delimiter = ',', value_parser = parse_tool)]
     pub tools: Vec<ToolMount>,
+
+    /// A base image, by name, that this machine's own programs count as, such as debian:bookworm-slim; may be repeated.
+    #[arg(long = "base-image", env = "FARHAND_BASE_IMAGES", value_delimiter = ',')]
+    pub base_images: Vec<String>,
 
     /// A host that all sandboxes may reach, as HOST[:PORT] or *.HOST[:PORT]; ports 443 and 80 where none is given; may be repeated.
     #[arg(long = "allow-host", env = "FARHAND_ALLOW_HOST", value_delimiter = ',')]
@@ -98,12 +115,21 @@ pub struct ServeArguments {
     pub sandboxes_die_with_bridge: bool,
 }
 
+/// Where sandboxes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProviderKind {
+    /// On this machine.
+    Local,
+    /// At Modal.
+    Modal,
+}
+
 /// A setting that does not work; the text says which and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The shared secret is missing or too short.
     #[error(
-        "{BRIDGE_KEY_VARIABLE} must hold at least {KEY_BYTES_MIN} bytes, the same as the Worker's BRIDGE_KEY"
+        "{BRIDGE_KEY_VARIABLE} must hold at least {KEY_BYTES_MIN} bytes, the same as the Worker's BRIDGE_KEY; while it is being exchanged, a JSON array of such, the current one first"
     )]
     BridgeKey,
     /// A variable with JSON does not parse. The value itself is not repeated, it contains secrets.
@@ -139,6 +165,14 @@ pub enum ConfigError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// The Modal provider lacks something.
+    #[error("with --provider modal, {what}: {remedy}")]
+    Modal {
+        /// What is missing.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
     },
     /// Nobody could tell the edge where this replica is.
     #[error("with --listen {0}, give --public-url: the https address at which the edge reaches this replica")]
@@ -221,21 +255,35 @@ impl ModelProvider {
 #[derive(Clone, Debug)]
 pub struct Keys {
     /// Shared with the edge.
-    pub bridge: Key,
-    /// Opens the runner socket and the gateway; known to this bridge and its replicas only.
+    pub bridge: BridgeKeys,
+    /// Signs what opens the runner socket and the gateway; known to this bridge and its replicas only.
     pub gateway: Key,
-    /// Makes the stand-ins of secrets.
-    pub stand_in: Secret,
+    /// What sandboxes were given before the shared secret was exchanged, signed with these, counts on.
+    pub gateway_earlier: Vec<Key>,
+    /// Make the stand-ins of secrets, the current one first.
+    pub stand_ins: Vec<Secret>,
 }
 
 impl Keys {
     /// Derives the gateway's key from the shared secret, so that a restarted bridge knows the tokens of its sandboxes.
     pub fn from_secret(secret: &str) -> Result<Self, ConfigError> {
-        let bridge = Key::new(secret.as_bytes()).ok_or(ConfigError::BridgeKey)?;
-        let derived = sha256_hex(format!("farhand gateway key 1\n{secret}").as_bytes());
-        let gateway = Key::new(derived.as_bytes()).ok_or(ConfigError::BridgeKey)?;
-        let stand_in = Secret::new(sha256_hex(format!("farhand stand-in key 1\n{secret}").as_bytes()));
-        Ok(Self { bridge, gateway, stand_in })
+        let bridge = BridgeKeys::parse(secret).ok_or(ConfigError::BridgeKey)?;
+        let secrets = BridgeKeys::secrets(secret).unwrap_or_default();
+        let derive =
+            |purpose: &str, secret: &str| sha256_hex(format!("farhand {purpose} key 1\n{secret}").as_bytes());
+        let mut gateways = secrets.iter().filter_map(|secret| Key::new(derive("gateway", secret).as_bytes()));
+        Ok(Self {
+            bridge,
+            gateway: gateways.next().ok_or(ConfigError::BridgeKey)?,
+            gateway_earlier: gateways.collect(),
+            stand_ins: secrets.iter().map(|secret| Secret::new(derive("stand-in", secret))).collect(),
+        })
+    }
+
+    /// Everything that opens the gateway.
+    #[must_use]
+    pub fn gateways(&self) -> Vec<Key> {
+        std::iter::once(&self.gateway).chain(&self.gateway_earlier).cloned().collect()
     }
 }
 
@@ -243,7 +291,7 @@ impl Keys {
 #[derive(Clone, Debug)]
 pub struct Secrets {
     /// What edge and bridge share, as text.
-    pub shared: Secret,
+    pub shared: Vec<Secret>,
     /// Derived from [`BRIDGE_KEY_VARIABLE`].
     pub keys: Keys,
     /// By origin of clone URLs.
@@ -259,6 +307,8 @@ impl Secrets {
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let shared = Secret::new(variable(BRIDGE_KEY_VARIABLE).unwrap_or_default());
         let keys = Keys::from_secret(shared.reveal())?;
+        let shared =
+            BridgeKeys::secrets(shared.reveal()).unwrap_or_default().into_iter().map(Secret::new).collect();
         let git = variable(GIT_CREDENTIALS_VARIABLE).unwrap_or_else(|| "{}".to_owned());
         let models = variable(MODEL_PROVIDERS_VARIABLE).unwrap_or_else(|| "{}".to_owned());
         let by_url: BTreeMap<String, Secret> =
@@ -288,8 +338,8 @@ impl Secrets {
         let models = self.model_providers.values().map(|provider| &provider.api_key);
         let named = self.repositories.values().flat_map(|policy| policy.secrets.values());
         let named = named.filter_map(|secret| secret.value.as_ref());
-        let all = self.git_credentials.values().chain(models).chain(named);
-        all.map(Secret::reveal).chain([self.shared.reveal()])
+        let all = self.git_credentials.values().chain(models).chain(named).chain(&self.shared);
+        all.map(Secret::reveal)
     }
 }
 
@@ -312,6 +362,9 @@ impl ServeArguments {
             Some(url) => refuse_plain_http("--public-url", url)?,
             None if self.listen.ip().is_loopback() => {}
             None => return Err(ConfigError::PublicUrl(self.listen)),
+        }
+        if self.provider == ProviderKind::Modal {
+            self.modal.check(self.behind_tls)?;
         }
         refuse_plain_http("--edge-url", &self.edge_url)
     }
@@ -340,11 +393,18 @@ pub fn refuse_plain_http(what: &str, url: &Url) -> Result<(), ConfigError> {
 }
 
 fn parse_tool(text: &str) -> Result<ToolMount, String> {
-    let (host, inside) = text.split_once('=').ok_or("write HOST=INSIDE, such as /opt/rust=/opt/rust")?;
+    let (name, paths) = match text.split_once(':') {
+        Some((name, paths)) if !name.is_empty() && !name.contains(['/', '=']) => {
+            (Some(name.to_owned()), paths)
+        }
+        Some(_) | None => (None, text),
+    };
+    let (host, inside) =
+        paths.split_once('=').ok_or("write HOST=INSIDE, such as /opt/rust=/opt/rust, or NAME:HOST=INSIDE")?;
     if !host.starts_with('/') || !inside.starts_with('/') {
         return Err("both paths must be absolute".to_owned());
     }
-    Ok(ToolMount { host: host.into(), inside: inside.into() })
+    Ok(ToolMount { name, host: host.into(), inside: inside.into() })
 }
 
 /// The empty name stands for none, and is dropped by [`ServeArguments::blocked_commands`].
@@ -467,19 +527,32 @@ mod tests {
     #[test]
     fn the_gateway_key_is_another_key() {
         let keys = Keys::from_secret(&"k".repeat(32)).unwrap();
-        let token = protocol::sign::sign(
-            &keys.bridge,
-            protocol::sign::Audience::Gateway,
-            1,
-            Default::default(),
-            protocol::time::Timestamp(9),
-        );
-        let read = protocol::sign::verify::<u8>(
-            &keys.gateway,
-            protocol::sign::Audience::Gateway,
-            &token,
-            Default::default(),
-        );
-        assert!(read.is_err());
+        let sandbox = protocol::id::SandboxId::parse("sbx_1").unwrap();
+        let claims = protocol::sign::SandboxClaims { sandbox_id: sandbox };
+        let shared = Key::new("k".repeat(32).as_bytes()).unwrap();
+        let audience = protocol::sign::Audience::Gateway;
+        let end = protocol::time::Timestamp(9);
+        let token = |key| protocol::sign::sign(key, audience, &claims, Default::default(), end);
+        let read = |key, token: &str| {
+            protocol::sign::verify::<protocol::sign::SandboxClaims>(key, audience, token, Default::default())
+        };
+        assert!(read(&keys.gateway, &token(&shared)).is_err());
+        assert!(read(&keys.gateway, &token(&keys.gateway)).is_ok());
+    }
+
+    #[test]
+    fn sandboxes_keep_their_tokens_while_the_shared_secret_is_exchanged() {
+        let before = Keys::from_secret(&"a".repeat(32)).unwrap();
+        let after = Keys::from_secret(&format!(r#"["{}", "{}"]"#, "b".repeat(32), "a".repeat(32))).unwrap();
+        let sandbox = protocol::id::SandboxId::parse("sbx_1").unwrap();
+        let claims = protocol::sign::SandboxClaims { sandbox_id: sandbox };
+        let (audience, end) = (protocol::sign::Audience::Gateway, protocol::time::Timestamp(9));
+        let token = protocol::sign::sign(&before.gateway, audience, &claims, Default::default(), end);
+        let counts = |key: &Key| {
+            protocol::sign::verify::<protocol::sign::SandboxClaims>(key, audience, &token, Default::default())
+                .is_ok()
+        };
+        assert_eq!(after.gateways().iter().map(counts).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(after.stand_ins.last().map(Secret::reveal), before.stand_ins.first().map(Secret::reveal));
     }
 }

@@ -3,15 +3,17 @@
 //! Whoever calls decides whether to try again; [`EdgeError::may_pass`] says whether that can help. Used by the hub.
 
 use crate::clock;
-use crate::config::is_loopback;
+use crate::config::{Secret, is_loopback};
 use bytes::Bytes;
 use protocol::bridge::{EgressReport, EventsAck, RunnerAttached, SandboxEnded};
 use protocol::error::{ErrorBody, ErrorCode};
-use protocol::id::SessionId;
-use protocol::sign::{Audience, Key, sign_request};
+use protocol::id::{BuildId, RepositoryId, SandboxId, SessionId};
+use protocol::repository::{BuildEnded, BuildLogAck, BuildLogPiece, WarmReport};
+use protocol::sign::{ANSWER_HEADER, Audience, BridgeKeys, SignatureError, sign_request, verify_answer};
+use protocol::time::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use url::Url;
 
@@ -36,6 +38,12 @@ impl EdgeError {
         )
     }
 
+    /// Whether the repository has no use for a warm sandbox or a build.
+    #[must_use]
+    pub fn is_final_for_warm(&self) -> bool {
+        matches!(self, Self::Refused(body) if matches!(body.code.http_status(), 404 | 409))
+    }
+
     /// Whether the very same words can be accepted later: the edge is away, or our clocks or keys are being set right.
     #[must_use]
     pub fn may_pass(&self) -> bool {
@@ -46,11 +54,23 @@ impl EdgeError {
     }
 }
 
+/// A token of the GitHub App, as the edge hands it out.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppCredential {
+    /// Opens the repository that it was asked for.
+    pub token: Secret,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Where git may send it.
+    pub origin: String,
+}
+
 /// Speaks to one edge.
 #[derive(Clone, Debug)]
 pub struct EdgeClient {
     base: Url,
-    key: Key,
+    keys: BridgeKeys,
     http: reqwest::Client,
 }
 
@@ -61,7 +81,7 @@ impl EdgeClient {
     const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
     /// A client of the edge at `base`.
-    pub fn new(base: &Url, key: Key) -> Result<Self, reqwest::Error> {
+    pub fn new(base: &Url, keys: BridgeKeys) -> Result<Self, reqwest::Error> {
         let mut builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .timeout(Self::ANSWER_TIMEOUT)
@@ -71,7 +91,7 @@ impl EdgeClient {
         if is_loopback(base) {
             builder = builder.no_proxy();
         }
-        Ok(Self { base: base.clone(), key, http: builder.build()? })
+        Ok(Self { base: base.clone(), keys, http: builder.build()? })
     }
 
     /// Announces a runner; the answer says where it resumes.
@@ -96,20 +116,60 @@ impl EdgeClient {
         Ok(())
     }
 
+    /// Says how a warm sandbox is.
+    pub async fn warm(
+        &self,
+        repository: &RepositoryId,
+        sandbox: &SandboxId,
+        body: &WarmReport,
+    ) -> Result<(), EdgeError> {
+        let place = format!("repositories/{repository}/sandboxes/{sandbox}");
+        let _: serde_json::Value = self.post_to(&place, encode(body)?).await?;
+        Ok(())
+    }
+
+    /// Hands over a piece of a build's log.
+    pub async fn build_log(
+        &self,
+        repository: &RepositoryId,
+        build: &BuildId,
+        body: &BuildLogPiece,
+    ) -> Result<BuildLogAck, EdgeError> {
+        self.post_to(&format!("repositories/{repository}/builds/{build}/log"), encode(body)?).await
+    }
+
+    /// Reports the end of a build.
+    pub async fn build_ended(
+        &self,
+        repository: &RepositoryId,
+        build: &BuildId,
+        body: &BuildEnded,
+    ) -> Result<(), EdgeError> {
+        let place = format!("repositories/{repository}/builds/{build}/ended");
+        let _: serde_json::Value = self.post_to(&place, encode(body)?).await?;
+        Ok(())
+    }
+
+    /// Asks for a token of the GitHub App that opens one repository.
+    pub async fn credential(&self, repository: &RepositoryId) -> Result<AppCredential, EdgeError> {
+        self.post_to(&format!("repositories/{repository}/credential"), Bytes::from_static(b"{}")).await
+    }
+
     async fn post<T: DeserializeOwned>(
         &self,
         session: &SessionId,
         what: &str,
         body: Bytes,
     ) -> Result<T, EdgeError> {
+        self.post_to(&format!("sessions/{session}/{what}"), body).await
+    }
+
+    async fn post_to<T: DeserializeOwned>(&self, what: &str, body: Bytes) -> Result<T, EdgeError> {
         let mut url = self.base.clone();
-        url.set_path(&format!(
-            "{}/api/bridge/sessions/{session}/{what}",
-            self.base.path().trim_end_matches('/')
-        ));
+        url.set_path(&format!("{}/api/bridge/{what}", self.base.path().trim_end_matches('/')));
         let nonce = clock::random().map_err(|error| EdgeError::Unreachable(error.to_string()))?;
         let signature =
-            sign_request(&self.key, Audience::Edge, "POST", url.path(), &body, nonce, clock::now());
+            sign_request(&self.keys, Audience::Edge, "POST", url.path(), &body, nonce, clock::now());
         let response = self
             .http
             .post(url)
@@ -120,7 +180,12 @@ impl EdgeClient {
             .await
             .map_err(unreachable)?;
         let status = response.status();
+        let signature =
+            response.headers().get(ANSWER_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let text = read_limited(response).await?;
+        let now = clock::now();
+        verify_answer(&self.keys, Audience::Edge, nonce, signature.as_deref(), status.as_u16(), &text, now)
+            .map_err(|error| unproven(status, &text, error))?;
         if status.is_success() {
             return serde_json::from_slice(&text)
                 .map_err(|_| EdgeError::Unreachable(format!("its answer to {what} is not understood")));
@@ -133,6 +198,16 @@ impl EdgeClient {
                 EdgeError::Refused,
             ))
     }
+}
+
+/// An answer without the edge's own signature: of something in front of it, of an impostor, or of an edge with another key.
+fn unproven(status: reqwest::StatusCode, text: &[u8], error: SignatureError) -> EdgeError {
+    let said = serde_json::from_slice::<ErrorBody>(text).ok();
+    if said.is_some_and(|said| said.code == ErrorCode::SignatureInvalid) {
+        let message = "it does not accept our signature; FARHAND_BRIDGE_KEY must be the Worker's BRIDGE_KEY, and the clocks must agree";
+        return EdgeError::Unreachable(message.to_owned());
+    }
+    EdgeError::Unreachable(format!("its answer ({status}) is not signed by it: {error}"))
 }
 
 async fn read_limited(mut response: reqwest::Response) -> Result<Vec<u8>, EdgeError> {

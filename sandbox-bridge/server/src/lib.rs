@@ -9,6 +9,7 @@ pub mod config;
 pub mod edge;
 pub mod gateway;
 pub mod hub;
+pub mod image;
 pub mod launcher;
 pub mod log;
 pub mod provider;

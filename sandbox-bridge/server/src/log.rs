@@ -2,7 +2,6 @@
 //!
 //! Nothing logs a secret on purpose; this is for the error texts of others. Called by `main`.
 
-use crate::config::Secrets;
 use crate::gateway::redact::{Redactor, forms};
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -19,9 +18,9 @@ pub fn start() {
 }
 
 /// From here on none of these is ever written.
-pub fn conceal(secrets: &Secrets) {
+pub fn conceal<'a>(secrets: impl Iterator<Item = &'a str>) {
     // A second set cannot come: the configuration is read once.
-    let _ = CONCEALED.set(Redactor::new(secrets.all().flat_map(forms)));
+    let _ = CONCEALED.set(Redactor::new(secrets.flat_map(forms)));
 }
 
 /// Takes one whole line with each write, as the formatter gives them.
@@ -44,7 +43,7 @@ impl<W: Write> Write for Lines<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{BRIDGE_KEY_VARIABLE, GIT_CREDENTIALS_VARIABLE, REPOSITORY_POLICY_VARIABLE};
+    use crate::config::{BRIDGE_KEY_VARIABLE, GIT_CREDENTIALS_VARIABLE, REPOSITORY_POLICY_VARIABLE, Secrets};
 
     #[test]
     fn no_secret_of_the_configuration_is_written_in_any_form() {
@@ -57,7 +56,7 @@ mod tests {
             ),
             _ => None,
         });
-        conceal(&secrets.unwrap());
+        conceal(secrets.unwrap().all());
         let mut lines = Lines(Vec::new());
         let said = b"key canary-bridge-key-of-at-least-32-bytes, url https://x:canary%2Fgit@y, header canary+npm, and text\n";
         assert_eq!(lines.write(said).unwrap(), said.len());

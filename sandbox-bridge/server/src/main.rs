@@ -9,11 +9,13 @@ mod snapshot;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use nix::unistd::{Gid, Uid};
-use sandbox_bridge::config::{Secrets, ServeArguments};
+use sandbox_bridge::config::{ModalArguments, ProviderKind, Secrets, ServeArguments};
 use sandbox_bridge::gateway::egress::EgressSettings;
 use sandbox_bridge::gateway::egress::authority::{Authority, read_certificates};
+use sandbox_bridge::provider::SandboxProvider;
 use sandbox_bridge::provider::local::{Account, DEFAULT_ACCOUNT, LocalConfig, LocalProvider, preflight};
-use sandbox_bridge::serve::{self, Sandboxes, Settings};
+use sandbox_bridge::provider::modal::{Credentials, ModalConfig, ModalProvider};
+use sandbox_bridge::serve::{self, Bridge, Sandboxes, Settings};
 use sandbox_bridge::{launcher, log};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -37,7 +39,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the bridge. Secrets come by environment: FARHAND_BRIDGE_KEY, FARHAND_GIT_CREDENTIALS, FARHAND_MODEL_PROVIDERS,
-    /// FARHAND_REPOSITORY_POLICY.
+    /// FARHAND_REPOSITORY_POLICY, and with --provider modal MODAL_TOKEN_ID and MODAL_TOKEN_SECRET.
     Serve(Box<ServeArguments>),
     /// Try what this machine can isolate, and print it. Fails when sandboxes cannot be isolated at all.
     Doctor {
@@ -72,43 +74,80 @@ fn run(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
     log::start();
     arguments.check()?;
     let secrets = Secrets::read(|name| std::env::var(name).ok())?;
-    log::conceal(&secrets);
+    let modal = match arguments.provider {
+        ProviderKind::Local => None,
+        ProviderKind::Modal => Some(ModalArguments::credentials(|name| std::env::var(name).ok())?),
+    };
+    let of_modal = modal.iter().flat_map(|modal| [modal.token_id.reveal(), modal.token_secret.reveal()]);
+    log::conceal(secrets.all().chain(of_modal));
     // Processes of the same account, such as an agent in the weak tier, must not read the secrets out of this one.
     nix::sys::prctl::set_dumpable(false).context("could not close this process to others")?;
     raise_open_files();
     tokio::runtime::Runtime::new()
         .context("could not start the runtime")?
-        .block_on(run_bridge(arguments, secrets))
+        .block_on(run_bridge(arguments, secrets, modal))
 }
 
-async fn run_bridge(arguments: ServeArguments, secrets: Secrets) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::new().context("could not listen for signals")?;
+async fn run_bridge(
+    arguments: ServeArguments,
+    secrets: Secrets,
+    modal: Option<Credentials>,
+) -> anyhow::Result<ExitCode> {
+    let signals = Signals::new().context("could not listen for signals")?;
     let blocked_commands = arguments.blocked_commands();
     let egress = egress(&arguments, &secrets)?;
     let ca_bundle = egress.authority.as_ref().map(|authority| authority.bundle().to_owned());
-    let settings = Settings {
+    let mut settings = Settings {
         listen: arguments.listen,
-        public_url: arguments.public_url,
-        edge_url: arguments.edge_url,
+        public_url: arguments.public_url.clone(),
+        edge_url: arguments.edge_url.clone(),
         secrets,
         egress,
+        gateway: None,
     };
-    let local = LocalConfig {
-        blocked_commands,
-        opencode: arguments.opencode,
-        weak_sandbox: arguments.weak_sandbox,
-        ca_bundle,
-        tool_mounts: arguments.tools,
-        launcher: PathBuf::from(OWN_BINARY),
-        snapshot_driver: arguments.snapshot_driver,
-        ..LocalConfig::new(arguments.state, arguments.runner)
-    };
-    let bridge = serve::start(settings, async |inside| LocalProvider::start(local, inside)).await?;
+    let die_with_bridge = arguments.sandboxes_die_with_bridge;
+    match modal {
+        None => {
+            let local = LocalConfig {
+                blocked_commands,
+                opencode: arguments.opencode,
+                weak_sandbox: arguments.weak_sandbox,
+                ca_bundle,
+                tool_mounts: arguments.tools,
+                base_images: arguments.base_images,
+                launcher: PathBuf::from(OWN_BINARY),
+                snapshot_driver: arguments.snapshot_driver,
+                ..LocalConfig::new(arguments.state, arguments.runner)
+            };
+            let bridge = serve::start(settings, async |inside| LocalProvider::start(local, inside)).await?;
+            until_told(bridge, signals, die_with_bridge).await
+        }
+        Some(credentials) => {
+            let modal = arguments.modal.config(&arguments.state, arguments.runner)?;
+            let modal = ModalConfig { blocked_commands, ca_bundle, ..modal };
+            let address = arguments.modal.gateway_listen;
+            let listener = std::net::TcpListener::bind(address)
+                .with_context(|| format!("--gateway-listen: cannot listen on {address}"))?;
+            settings.gateway = Some(listener);
+            // Modal's sandboxes reach the gateway by its own address.
+            let bridge =
+                serve::start(settings, async |_| ModalProvider::start(modal, credentials).await).await?;
+            until_told(bridge, signals, die_with_bridge).await
+        }
+    }
+}
+
+/// Says where the bridge listens, and ends it when it is told to.
+async fn until_told<P: SandboxProvider>(
+    bridge: Bridge<P>,
+    mut signals: Signals,
+    die_with_bridge: bool,
+) -> anyhow::Result<ExitCode> {
     println!("{}", serde_json::json!({ "listening": bridge.url }));
     std::io::stdout().flush().context("could not say where the bridge listens")?;
 
     signals.next().await;
-    let sandboxes = if arguments.sandboxes_die_with_bridge { Sandboxes::End } else { Sandboxes::RunOn };
+    let sandboxes = if die_with_bridge { Sandboxes::End } else { Sandboxes::RunOn };
     tokio::select! {
         () = bridge.stop(sandboxes) => Ok(ExitCode::SUCCESS),
         () = signals.next() => {

@@ -6,16 +6,19 @@ use crate::api::Api;
 use crate::backoff::Backoff;
 use crate::config::Secrets;
 use crate::edge::EdgeClient;
-use crate::gateway::credential::StaticCredentials;
+use crate::gateway::credential::Credentials;
 use crate::gateway::egress::{Egress, EgressCounts, EgressError, EgressSettings};
-use crate::gateway::usage::ModelCounts;
-use crate::gateway::{Gateway, inside_router};
-use crate::hub::Hub;
-use crate::provider::SandboxProvider;
+use crate::gateway::spending::ModelCounts;
+use crate::gateway::{Gateway, inside_router, tunnel};
+use crate::hub::{Beyond, Hub};
+use crate::image::Builds;
+use crate::provider::{ProviderError, SandboxProvider, SandboxRecord};
 use axum::Router;
 use axum::serve::ListenerExt;
+use futures::future::BoxFuture;
 use protocol::id::SandboxId;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -36,7 +39,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 const END_ATTEMPTS: u32 = 5;
 
 /// What a bridge is started with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     /// Where the signed API listens.
     pub listen: SocketAddr,
@@ -48,6 +51,8 @@ pub struct Settings {
     pub secrets: Secrets,
     /// The way out of sandboxes.
     pub egress: EgressSettings,
+    /// Where sandboxes that are not on this machine reach the gateway; none where there are no such.
+    pub gateway: Option<std::net::TcpListener>,
 }
 
 /// What becomes of the sandboxes when the bridge ends.
@@ -70,6 +75,9 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The gateway's own listener cannot be used.
+    #[error("cannot listen for sandboxes")]
+    Gateway(#[source] std::io::Error),
     /// The TLS or proxy settings of the machine do not work.
     #[error("the HTTP client cannot be set up")]
     Http(#[from] reqwest::Error),
@@ -101,7 +109,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
     F: Future<Output = Result<P, E>>,
 {
-    let Settings { listen, public_url, edge_url, secrets, egress: ways } = settings;
+    let Settings { listen, public_url, edge_url, secrets, egress: ways, gateway: outside } = settings;
     let failed = |source| ServeError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let url = format!("http://{}", listener.local_addr().map_err(failed)?);
@@ -109,24 +117,35 @@ where
         public_url.map_or_else(|| url.clone(), |url| url.as_str().trim_end_matches('/').to_owned());
 
     let edge = EdgeClient::new(&edge_url, secrets.keys.bridge.clone())?;
-    let egress = Egress::new(&ways, secrets.repositories, secrets.keys.stand_in.clone(), edge.clone())?;
-    let (hub, to_end) = Hub::new(edge, public_url);
-    let credentials = Arc::new(StaticCredentials::new(secrets.git_credentials));
+    let egress = Egress::new(&ways, secrets.repositories, &secrets.keys.stand_ins, edge.clone())?;
+    let (hub, to_end) = Hub::new(edge.clone(), public_url);
+    let credentials = Arc::new(Credentials::new(secrets.git_credentials, edge.clone()));
     let gateway = Gateway::new(
         hub.clone(),
-        secrets.keys.gateway.clone(),
+        secrets.keys.gateways(),
         credentials,
         secrets.model_providers,
         egress.clone(),
         &ways.extra_authorities,
     )?;
+    // Open before there is a provider: the runners of an earlier bridge's sandboxes dial at once, and wait until it is known
+    // which there are.
+    let outside = outside.map(|listener| {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        Ok(tokio::spawn(tunnel::serve(listener, gateway.clone())))
+    });
+    let outside = outside.transpose().map_err(ServeError::Gateway)?;
     let provider = Arc::new(
-        provider(inside_router(gateway)).await.map_err(|error| ServeError::Provider(Box::new(error)))?,
+        provider(inside_router(gateway.clone()))
+            .await
+            .map_err(|error| ServeError::Provider(Box::new(error)))?,
     );
-    hub.open(provider.list());
+    hub.open(provider.list(), Box::new(Outside(Arc::clone(&provider))));
     tracing::info!(url, sandboxes = hub.count(), "bridge started");
 
-    let api = Api::new(hub.clone(), provider.clone(), egress, secrets.keys);
+    let builds = Builds::new(edge, gateway);
+    let api = Api::new(hub.clone(), provider.clone(), egress, secrets.keys, builds);
     let stopping = CancellationToken::new();
     let router = api.clone().router();
     let stopped = stopping.clone().cancelled_owned();
@@ -142,6 +161,7 @@ where
         }
     });
     let mut background = vec![tokio::spawn(end_unneeded(api.clone(), to_end))];
+    background.extend(outside);
     if let Some(mut exits) = provider.exits() {
         background.push(tokio::spawn(async move {
             while let Some(exit) = exits.recv().await {
@@ -150,6 +170,26 @@ where
         }));
     }
     Ok(Bridge { url, api, stopping, server, background })
+}
+
+/// The provider, as the hub sees it.
+struct Outside<P>(Arc<P>);
+
+impl<P: SandboxProvider> Beyond for Outside<P> {
+    fn look_up<'a>(
+        &'a self,
+        sandbox_id: &'a SandboxId,
+    ) -> BoxFuture<'a, Result<Option<SandboxRecord>, ProviderError>> {
+        Box::pin(self.0.look_up(sandbox_id))
+    }
+
+    fn attached(&self, sandbox_id: &SandboxId) {
+        self.0.attached(sandbox_id);
+    }
+
+    fn folder(&self, sandbox_id: &SandboxId) -> Option<PathBuf> {
+        self.0.folder(sandbox_id)
+    }
 }
 
 impl<P: SandboxProvider> Bridge<P> {
@@ -174,6 +214,7 @@ impl<P: SandboxProvider> Bridge<P> {
     /// Refuses new work, delivers what it has, and ends; never takes longer than ten seconds. Runners whose sandboxes run on dial
     /// the next bridge, which adopts them.
     pub async fn stop(mut self, sandboxes: Sandboxes) {
+        self.api.abandon_builds();
         if tokio::time::timeout(CALLS_TIMEOUT, self.api.close()).await.is_err() {
             tracing::warn!("not all calls were answered; whoever made them asks again");
         }

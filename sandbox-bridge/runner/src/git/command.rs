@@ -5,7 +5,7 @@
 
 use super::identity::Identity;
 use crate::environment::Environment;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -63,9 +63,19 @@ pub(crate) fn settings_as_variables(settings: &[(String, String)]) -> Vec<(Strin
     std::iter::once(("GIT_CONFIG_COUNT".to_owned(), settings.len().to_string())).chain(pairs).collect()
 }
 
+/// Paths of the files that a workspace's repository has.
+pub(crate) async fn tracked_files(workspace: &Path) -> Result<Vec<String>, GitError> {
+    let git = Git::with_settings(workspace.to_owned(), Vec::new());
+    let files = git.run(&["ls-files", "-z"]).await?;
+    Ok(files.split('\0').filter(|file| !file.is_empty()).map(str::to_owned).collect())
+}
+
 impl Git {
     pub(super) fn new(environment: &Environment) -> Self {
-        let mut settings = gateway_settings(environment);
+        Self::with_settings(environment.workspace.clone(), gateway_settings(environment))
+    }
+
+    fn with_settings(folder: PathBuf, mut settings: Vec<(String, String)>) -> Self {
         let fixed = [
             ("commit.gpgSign", "false"),
             ("core.fsmonitor", "false"),
@@ -80,7 +90,7 @@ impl Git {
             ("submodule.recurse", "false"),
         ];
         settings.extend(fixed.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        Self { folder: environment.workspace.clone(), settings }
+        Self { folder, settings }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -9,11 +9,13 @@ mod diff;
 mod identity;
 mod patch;
 mod push;
+mod unclaimed;
 
 use crate::environment::Environment;
 use command::Git;
-pub(crate) use command::{GitError, gateway_settings, settings_as_variables};
+pub(crate) use command::{GitError, gateway_settings, settings_as_variables, tracked_files};
 pub(crate) use identity::{Identity, commit_message};
+use protocol::id::RepositoryId;
 use protocol::runner::RunnerConfiguration;
 use protocol::timeline::{Change, FileDiff};
 use push::push;
@@ -37,6 +39,13 @@ pub(crate) struct TurnStart {
     head: String,
     /// Whether an earlier try of the same prompt was lost, which may have pushed without anybody being told.
     is_repeat: bool,
+}
+
+impl TurnStart {
+    /// The workspace was brought there after the turn had begun.
+    pub(crate) fn begins_at(&mut self, head: String) {
+        self.head = head;
+    }
 }
 
 /// What a turn left.
@@ -66,12 +75,22 @@ pub(crate) enum WorkspaceError {
 impl Workspace {
     /// The repository's place, before anything is there.
     pub(crate) fn new(environment: &Environment, configuration: &RunnerConfiguration) -> Self {
+        let RunnerConfiguration { repository, default_branch, branch, .. } = configuration;
+        Self { branch: branch.clone(), ..Self::unclaimed(environment, repository, default_branch) }
+    }
+
+    /// The same for a sandbox that has no session, and so no branch, yet.
+    pub(crate) fn unclaimed(
+        environment: &Environment,
+        repository: &RepositoryId,
+        default_branch: &str,
+    ) -> Self {
         Self {
             git: Git::new(environment),
             folder: environment.workspace.clone(),
-            url: format!("{}/git/{}.git", environment.bridge_url, configuration.repository),
-            branch: configuration.branch.clone(),
-            default_branch: configuration.default_branch.clone(),
+            url: format!("{}/git/{repository}.git", environment.bridge_url),
+            branch: String::new(),
+            default_branch: default_branch.to_owned(),
         }
     }
 
@@ -83,33 +102,66 @@ impl Workspace {
     /// Makes the session's branch the one that is checked out: from the code host where it exists there, else from the default
     /// branch. What a restored workspace has stays.
     pub(crate) async fn set_up(&self) -> Result<(), WorkspaceError> {
+        self.check_names().await?;
+        self.open(&self.branch).await?;
+        self.fetch().await?;
+        if self.git.resolve(&format!("refs/heads/{}", self.branch)).await?.is_none() {
+            self.start_branch().await?;
+        } else {
+            self.catch_up().await?;
+        }
+        Ok(())
+    }
+
+    async fn check_names(&self) -> Result<(), WorkspaceError> {
         for name in [&self.branch, &self.default_branch] {
             if name.starts_with('-') || !self.is_branch_name(name).await? {
                 return Err(WorkspaceError::BranchName(name.clone()));
             }
         }
+        Ok(())
+    }
+
+    /// Makes the repository where there is none, and sets where it comes from.
+    async fn open(&self, initial_branch: &str) -> Result<(), WorkspaceError> {
         if !self.is_restored() {
             std::fs::create_dir_all(&self.folder).map_err(WorkspaceError::Folder)?;
-            self.git.run(&["init", "--quiet", "--initial-branch", &self.branch]).await?;
+            self.git.run(&["init", "--quiet", "--initial-branch", initial_branch]).await?;
         }
         self.remove_stale_locks();
+        Ok(self.configure().await?)
+    }
+
+    async fn configure(&self) -> Result<(), GitError> {
         self.git.run(&["config", "remote.origin.url", &self.url]).await?;
         self.git.run(&["config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"]).await?;
-        push::retried(FETCH_TRIED_FOR, || self.git.run_remote(&["fetch", "--quiet", "--prune", "origin"]))
-            .await?;
+        Ok(())
+    }
 
+    async fn fetch(&self) -> Result<(), GitError> {
+        push::retried(FETCH_TRIED_FOR, || self.git.run_remote(&["fetch", "--quiet", "--prune", "origin"]))
+            .await
+            .map(drop)
+    }
+
+    /// The tracking branch of the default branch, which is also what `origin` stands for.
+    async fn remote_default(&self) -> Result<String, WorkspaceError> {
         let remote_default = format!("refs/remotes/origin/{}", self.default_branch);
         if self.git.resolve(&remote_default).await?.is_none() {
             return Err(WorkspaceError::DefaultBranch(self.default_branch.clone()));
         }
         self.git.run(&["symbolic-ref", "refs/remotes/origin/HEAD", &remote_default]).await?;
-        if self.git.resolve(&format!("refs/heads/{}", self.branch)).await?.is_none() {
-            let remote = self.remote_branch();
-            let start = if self.git.resolve(&remote).await?.is_some() { remote } else { remote_default };
-            self.git.run(&["checkout", "--quiet", "--no-track", "-B", &self.branch, &start, "--"]).await?;
-        } else {
-            self.catch_up().await?;
-        }
+        Ok(remote_default)
+    }
+
+    /// Makes the session's branch where it is not checked out yet, so that nobody can have worked on it here: what is in the way
+    /// is left of an image's build.
+    async fn start_branch(&self) -> Result<(), WorkspaceError> {
+        let remote_default = self.remote_default().await?;
+        let remote = self.remote_branch();
+        let start = if self.git.resolve(&remote).await?.is_some() { remote } else { remote_default };
+        let checkout = ["checkout", "--quiet", "--force", "--no-track", "-B", &self.branch, &start, "--"];
+        self.git.run(&checkout).await?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_LONGEST: Duration = Duration::from_secs(8);
 
 /// What git says when trying again is of no use.
-const FINAL: [&str; 9] = [
+const FINAL: [&str; 10] = [
     "[rejected]",
     "[remote rejected]",
     "returned error: 400",
@@ -17,9 +17,13 @@ const FINAL: [&str; 9] = [
     "returned error: 404",
     "returned error: 413",
     "returned error: 422",
+    NO_BRANCH,
     "not found",
     "does not appear to be a git repository",
 ];
+
+/// What git says of a branch that the code host does not have.
+pub(super) const NO_BRANCH: &str = "couldn't find remote ref";
 
 /// What a code host says while another push to the same branch is under way, such as that of a runner that was killed.
 const LOCKED: &str = "cannot lock ref";

@@ -1,6 +1,7 @@
 //! The control socket: the bridge's orders to this sandbox, one connection each. See [`protocol::supervisor`].
 //!
-//! The launcher opened it where nobody in the sandbox can reach it, and PID 1 has it as an open file. Called by `mod.rs`.
+//! The launcher opened it where nobody in the sandbox can reach it, and PID 1 has it as an open file; where there is no launcher it
+//! is made here. Called by `mod.rs`.
 
 use super::children::Children;
 use super::freeze::Stillness;
@@ -9,7 +10,9 @@ use super::{dial, exec, stats};
 use protocol::supervisor::{CONNECTIONS_MAX, FrameKind, RefusalReason, SupervisorAnswer, SupervisorOrder};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -46,6 +49,18 @@ pub(super) fn inherited() -> io::Result<Option<UnixListener>> {
     let listener = StdListener::from(file);
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener).map(Some)
+}
+
+/// Makes the socket itself, where there is no launcher. Whoever has this account can reach it then, which gives nobody more than the
+/// account has.
+pub(super) fn open(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 impl Control {

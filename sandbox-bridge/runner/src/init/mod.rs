@@ -1,5 +1,5 @@
-//! PID 1 of a local sandbox: forwards the loopback address of the bridge to the sandbox's socket, runs the runner, collects ended
-//! processes, and carries out the bridge's orders on the control socket.
+//! The first process of a sandbox: forwards the loopback address of the bridge to the sandbox's socket, or through a tunnel to where
+//! the bridge is, runs the runner, collects ended processes, and carries out the bridge's orders on the control socket.
 //!
 //! It reads nothing of what it forwards. The bridge may go away and come back: the socket is opened again for each connection, so
 //! connections simply fail meanwhile. Called by `main.rs` for `runner init`; the launcher starts it.
@@ -12,6 +12,7 @@ mod freeze;
 mod processes;
 mod spawn;
 mod stats;
+mod tunnel;
 mod wire;
 
 use children::Children;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tunnel::Tunnel;
 
 /// Where the bridge is reached inside a sandbox.
 pub(crate) const LISTEN: &str = "127.0.0.1:3128";
@@ -37,8 +39,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The `--listen` of a sandbox that shares the host's network: its processes reach the bridge without a forwarder.
 const NOWHERE: &str = "none";
 
-/// `runner init [--listen ADDRESS] [--socket PATH] [-- COMMAND…]`; without a command it runs this very binary as `runner run`, and
-/// with `none` for an address it forwards nothing.
+/// `runner init [--listen ADDRESS] [--socket PATH | --bridge URL] [--control PATH] [-- COMMAND…]`; without a command it runs this
+/// very binary as `runner run`, and with `none` for an address it forwards nothing. `--control` makes the control socket where
+/// nobody left one.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let outcome = Options::parse(arguments).and_then(|options| {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(supervise(options))
@@ -54,13 +57,24 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 
 struct Options {
     listen: String,
-    socket: PathBuf,
+    way: Way,
+    control: Option<PathBuf>,
     command: Vec<String>,
+}
+
+/// How the bridge is reached from here.
+#[derive(Clone)]
+enum Way {
+    /// By a socket that only this sandbox can see.
+    Socket(PathBuf),
+    /// Over the network.
+    Tunnel(Tunnel),
 }
 
 impl Options {
     fn parse(arguments: &[String]) -> io::Result<Self> {
-        let mut options = Self { listen: LISTEN.to_owned(), socket: SOCKET.into(), command: Vec::new() };
+        let way = Way::Socket(SOCKET.into());
+        let mut options = Self { listen: LISTEN.to_owned(), way, control: None, command: Vec::new() };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || {
@@ -69,7 +83,9 @@ impl Options {
             };
             match argument.as_str() {
                 "--listen" => options.listen = value()?,
-                "--socket" => options.socket = value()?.into(),
+                "--socket" => options.way = Way::Socket(value()?.into()),
+                "--bridge" => options.way = Way::Tunnel(Tunnel::new(&value()?, std::env::var)?),
+                "--control" => options.control = Some(value()?.into()),
                 "--" => options.command = arguments.by_ref().cloned().collect(),
                 other => return Err(io::Error::other(format!("{other} is not an option"))),
             }
@@ -84,7 +100,14 @@ impl Options {
 
 /// Ends with the runner's exit code; the kernel then ends whatever else is in the process namespace.
 async fn supervise(options: Options) -> io::Result<u8> {
-    let orders = control::inherited()?;
+    let orders = match &options.control {
+        Some(path) => {
+            // Where there is no launcher this may not be PID 1; what its children leave behind is collected all the same.
+            nix::sys::prctl::set_child_subreaper(true)?;
+            Some(control::open(path)?)
+        }
+        None => control::inherited()?,
+    };
     // Both before the runner, so that it never finds the door closed and its end is never missed.
     let listener = match options.listen.as_str() {
         NOWHERE => None,
@@ -119,7 +142,7 @@ async fn supervise(options: Options) -> io::Result<u8> {
             },
             accepted = next_outgoing(listener.as_ref()) => match accepted {
                 Ok(connection) => {
-                    tokio::spawn(forward(connection, options.socket.clone()));
+                    tokio::spawn(forward(connection, options.way.clone()));
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
@@ -141,10 +164,16 @@ async fn next_outgoing(listener: Option<&TcpListener>) -> io::Result<TcpStream> 
     }
 }
 
-async fn forward(mut outer: TcpStream, socket: PathBuf) {
+async fn forward(mut outer: TcpStream, way: Way) {
     let _ = outer.set_nodelay(true);
-    if let Ok(mut bridge) = UnixStream::connect(socket).await {
-        let _ = copy_bidirectional_with_sizes(&mut outer, &mut bridge, BUFFER_BYTES, BUFFER_BYTES).await;
+    match way {
+        Way::Socket(path) => {
+            if let Ok(mut bridge) = UnixStream::connect(path).await {
+                let _ =
+                    copy_bidirectional_with_sizes(&mut outer, &mut bridge, BUFFER_BYTES, BUFFER_BYTES).await;
+            }
+        }
+        Way::Tunnel(tunnel) => tunnel.pass(outer).await,
     }
 }
 
@@ -161,7 +190,8 @@ mod tests {
     #[test]
     fn without_options_it_runs_itself() {
         let options = options(&[]).unwrap();
-        assert_eq!((options.listen.as_str(), options.socket.to_str().unwrap()), (LISTEN, SOCKET));
+        assert_eq!(options.listen, LISTEN);
+        assert!(matches!(&options.way, Way::Socket(path) if path.to_str() == Some(SOCKET)));
         assert_eq!(options.command.last().unwrap(), "run");
     }
 
@@ -188,7 +218,7 @@ mod tests {
         let socket = path.clone();
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(forward(connection, socket.clone()));
+                tokio::spawn(forward(connection, Way::Socket(socket.clone())));
             }
         });
 

@@ -38,7 +38,10 @@ pub(super) fn start(order: &ExecCommand) -> Result<Started, Refusal> {
     };
     let mut command = Command::new(program);
     command.args(arguments);
-    for (name, _) in std::env::vars_os() {
+    // What is the runner's own is for the runner only, as the one that clones what an image is built of.
+    let is_runner =
+        matches!(order.arguments.as_slice(), [first, second, ..] if first == "runner" && second == "build");
+    for (name, _) in std::env::vars_os().filter(|_| !is_runner) {
         if name.to_string_lossy().starts_with("FARHAND_") && name != SANDBOX_ID {
             command.env_remove(name);
         }

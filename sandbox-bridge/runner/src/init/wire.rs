@@ -1,6 +1,6 @@
 //! Frames of the control socket: reading them without losing any when a wait is given up, and writing them.
 
-use protocol::supervisor::{FRAME_HEADER_BYTES, FrameKind, frame_header, parse_frame_header};
+use protocol::supervisor::{FRAME_HEADER_BYTES, FrameKind, frame, parse_frame_header};
 use serde::Serialize;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -50,10 +50,7 @@ pub(super) async fn write(
     kind: FrameKind,
     content: &[u8],
 ) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + content.len());
-    bytes.extend_from_slice(&frame_header(kind, content));
-    bytes.extend_from_slice(content);
-    writer.write_all(&bytes).await
+    writer.write_all(&frame(kind, content)).await
 }
 
 /// Writes one frame of JSON.
@@ -68,7 +65,6 @@ pub(super) async fn write_json<T: Serialize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::supervisor::frame;
     use std::time::Duration;
 
     #[tokio::test]

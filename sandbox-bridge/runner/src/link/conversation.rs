@@ -4,6 +4,7 @@
 //! commands to the desk and acknowledgements to the spool. Silence of the bridge ends it. Called by the link.
 
 use super::{Ending, Link, Socket};
+use crate::warm::WarmStates;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use protocol::PROTOCOL_VERSION;
@@ -42,7 +43,7 @@ impl Conversation<'_> {
         if let Err(reason) = send(&mut sink, &hello).await {
             return Ending::Lost { reason };
         }
-        let from = match welcomed(link, &mut stream).await {
+        let from = match welcomed(link, &mut stream, &mut sink, failures).await {
             Ok(from) => from,
             Err(ending) => return ending,
         };
@@ -54,10 +55,42 @@ impl Conversation<'_> {
     }
 }
 
-/// Waits for the welcome and prepares the spool; gives the number of the first event to send.
-async fn welcomed(link: &Link, stream: &mut SplitStream<Socket>) -> Result<Seq, Ending> {
+/// Waits for the welcome and prepares the spool; gives the number of the first event to send. Until a session claims the sandbox,
+/// that is long, and the bridge is told how the sandbox is.
+async fn welcomed(
+    link: &Link,
+    stream: &mut SplitStream<Socket>,
+    sink: &mut SplitSink<Socket, Message>,
+    failures: &mut u32,
+) -> Result<Seq, Ending> {
+    let mut states = link.warm.clone();
+    let mut told = WarmStates::default();
+    let mut is_warm = false;
     loop {
-        match next(stream).await? {
+        if is_warm {
+            let now = states.borrow_and_update().clone();
+            for state in now.news(&told) {
+                let sent = send(sink, &RunnerMessage::Warm { state }).await;
+                sent.map_err(|reason| Ending::Lost { reason })?;
+            }
+            told = now;
+        }
+        let message = tokio::select! {
+            message = next(stream) => message?,
+            Ok(()) = states.changed(), if is_warm => continue,
+        };
+        match message {
+            Some(BridgeMessage::Prepare { configuration }) => {
+                *failures = 0;
+                is_warm = true;
+                link.preparation.send_if_modified(|known| {
+                    let first = known.is_none();
+                    if first {
+                        *known = Some(configuration);
+                    }
+                    first
+                });
+            }
             Some(BridgeMessage::Welcome { resume_from, configuration }) => {
                 let lost = |error| Ending::Lost { reason: format!("the spool cannot be prepared: {error}") };
                 let from = link.spool.resume(resume_from).map_err(lost)?;
@@ -85,7 +118,10 @@ async fn read(
     loop {
         match next(stream).await {
             Err(ending) => return ending,
-            Ok(None | Some(BridgeMessage::Welcome { .. } | BridgeMessage::Unknown)) => {}
+            Ok(
+                None
+                | Some(BridgeMessage::Welcome { .. } | BridgeMessage::Prepare { .. } | BridgeMessage::Unknown),
+            ) => {}
             Ok(Some(BridgeMessage::Retired { reason })) => return Ending::Retired { reason },
             Ok(Some(BridgeMessage::Ack { seq })) => {
                 if let Err(error) = link.spool.ack(seq) {

@@ -9,9 +9,10 @@ use crate::desk::Desk;
 use crate::environment::Environment;
 use crate::random;
 use crate::spool::Spool;
+use crate::warm::WarmStates;
 use conversation::Conversation;
 use protocol::limit::RUNNER_FRAME_BYTES_MAX;
-use protocol::runner::{RunnerConfiguration, RunnerMessage};
+use protocol::runner::{RunnerConfiguration, RunnerMessage, WarmConfiguration};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -44,6 +45,10 @@ pub(crate) struct Link {
     pub(crate) desk: Arc<Desk>,
     /// Filled by the first welcome.
     pub(crate) configuration: watch::Sender<Option<RunnerConfiguration>>,
+    /// Filled by a first answer that is no welcome.
+    pub(crate) preparation: watch::Sender<Option<WarmConfiguration>>,
+    /// What is said of the sandbox until it is welcomed.
+    pub(crate) warm: watch::Receiver<WarmStates>,
 }
 
 impl Link {

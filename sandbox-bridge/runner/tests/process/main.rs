@@ -7,9 +7,12 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod attachments;
 mod faults;
+mod held_edits;
 mod opencode;
 mod opencode_faults;
 mod scripted;
 mod steer;
 mod support;
+mod warm;

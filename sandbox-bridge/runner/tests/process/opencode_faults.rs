@@ -132,6 +132,21 @@ async fn an_opencode_that_dies_fails_the_turn_and_the_next_one_has_the_conversat
 }
 
 #[tokio::test]
+async fn an_opencode_that_the_kernel_killed_is_said_to_have_run_out_of_memory() {
+    let Some(scene) = Scene::set_up().await else { return };
+    let asked = *scene.bridge.known.memory_requests.lock().unwrap();
+    scene.start("1", "SCRIPT:waitforgo").await;
+    scene.shown("started").await;
+    scene.bridge.wait(|known| (*known.memory_requests.lock().unwrap() > asked).then_some(())).await;
+    scene.bridge.known.memory.lock().unwrap().kills += 1;
+    scene.opencode.signal(Signal::SIGKILL);
+    let (outcome, _) = scene.end("1").await;
+    let TurnOutcome::Failed { reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.starts_with("OpenCode ran out of memory (limit 256 MiB)"), "{reason}");
+    assert!(reason.contains("give the sandbox more memory"), "{reason}");
+}
+
+#[tokio::test]
 async fn an_opencode_that_freezes_can_be_stopped_and_is_replaced() {
     let Some(scene) = Scene::set_up().await else { return };
     scene.start("1", "SCRIPT:waitforgo").await;

@@ -1,4 +1,4 @@
-//! Lets a request in only when the edge signed exactly it, recently, and for the first time.
+//! Lets a request in only when the edge signed exactly it, recently, and for the first time; signs the answer.
 //!
 //! The nonces live in memory. What a restart forgets is covered by refusing what was signed before this process began to live; the
 //! edge then signs afresh, which the answer 503 makes it do. Requests of an edge whose clock is ahead could be replayed within that
@@ -10,13 +10,14 @@ use crate::clock;
 use crate::provider::SandboxProvider;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::error::ErrorCode;
-use protocol::sign::{Audience, RequestClaims, verify_request};
+use protocol::sign::{ANSWER_HEADER, Audience, RequestClaims, sign_answer, verify_request};
 use protocol::time::Timestamp;
 use serde::Deserialize;
 use std::sync::{Arc, PoisonError};
@@ -24,6 +25,8 @@ use std::time::Duration;
 
 /// Longest body of a request; a prompt of the largest size fits with everything around it.
 pub const REQUEST_BYTES_MAX: usize = 512 * 1024;
+/// Longest answer; inventories are the long ones.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -65,8 +68,29 @@ pub(super) async fn check<P: SandboxProvider>(
             return Err(invalid(error.to_string()));
         }
     };
-    note(&api, authorization, &claims, now)?;
-    Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
+    let answer = match note(&api, authorization, &claims, now) {
+        Ok(()) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Err(failure) => failure.into_response(),
+    };
+    sign(&api, &claims, answer).await
+}
+
+/// Proves to the edge that this is our answer, and to this request.
+async fn sign<P: SandboxProvider>(
+    api: &Api<P>,
+    request: &RequestClaims,
+    answer: Response,
+) -> Result<Response, Failure> {
+    let (mut parts, body) = answer.into_parts();
+    let body = to_bytes(body, ANSWER_BYTES_MAX)
+        .await
+        .map_err(|_| Failure::new(ErrorCode::Internal, "the answer is longer than answers can be"))?;
+    let status = parts.status.as_u16();
+    let signature = sign_answer(&api.keys.bridge, Audience::Bridge, request, status, &body, clock::now());
+    if let Ok(signature) = HeaderValue::from_str(&signature) {
+        parts.headers.insert(ANSWER_HEADER, signature);
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
 }
 
 fn note<P: SandboxProvider>(

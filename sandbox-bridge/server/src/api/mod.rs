@@ -1,19 +1,24 @@
-//! The signed HTTP API for the edge; the routes and their bodies are those of [`protocol::bridge`].
+//! The signed HTTP API for the edge; the routes and their bodies are those of [`protocol::bridge`] and
+//! [`protocol::repository`].
 //!
 //! Says what is asked of the provider and the hub and how their answers look outside; decides nothing else. Work at the provider
 //! goes on when the caller hangs up, so that a repeat finds it done. Built by `serve`.
 
 mod authentication;
+mod pool;
 mod replay;
 mod sandboxes;
 
 pub use authentication::REQUEST_BYTES_MAX;
+pub(crate) use sandboxes::{Answer, PathOf, Shared, failure, parse};
 
 use crate::clock;
 use crate::config::Keys;
+use crate::gateway::Gateway;
 use crate::gateway::egress::Egress;
-use crate::hub::Hub;
-use crate::provider::SandboxProvider;
+use crate::hub::{Hub, Sandbox};
+use crate::image::{self, Builds};
+use crate::provider::{SandboxProvider, SandboxRecord};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -37,6 +42,8 @@ pub struct Api<P> {
     pub provider: Arc<P>,
     egress: Arc<Egress>,
     keys: Keys,
+    /// Images that are being built.
+    pub(crate) builds: Builds,
     started_at: Timestamp,
     replay: Mutex<Replay>,
     /// Calls that are being answered; closed when there are to be no more.
@@ -46,13 +53,20 @@ pub struct Api<P> {
 impl<P: SandboxProvider> Api<P> {
     /// An API that begins to live now: what was signed earlier is refused.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, provider: Arc<P>, egress: Arc<Egress>, keys: Keys) -> Arc<Self> {
+    pub fn new(
+        hub: Arc<Hub>,
+        provider: Arc<P>,
+        egress: Arc<Egress>,
+        keys: Keys,
+        builds: Builds,
+    ) -> Arc<Self> {
         let started_at = clock::now();
         Arc::new(Self {
             hub,
             provider,
             egress,
             keys,
+            builds,
             started_at,
             replay: Mutex::new(Replay::new()),
             calls: TaskTracker::new(),
@@ -65,9 +79,23 @@ impl<P: SandboxProvider> Api<P> {
         self.calls.wait().await;
     }
 
+    /// Leaves the builds that run to the next bridge.
+    pub fn abandon_builds(&self) {
+        self.builds.abandon();
+    }
+
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.builds.gateway
+    }
+
+    /// Makes a sandbox, or finds the one that was made by the same order.
+    pub(crate) async fn create_recorded(&self, record: SandboxRecord) -> Answer<Arc<Sandbox>> {
+        sandboxes::create_recorded(self, record).await
+    }
+
     /// Ends a sandbox that has nobody to work for.
     pub async fn end(&self, sandbox_id: &SandboxId) -> Result<(), ErrorBody> {
-        sandboxes::end(self, sandbox_id).await.map_err(|failure| failure.0)
+        sandboxes::end(self, sandbox_id, sandboxes::Ending::Any).await.map(drop).map_err(|failure| failure.0)
     }
 
     /// All routes.
@@ -79,6 +107,13 @@ impl<P: SandboxProvider> Api<P> {
             .route("/sandboxes/{sandbox_id}/snapshots/{snapshot_id}", put(sandboxes::snapshot::<P>))
             .route("/sandboxes/{sandbox_id}/terminated", put(sandboxes::terminate::<P>))
             .route("/snapshots/{snapshot_id}/deleted", put(sandboxes::delete_snapshot::<P>))
+            .route("/sandboxes/{sandbox_id}/warm", put(pool::warm::<P>))
+            .route("/sandboxes/{sandbox_id}/claimed", put(pool::claim::<P>))
+            .route("/sandboxes/{sandbox_id}/discarded", put(pool::discard::<P>))
+            .route("/builds/{build_id}", put(image::order::<P>))
+            .route("/builds/{build_id}/cancelled", put(image::cancel::<P>))
+            .route("/images/{image_id}/deleted", put(pool::delete_image::<P>))
+            .route("/inventory", put(pool::inventory::<P>))
             .method_not_allowed_fallback(async || {
                 Failure::new(ErrorCode::MethodNotAllowed, "this path takes another method")
             })

@@ -5,7 +5,8 @@
 
 use super::{Api, Failure};
 use crate::clock;
-use crate::provider::{BootSecrets, ProviderError, SandboxProvider, SandboxRecord};
+use crate::hub::Sandbox;
+use crate::provider::{BootSecrets, Owner, ProviderError, SandboxOrder, SandboxProvider, SandboxRecord};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -15,7 +16,7 @@ use protocol::bridge::{
     Capabilities, CommandRequest, CreateSandboxRequest, DeleteSnapshotRequest, SandboxCreated,
     SnapshotRequest, SnapshotTaken, TerminateRequest,
 };
-use protocol::error::{ErrorBody, ErrorCode};
+use protocol::error::ErrorCode;
 use protocol::id::{CommandId, SandboxId, SnapshotId};
 use protocol::sign::{Audience, SandboxClaims, sign};
 use serde::de::DeserializeOwned;
@@ -25,9 +26,9 @@ use std::sync::Arc;
 /// How long a sandbox's token outlives the sandbox: its end takes a moment.
 const TOKEN_MARGIN_MS: u64 = 10 * 60_000;
 
-type Answer<T> = Result<T, Failure>;
-type Shared<P> = State<Arc<Api<P>>>;
-type PathOf<T> = Result<Path<T>, PathRejection>;
+pub(crate) type Answer<T> = Result<T, Failure>;
+pub(crate) type Shared<P> = State<Arc<Api<P>>>;
+pub(crate) type PathOf<T> = Result<Path<T>, PathRejection>;
 
 pub(super) async fn capabilities<P: SandboxProvider>(State(api): Shared<P>) -> Json<Capabilities> {
     Json(api.provider.capabilities())
@@ -40,34 +41,50 @@ pub(super) async fn create<P: SandboxProvider>(
 ) -> Answer<Json<SandboxCreated>> {
     let Path(sandbox_id) = path?;
     let request: CreateSandboxRequest = parse(&body)?;
-    check_branch(&request)?;
-    let record = SandboxRecord {
-        sandbox_id,
-        session_id: request.session_id.clone(),
-        generation: request.generation,
-        request,
-    };
+    check_branch(&request.branch, &request.repository.default_branch)?;
+    let record = SandboxRecord::new(sandbox_id, SandboxOrder::of_session(&request));
     in_own_task(async move {
-        let sandbox = api.hub.admit(record)?;
-        let _alone = sandbox.operations.lock().await;
+        let sandbox = create_recorded(&api, record).await?;
         let record = &sandbox.record;
-        if !api.hub.find(&record.sandbox_id).is_some_and(|current| Arc::ptr_eq(&current, &sandbox)) {
-            return Err(Failure::new(ErrorCode::Unavailable, "the sandbox ended or failed in between; try again"));
-        }
-        let secrets =
-            BootSecrets { sandbox_token: token(&api, record), stand_ins: api.egress.stand_ins(record) };
-        match api.provider.create(&record.sandbox_id, &record.request, &secrets).await {
-            Ok(_) => {}
-            Err(error) => {
-                api.hub.withdraw(&record.sandbox_id);
-                return Err(failure("create", record.sandbox_id.as_str(), &error));
-            }
-        }
-        tracing::info!(sandbox = %record.sandbox_id, session = %record.session_id, generation = record.generation, "sandbox created");
+        tracing::info!(sandbox = %record.sandbox_id, session = %request.session_id, generation = request.generation, "sandbox created");
         let Capabilities { provider, isolation, .. } = api.provider.capabilities();
         Ok(Json(SandboxCreated { provider, isolation }))
     })
     .await
+}
+
+/// Makes a sandbox, or finds the one that was made by the same order.
+pub(super) async fn create_recorded<P: SandboxProvider>(
+    api: &Api<P>,
+    record: SandboxRecord,
+) -> Answer<Arc<Sandbox>> {
+    let sandbox = api.hub.admit(record)?;
+    {
+        let _alone = sandbox.operations.lock().await;
+        let record = &sandbox.record;
+        if !is_here(api, &sandbox) {
+            let message = "the sandbox ended or failed in between; try again";
+            return Err(Failure::new(ErrorCode::Unavailable, message));
+        }
+        let secrets = BootSecrets {
+            sandbox_token: token(api, record),
+            stand_ins: api.egress.stand_ins(record),
+            direct_hosts: api.egress.direct_hosts(record),
+        };
+        if let Err(error) = api.provider.create(&record.sandbox_id, &record.order, &secrets).await {
+            api.hub.withdraw(&record.sandbox_id);
+            return Err(failure("create", record.sandbox_id.as_str(), &error));
+        }
+        if let Some(folder) = api.provider.folder(&record.sandbox_id) {
+            sandbox.models.keep_in(&folder);
+        }
+    }
+    Ok(sandbox)
+}
+
+/// Whether it is still the sandbox of its id.
+pub(super) fn is_here<P: SandboxProvider>(api: &Api<P>, sandbox: &Arc<Sandbox>) -> bool {
+    api.hub.find(&sandbox.record.sandbox_id).is_some_and(|current| Arc::ptr_eq(&current, sandbox))
 }
 
 pub(super) async fn command<P: SandboxProvider>(
@@ -77,7 +94,7 @@ pub(super) async fn command<P: SandboxProvider>(
 ) -> Answer<(StatusCode, Json<Value>)> {
     let Path((sandbox_id, command_id)) = path?;
     let CommandRequest { generation, command } = parse(&body)?;
-    let sandbox = api.hub.find_current(&sandbox_id, generation)?;
+    let sandbox = api.hub.locate_current(&sandbox_id, generation).await?;
     sandbox.command(command_id, command).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({}))))
 }
@@ -89,7 +106,7 @@ pub(super) async fn snapshot<P: SandboxProvider>(
 ) -> Answer<Json<SnapshotTaken>> {
     let Path((sandbox_id, snapshot_id)) = path?;
     let SnapshotRequest { generation } = parse(&body)?;
-    let sandbox = api.hub.find_current(&sandbox_id, generation)?;
+    let sandbox = api.hub.locate_current(&sandbox_id, generation).await?;
     in_own_task(async move {
         let _alone = sandbox.operations.lock().await;
         let taken = api.provider.snapshot(&sandbox_id, &snapshot_id).await;
@@ -128,50 +145,95 @@ pub(super) async fn terminate<P: SandboxProvider>(
     body: Bytes,
 ) -> Answer<Json<Value>> {
     let Path(sandbox_id) = path?;
-    let TerminateRequest { generation } = parse(&body)?;
-    match api.hub.find_current(&sandbox_id, generation) {
-        Ok(_) => {}
-        // The provider may still have what the hub does not know; ending it twice does nothing.
-        Err(ErrorBody { code: ErrorCode::NotFound, .. }) => {}
-        Err(other) => return Err(other.into()),
-    }
+    let request: TerminateRequest = parse(&body)?;
     in_own_task(async move {
-        end(&api, &sandbox_id).await?;
+        let ending = evaluate_ending(&api, &sandbox_id, &request).await?;
+        if !end(&api, &sandbox_id, ending).await? {
+            // It was given away at this very moment: perhaps to who asks.
+            match evaluate_ending(&api, &sandbox_id, &request).await? {
+                Ending::Any => end(&api, &sandbox_id, Ending::Any).await?,
+                Ending::Warm => {
+                    let message = format!("whose {sandbox_id} is changes at the moment; try again");
+                    return Err(Failure::new(ErrorCode::Unavailable, message));
+                }
+            };
+        }
         Ok(Json(json!({})))
     })
     .await
 }
 
-/// Ends a sandbox, whatever it is doing, and forgets it. Also called for those that have nobody to work for.
-pub(super) async fn end<P: SandboxProvider>(api: &Api<P>, sandbox_id: &SandboxId) -> Answer<()> {
+/// How a session's sandbox is to end, if it is the session's to end.
+async fn evaluate_ending<P: SandboxProvider>(
+    api: &Api<P>,
+    sandbox_id: &SandboxId,
+    request: &TerminateRequest,
+) -> Answer<Ending> {
+    // What nobody knows, the provider may still have; ending it twice does nothing.
+    let Some(sandbox) = api.hub.locate(sandbox_id).await? else { return Ok(Ending::Any) };
+    let asks = request.session_id.as_ref();
+    match (sandbox.session(), asks) {
+        (None, Some(_)) if matches!(sandbox.record.order.owner, Owner::Warm { .. }) => Ok(Ending::Warm),
+        (Some(its), Some(asks)) if its.session_id != *asks => {
+            let message = format!("another session has {sandbox_id}; it is not ended");
+            Err(Failure::new(ErrorCode::IdConflict, message))
+        }
+        (Some(_) | None, _) => {
+            api.hub.find_current(sandbox_id, request.generation)?;
+            Ok(Ending::Any)
+        }
+    }
+}
+
+/// What is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The sandbox, whosever it is.
+    Any,
+    /// Only a warm one that no session has.
+    Warm,
+}
+
+/// Ends a sandbox, whatever it is doing, and forgets it; `false` when a session has it and only a warm one was to end. Nothing else
+/// can happen to it meanwhile, here or at another replica. Also called for those that have nobody to work for.
+pub(super) async fn end<P: SandboxProvider>(
+    api: &Api<P>,
+    sandbox_id: &SandboxId,
+    ending: Ending,
+) -> Answer<bool> {
     let sandbox = api.hub.find(sandbox_id);
     let _alone = match &sandbox {
         Some(sandbox) => Some(sandbox.operations.lock().await),
         None => None,
     };
+    if ending == Ending::Warm {
+        if sandbox.as_ref().is_some_and(|sandbox| sandbox.session().is_some()) {
+            return Ok(false);
+        }
+        match api.provider.withhold(sandbox_id).await {
+            Ok(()) => {}
+            Err(ProviderError::Taken(_)) => return Ok(false),
+            Err(error) => return Err(failure("terminate", sandbox_id.as_str(), &error)),
+        }
+    }
     api.provider
         .terminate(sandbox_id)
         .await
         .map_err(|error| failure("terminate", sandbox_id.as_str(), &error))?;
     api.hub.forget(sandbox_id);
     tracing::info!(sandbox = %sandbox_id, "sandbox terminated");
-    Ok(())
+    Ok(true)
 }
 
 fn token<P: SandboxProvider>(api: &Api<P>, record: &SandboxRecord) -> String {
-    let claims = SandboxClaims {
-        sandbox_id: record.sandbox_id.clone(),
-        generation: record.generation,
-        session_id: record.session_id.clone(),
-    };
+    let claims = SandboxClaims { sandbox_id: record.sandbox_id.clone() };
     let now = clock::now();
-    let expires_at = now.plus_ms(record.request.limits.life_ms).plus_ms(TOKEN_MARGIN_MS);
+    let expires_at = now.plus_ms(record.order.limits.life_ms).plus_ms(TOKEN_MARGIN_MS);
     sign(&api.keys.gateway, Audience::Gateway, claims, now, expires_at)
 }
 
 /// The branch is what the git gateway compares pushes with: it must be a plain name, and not the one that must not be pushed.
-fn check_branch(request: &CreateSandboxRequest) -> Answer<()> {
-    let branch = request.branch.as_str();
+pub(super) fn check_branch(branch: &str, default_branch: &str) -> Answer<()> {
     let plain = !branch.is_empty()
         && branch.len() <= 200
         && branch.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
@@ -182,7 +244,7 @@ fn check_branch(request: &CreateSandboxRequest) -> Answer<()> {
     if !plain {
         return Err(Failure::new(ErrorCode::BadRequest, "the branch is not a plain branch name"));
     }
-    if branch == request.repository.default_branch {
+    if branch == default_branch {
         return Err(Failure::new(
             ErrorCode::BadRequest,
             "the session's branch must not be the default branch",
@@ -191,21 +253,24 @@ fn check_branch(request: &CreateSandboxRequest) -> Answer<()> {
     Ok(())
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Answer<T> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Answer<T> {
     serde_json::from_slice(body)
         .map_err(|error| Failure::new(ErrorCode::BadRequest, format!("the body is not as expected: {error}")))
 }
 
-async fn in_own_task<T: Send + 'static>(work: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
+pub(super) async fn in_own_task<T: Send + 'static>(
+    work: impl Future<Output = Answer<T>> + Send + 'static,
+) -> Answer<T> {
     tokio::spawn(work).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a task about a sandbox failed");
         Err(Failure::new(ErrorCode::Internal, "a defect of the bridge; its log has more"))
     })
 }
 
-fn failure(what: &'static str, whose: &str, error: &ProviderError) -> Failure {
+pub(crate) fn failure(what: &'static str, whose: &str, error: &ProviderError) -> Failure {
     let code = match error {
         ProviderError::Rejected(_) => ErrorCode::SandboxUnavailable,
+        ProviderError::Taken(_) => ErrorCode::IdConflict,
         ProviderError::NotFound(_) | ProviderError::SnapshotUnusable(_) => ErrorCode::NotFound,
         ProviderError::Unavailable { .. } => ErrorCode::Unavailable,
     };

@@ -7,7 +7,7 @@
 use super::receive_pack::{PRELUDE_BYTES_MAX, Prelude, Refusal};
 use super::upstream::{relay, select};
 use super::{Gateway, STANDARD};
-use crate::config::refuse_plain_http;
+use crate::config::{Secret, refuse_plain_http};
 use crate::hub::Sandbox;
 use axum::Extension;
 use axum::body::{Body, BodyDataStream};
@@ -119,8 +119,16 @@ fn access(
     asked: &str,
     operation: &Operation,
 ) -> Result<Access, Refused> {
-    let own = &sandbox.record.request.repository;
+    let own = &sandbox.record.order.repository;
     if asked == own.id.as_str() {
+        let is_push = matches!(
+            operation,
+            Operation::Refs(Service::ReceivePack) | Operation::Pack(Service::ReceivePack)
+        );
+        if is_push && sandbox.session().is_none() {
+            let message = "nothing can be pushed from here: this sandbox belongs to no session".to_owned();
+            return Err(Refused(StatusCode::FORBIDDEN, message));
+        }
         return Ok(Access { source: own.clone(), has_credential: true });
     }
     let policy = gateway.egress.policy(&own.id);
@@ -161,10 +169,10 @@ async fn forward(
     operation: Operation,
     request: Request,
 ) -> Result<Response, Refused> {
-    let secret = has_credential.then(|| gateway.credentials.token(&source)).transpose().map_err(|error| {
-        tracing::warn!(sandbox = %sandbox.record.sandbox_id, %error, "no credential");
-        Refused(StatusCode::FORBIDDEN, error.to_string())
-    })?;
+    let secret = match has_credential {
+        true => Some(credential(gateway, sandbox, &source).await?),
+        false => None,
+    };
     let (path, query) = match operation {
         Operation::Refs(service) => ("info/refs", Some(format!("service={}", service.name()))),
         Operation::Pack(service) => (service.name(), None),
@@ -198,6 +206,18 @@ async fn forward(
         Refused(StatusCode::BAD_GATEWAY, "the code host cannot be reached from the bridge; try again".to_owned())
     })?;
     answer(sandbox, &source.id, response, never_back)
+}
+
+async fn credential(
+    gateway: &Gateway,
+    sandbox: &Sandbox,
+    source: &RepositorySource,
+) -> Result<Secret, Refused> {
+    gateway.credentials.token(source).await.map_err(|error| {
+        tracing::warn!(sandbox = %sandbox.record.sandbox_id, %error, "no credential");
+        let status = if error.may_pass() { StatusCode::BAD_GATEWAY } else { StatusCode::FORBIDDEN };
+        Refused(status, error.to_string())
+    })
 }
 
 /// Neither a question nor a push is without end.
@@ -255,7 +275,8 @@ async fn check_push(sandbox: &Sandbox, headers: &HeaderMap, body: Body) -> Resul
     let mut rest = body.into_data_stream();
     let (prelude, read) = read_prelude(&mut rest).await?;
     let record = &sandbox.record;
-    let refusal = match prelude.evaluate(&record.request.branch, &record.request.repository.default_branch) {
+    let branch = sandbox.session().map(|session| session.branch.as_str()).unwrap_or_default();
+    let refusal = match prelude.evaluate(branch, &record.order.repository.default_branch) {
         Ok(()) => {
             let body = stream::iter([Ok(read)]).chain(rest);
             return Ok(Push::Allowed(reqwest::Body::wrap_stream(body)));

@@ -40,7 +40,8 @@ pub(super) fn http() -> http1::Builder {
     builder
 }
 
-async fn serve_connection<S>(stream: S, router: Router, head_timeout: Duration)
+/// Serves one connection to its end.
+pub(super) async fn serve_connection<S>(stream: S, router: Router, head_timeout: Duration)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {

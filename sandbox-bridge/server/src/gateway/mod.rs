@@ -10,30 +10,38 @@ mod git;
 pub mod listen;
 mod model;
 mod model_request;
+mod newest;
 mod receive_pack;
 pub(crate) mod redact;
+pub mod spending;
+pub(crate) mod tunnel;
 mod upstream;
 pub mod usage;
+
+pub use newest::NewestError;
 
 use crate::api::Failure;
 use crate::clock;
 use crate::config::ModelProvider;
 use crate::hub::{self, Hub, Sandbox};
-use crate::provider::{OnlyThisSandbox, SocketSandbox};
+use crate::provider::{MemorySource, OnlyThisSandbox, SocketSandbox};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use axum::{Extension, Router};
+use axum::{Extension, Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use credential::CredentialSource;
 use egress::Egress;
+use egress::policy::Policy;
 use egress::reason::{Reason, Refused};
 use protocol::error::{ErrorBody, ErrorCode};
-use protocol::sign::{Audience, Key, SandboxClaims, verify};
+use protocol::id::RepositoryId;
+use protocol::runner::SandboxMemory;
+use protocol::sign::{Audience, Key, SandboxClaims, SignatureError, verify};
 use rustls::pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,7 +57,7 @@ const API_KEY_HEADER: &str = "x-api-key";
 /// What the sandbox-facing router works with.
 pub struct Gateway {
     hub: Arc<Hub>,
-    key: Key,
+    keys: Vec<Key>,
     credentials: Arc<dyn CredentialSource>,
     models: BTreeMap<String, ModelProvider>,
     upstream: Upstream,
@@ -57,17 +65,22 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway for the sandboxes of `hub`, whose tokens are signed with `key`.
+    /// A gateway for the sandboxes of `hub`, whose tokens are signed with one of `keys`.
     pub fn new(
         hub: Arc<Hub>,
-        key: Key,
+        keys: Vec<Key>,
         credentials: Arc<dyn CredentialSource>,
         models: BTreeMap<String, ModelProvider>,
         egress: Arc<Egress>,
         extra_authorities: &[CertificateDer<'static>],
     ) -> Result<Arc<Self>, reqwest::Error> {
         let upstream = Upstream::new(extra_authorities)?;
-        Ok(Arc::new(Self { hub, key, credentials, models, upstream, egress }))
+        Ok(Arc::new(Self { hub, keys, credentials, models, upstream, egress }))
+    }
+
+    /// What a repository's sandboxes may reach.
+    pub(crate) fn policy(&self, repository: &RepositoryId) -> &Arc<Policy> {
+        self.egress.policy(repository)
     }
 }
 
@@ -101,10 +114,14 @@ async fn proxy(gateway: &Gateway, request: Request) -> Response {
 fn own_router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/runner", get(runner))
+        .route("/memory", get(memory))
         .route("/git/{owner}/{repository}/{*service}", any(git::handle))
         .route("/model/{provider}/{*path}", any(model::handle))
         .fallback(async || {
-            Failure(ErrorBody::new(ErrorCode::NotFound, "the gateway has /runner, /git and /model only"))
+            Failure(ErrorBody::new(
+                ErrorCode::NotFound,
+                "the gateway has /runner, /memory, /git and /model only",
+            ))
         })
         .layer(axum::middleware::from_fn_with_state(gateway.clone(), authenticate))
         .with_state(gateway)
@@ -116,6 +133,17 @@ async fn runner(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     hub::attach(gateway.hub.clone(), sandbox, upgrade)
+}
+
+/// What a runner needs to say why an agent was killed: no sandbox sees its own control group.
+async fn memory(
+    Extension(sandbox): Extension<Arc<Sandbox>>,
+    source: Option<Extension<MemorySource>>,
+) -> Result<Json<SandboxMemory>, Failure> {
+    let known = source.and_then(|Extension(MemorySource(read))| read(&sandbox.record.sandbox_id));
+    known.map(Json).ok_or_else(|| {
+        Failure(ErrorBody::new(ErrorCode::NotFound, "the memory of this sandbox is not limited as a whole"))
+    })
 }
 
 /// Finds out which sandbox asks and takes its token off the request.
@@ -152,21 +180,24 @@ async fn identify(
 ) -> Result<Arc<Sandbox>, Failure> {
     let refused = |why: &str| Failure(ErrorBody::new(ErrorCode::TokenInvalid, why));
     let token = token.ok_or_else(|| refused("send FARHAND_SANDBOX_TOKEN as bearer token or password"))?;
-    let claims: SandboxClaims = verify(&gateway.key, Audience::Gateway, &token, clock::now())
-        .map_err(|error| refused(&error.to_string()))?;
+    let read = |key: &Key| verify::<SandboxClaims>(key, Audience::Gateway, &token, clock::now());
+    let mut claims = Err(SignatureError::Wrong);
+    for key in &gateway.keys {
+        claims = read(key);
+        if claims != Err(SignatureError::Wrong) {
+            break;
+        }
+    }
+    let claims = claims.map_err(|error| refused(&error.to_string()))?;
     if socket.is_some_and(|socket| socket.0 != claims.sandbox_id) {
         return Err(refused("this is the token of another sandbox"));
     }
     if tokio::time::timeout(OPENING_TIMEOUT, gateway.hub.opened()).await.is_err() {
         return Err(Failure(ErrorBody::new(ErrorCode::Unavailable, "the bridge is starting; try again")));
     }
-    gateway
-        .hub
-        .find(&claims.sandbox_id)
-        .filter(|sandbox| {
-            sandbox.record.generation == claims.generation && sandbox.record.session_id == claims.session_id
-        })
-        .ok_or_else(|| refused("the sandbox of this token is gone"))
+    // Another replica may have made it, or given it to a session.
+    let found = gateway.hub.locate(&claims.sandbox_id).await?;
+    found.ok_or_else(|| refused("the sandbox of this token is gone"))
 }
 
 /// The token as git, OpenAI's and Anthropic's clients send it.

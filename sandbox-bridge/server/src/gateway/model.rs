@@ -5,8 +5,9 @@
 
 use super::model_request::{self, ModelRequest};
 use super::redact::forms;
+use super::spending::{NoBudget, Reservation, SandboxModels};
 use super::upstream::{relay, relay_read, select};
-use super::usage::{ModelPrice, Tokens, UsageReader};
+use super::usage::{BYTES_PER_TOKEN, ModelPrice, Tokens, UsageReader};
 use super::{API_KEY_HEADER, Gateway};
 use crate::config::{ModelApi, ModelProvider};
 use crate::hub::Sandbox;
@@ -25,6 +26,10 @@ use url::Url;
 
 /// Longest request; pictures are inside it.
 const REQUEST_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What a model is taken to write at most when the request does not say.
+const OUTPUT_TOKENS_ASSUMED: u64 = 4096;
+/// When a call that other calls leave no budget is worth another try.
+const RETRY_AFTER_S: &str = "2";
 /// What an agent's client sends that the provider needs.
 const REQUEST_HEADERS: [HeaderName; 8] = [
     ACCEPT,
@@ -78,6 +83,10 @@ async fn forward(
     request: Request,
 ) -> Result<Response, Refused> {
     let asked_at = Instant::now();
+    if sandbox.session().is_none() {
+        let message = "no model can be asked from here: this sandbox belongs to no session".to_owned();
+        return Err(Refused(StatusCode::FORBIDDEN, message));
+    }
     if !is_allowed(request.method(), path) {
         let message = format!("{} {path} does not go through this gateway", request.method());
         return Err(Refused(StatusCode::NOT_FOUND, message));
@@ -93,12 +102,10 @@ async fn forward(
         model_request::parse(body, asks_usage)
             .map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))?
     } else {
-        ModelRequest { model: String::new(), body }
+        ModelRequest { model: String::new(), output_tokens_max: None, body }
     };
     let price = provider.price(&request.model);
-    if is_paid {
-        check_budget(gateway, &sandbox, &request.model, price)?;
-    }
+    let reservation = if is_paid { reserve(gateway, &sandbox, &request, price)? } else { None };
     let mut headers = select(&parts.headers, &REQUEST_HEADERS);
     if !add_key(provider, &mut headers) {
         let message = "the bridge's key for this provider is not usable".to_owned();
@@ -117,7 +124,7 @@ async fn forward(
         let message = "the model provider redirects; its base_url at the bridge is wrong".to_owned();
         return Err(Refused(StatusCode::BAD_GATEWAY, message));
     }
-    let secrets = gateway.egress.policy(&sandbox.record.request.repository.id).secrets.iter();
+    let secrets = gateway.egress.policy(&sandbox.record.order.repository.id).secrets.iter();
     let never_back = secrets.map(|secret| &secret.value).chain([&provider.api_key]);
     let never_back = never_back.flat_map(|secret| forms(secret.reveal())).collect();
     if !is_paid || !response.status().is_success() {
@@ -135,29 +142,40 @@ async fn forward(
         first_at: None,
         reader,
         counted: Tokens::default(),
+        reservation,
     };
     Ok(relay_read(response, &RESPONSE_HEADERS, never_back, move |chunk| call.read(chunk)))
 }
 
-/// Whether the sandbox may spend more. Calls that run at the same time may go beyond it, each once.
-fn check_budget(
+/// What the call may cost, taken from the sandbox's budget, if it has one, until the call has ended.
+fn reserve(
     gateway: &Gateway,
-    sandbox: &Sandbox,
-    model: &str,
+    sandbox: &Arc<Sandbox>,
+    request: &ModelRequest,
     price: Option<ModelPrice>,
-) -> Result<(), Refused> {
-    let policy = gateway.egress.policy(&sandbox.record.request.repository.id);
-    let Some(budget) = policy.budget_micro_dollars else { return Ok(()) };
-    if price.is_none() {
+) -> Result<Option<Reservation>, Refused> {
+    let policy = gateway.egress.policy(&sandbox.record.order.repository.id);
+    let Some(budget) = policy.budget_micro_dollars else { return Ok(None) };
+    let Some(price) = price else {
+        let model = &request.model;
         let message = format!(
             "this sandbox has a budget, and the bridge knows no price of the model {model:?}; the operator adds it to the provider's prices in FARHAND_MODEL_PROVIDERS"
         );
         return Err(Refused(StatusCode::FORBIDDEN, message));
-    }
-    let spent = sandbox.models.counts().cost_micro_dollars;
-    if spent < budget {
-        return Ok(());
-    }
+    };
+    let may_cost = price.cost(Tokens {
+        input: request.body.len() as u64 / BYTES_PER_TOKEN,
+        output: request.output_tokens_max.unwrap_or(OUTPUT_TOKENS_ASSUMED),
+        ..Tokens::default()
+    });
+    let spent = match SandboxModels::reserve(sandbox, may_cost, budget) {
+        Ok(reservation) => return Ok(Some(reservation)),
+        Err(NoBudget::Spent(spent)) => spent,
+        Err(NoBudget::Reserved) => {
+            let message = "the rest of this sandbox's budget for models may be needed by its calls that run; try again when one of them has ended";
+            return Err(Refused(StatusCode::TOO_MANY_REQUESTS, message.to_owned()));
+        }
+    };
     let dollars = |micro: u64| format!("${}.{:06}", micro / 1_000_000, micro % 1_000_000);
     tracing::info!(sandbox = %sandbox.record.sandbox_id, spent, budget, "budget used up");
     let message = format!(
@@ -178,6 +196,7 @@ struct Call {
     first_at: Option<Duration>,
     reader: UsageReader,
     counted: Tokens,
+    reservation: Option<Reservation>,
 }
 
 impl Call {
@@ -189,20 +208,16 @@ impl Call {
         }
         self.reader.read(chunk);
         if let Some(found) = self.reader.found() {
-            self.count(found);
+            self.sandbox.models.grow(self.counted, found, self.price);
+            self.counted = found;
         }
-    }
-
-    fn count(&mut self, now: Tokens) {
-        self.sandbox.models.grow(self.counted, now, self.price);
-        self.counted = now;
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         let tokens = self.reader.finish(self.request_bytes);
-        self.count(tokens);
+        self.sandbox.models.settle(self.counted, tokens, self.price, self.reservation.take());
         tracing::info!(
             sandbox = %self.sandbox.record.sandbox_id,
             model = self.model,
@@ -255,7 +270,11 @@ fn error(kind: ModelApi, status: StatusCode, message: &str) -> Response {
             json!({ "type": "error", "error": { "type": "api_error", "message": message } })
         }
     };
-    (status, Json(body)).into_response()
+    let mut response = (status, Json(body)).into_response();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    }
+    response
 }
 
 #[cfg(test)]

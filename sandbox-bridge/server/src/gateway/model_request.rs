@@ -13,6 +13,8 @@ use std::fmt;
 pub(super) struct ModelRequest {
     /// Which model.
     pub(super) model: String,
+    /// The most that it may write, as far as the request says so.
+    pub(super) output_tokens_max: Option<u64>,
     /// As it goes out.
     pub(super) body: Bytes,
 }
@@ -38,14 +40,19 @@ pub(super) fn parse(body: Bytes, asks_usage: bool) -> Result<ModelRequest, Reque
     }
     let field = |name: &str| fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.get());
     let model = field("model").and_then(|text| serde_json::from_str::<String>(text).ok()).unwrap_or_default();
+    let number = |name: &str| field(name).and_then(|text| text.parse::<u64>().ok());
+    let output_tokens_max = ["max_completion_tokens", "max_output_tokens", "max_tokens"]
+        .into_iter()
+        .find_map(number)
+        .map(|tokens| tokens.saturating_mul(number("n").unwrap_or(1)));
     if !asks_usage || field("stream") != Some("true") {
-        return Ok(ModelRequest { model, body });
+        return Ok(ModelRequest { model, output_tokens_max, body });
     }
     let options = field("stream_options").unwrap_or("{}");
     let mut options: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(options).unwrap_or_default();
     if options.get("include_usage") == Some(&true.into()) {
-        return Ok(ModelRequest { model, body });
+        return Ok(ModelRequest { model, output_tokens_max, body });
     }
     options.insert("include_usage".to_owned(), true.into());
     let mut changed = String::with_capacity(body.len() + 64);
@@ -59,7 +66,7 @@ pub(super) fn parse(body: Bytes, asks_usage: bool) -> Result<ModelRequest, Reque
         changed.push_str(value);
     }
     changed.push('}');
-    Ok(ModelRequest { model, body: changed.into() })
+    Ok(ModelRequest { model, output_tokens_max, body: changed.into() })
 }
 
 /// The fields of an object in their order, with their values as they were written.
@@ -137,5 +144,20 @@ mod tests {
         }
         let request = parse(Bytes::from_static(br#"{"model": "m\u0031"}"#), true).unwrap();
         assert_eq!(request.model, "m1");
+    }
+
+    #[test]
+    fn the_most_that_a_model_may_write_is_found_in_all_three_apis() {
+        for (text, expected) in [
+            (r#"{"max_tokens": 100}"#, Some(100)),
+            (r#"{"max_completion_tokens": 7, "max_tokens": 100, "n": 3}"#, Some(21)),
+            (r#"{"max_output_tokens": 5}"#, Some(5)),
+            (r#"{"max_tokens": -1}"#, None),
+            (r#"{"max_tokens": null}"#, None),
+            ("{}", None),
+        ] {
+            let request = parse(Bytes::from_static(text.as_bytes()), false).unwrap();
+            assert_eq!(request.output_tokens_max, expected, "{text}");
+        }
     }
 }

@@ -5,11 +5,13 @@
 use super::redact::Redactor;
 use crate::config::is_loopback;
 use axum::body::Body;
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use rustls::pki_types::CertificateDer;
+use std::future::ready;
 use std::time::Duration;
 use url::Url;
 
@@ -71,18 +73,25 @@ pub(super) fn relay(response: reqwest::Response, names: &[HeaderName], secrets: 
     respond(head, Body::from_stream(redacted(response.bytes_stream(), Redactor::new(secrets))))
 }
 
-/// The same, read along by somebody.
+/// The same, read along by somebody, who is dropped before the end of the answer is passed on.
 pub(super) fn relay_read(
     response: reqwest::Response,
     names: &[HeaderName],
     secrets: Vec<String>,
-    mut reader: impl FnMut(&[u8]) + Send + 'static,
+    reader: impl FnMut(&[u8]) + Send + 'static,
 ) -> Response {
-    let head = head(&response, names, &secrets);
-    let read = response.bytes_stream().inspect(move |chunk| {
-        if let Ok(chunk) = chunk {
-            reader(chunk);
+    let mut head = head(&response, names, &secrets);
+    // A body of known length is over with its last byte, whose reader may want to be quicker.
+    head.1.remove(CONTENT_LENGTH);
+    let mut reader = Some(reader);
+    let chunks = response.bytes_stream().map(Some).chain(stream::once(ready(None)));
+    let read = chunks.filter_map(move |chunk| {
+        match (&chunk, &mut reader) {
+            (Some(Ok(chunk)), Some(read)) => read(chunk),
+            (Some(_), _) => {}
+            (None, reader) => drop(reader.take()),
         }
+        ready(chunk)
     });
     respond(head, Body::from_stream(redacted(read, Redactor::new(secrets))))
 }

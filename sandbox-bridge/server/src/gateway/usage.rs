@@ -1,17 +1,15 @@
-//! What model calls cost: tokens read from the provider's own answers as they stream by, priced, and added up for each sandbox.
+//! What a model call costs: tokens read from the provider's own answer as it streams by, and their price.
 //!
 //! Usage comes in the fields of the three APIs (OpenAI Chat and Responses, Anthropic Messages). An answer that is cut before its
-//! usage came is estimated, so that hanging up saves nothing. The model gateway reads and writes it.
+//! usage came is estimated, so that hanging up saves nothing. The model gateway reads it, `spending` adds it up.
 
-use serde::Deserialize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// Longest line, and longest whole answer, in which usage is looked for.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Characters of a token, when nobody has counted.
-const BYTES_PER_TOKEN: u64 = 4;
+pub(super) const BYTES_PER_TOKEN: u64 = 4;
 const MILLION: u128 = 1_000_000;
 
 /// Prices of a model, in millionths of a dollar for a million tokens: 3 dollars for a million are 3000000.
@@ -29,7 +27,7 @@ pub struct ModelPrice {
 }
 
 /// Tokens, each counted in one field only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     /// Read for the first time.
     pub input: u64,
@@ -41,63 +39,33 @@ pub struct Tokens {
     pub output: u64,
 }
 
+impl Tokens {
+    pub(super) fn add(&mut self, more: Self) {
+        self.input = self.input.saturating_add(more.input);
+        self.cached_input = self.cached_input.saturating_add(more.cached_input);
+        self.cache_write = self.cache_write.saturating_add(more.cache_write);
+        self.output = self.output.saturating_add(more.output);
+    }
+
+    /// What has come since it was `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            input: self.input.saturating_sub(before.input),
+            cached_input: self.cached_input.saturating_sub(before.cached_input),
+            cache_write: self.cache_write.saturating_sub(before.cache_write),
+            output: self.output.saturating_sub(before.output),
+        }
+    }
+}
+
 impl ModelPrice {
-    fn cost(&self, tokens: Tokens) -> u64 {
+    pub(super) fn cost(&self, tokens: Tokens) -> u64 {
         let of = |tokens: u64, price: u64| u128::from(tokens) * u128::from(price);
         let sum = of(tokens.input, self.input)
             + of(tokens.cached_input, self.cached_input.unwrap_or(self.input))
             + of(tokens.cache_write, self.cache_write.unwrap_or(self.input))
             + of(tokens.output, self.output);
         u64::try_from(sum.div_ceil(MILLION)).unwrap_or(u64::MAX)
-    }
-}
-
-/// What a sandbox's model calls came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ModelCounts {
-    /// Calls that a provider answered.
-    pub calls: u64,
-    /// All tokens.
-    pub tokens: Tokens,
-    /// What they cost, as far as there are prices.
-    pub cost_micro_dollars: u64,
-    /// From the last call until its first bytes.
-    pub last_first_token: Option<Duration>,
-}
-
-/// [`ModelCounts`] of one sandbox, as they grow. Kept in the hub's sandbox.
-#[derive(Debug, Default)]
-pub struct SandboxModels(Mutex<ModelCounts>);
-
-impl SandboxModels {
-    /// So far.
-    #[must_use]
-    pub fn counts(&self) -> ModelCounts {
-        *self.lock()
-    }
-
-    pub(super) fn add_call(&self, first_token: Duration) {
-        let mut counts = self.lock();
-        counts.calls += 1;
-        counts.last_first_token = Some(first_token);
-    }
-
-    /// Takes in that a call that had come to `before` has come to `now`.
-    pub(super) fn grow(&self, before: Tokens, now: Tokens, price: Option<ModelPrice>) {
-        let mut counts = self.lock();
-        let all = &mut counts.tokens;
-        all.input += now.input.saturating_sub(before.input);
-        all.cached_input += now.cached_input.saturating_sub(before.cached_input);
-        all.cache_write += now.cache_write.saturating_sub(before.cache_write);
-        all.output += now.output.saturating_sub(before.output);
-        if let Some(price) = price {
-            let more = price.cost(now).saturating_sub(price.cost(before));
-            counts.cost_micro_dollars = counts.cost_micro_dollars.saturating_add(more);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ModelCounts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -296,23 +264,5 @@ mod tests {
         let text = format!("data: {}\n{CHAT}", "x".repeat(3 * LINE_BYTES_MAX));
         assert_eq!(read(&text, 60_000, true).output, 20);
         assert_eq!(read(&"x".repeat(2 * ANSWER_BYTES_MAX), 60_000, false).input, 100);
-    }
-
-    #[test]
-    fn costs_are_rounded_up_and_grow_by_what_is_new() {
-        let price = ModelPrice {
-            input: 3_000_000,
-            output: 15_000_000,
-            cached_input: Some(300_000),
-            cache_write: None,
-        };
-        let models = SandboxModels::default();
-        let first = Tokens { input: 10, cached_input: 5, cache_write: 1, output: 0 };
-        models.grow(Tokens::default(), first, Some(price));
-        assert_eq!(models.counts().cost_micro_dollars, 35);
-        models.grow(first, Tokens { output: 2, ..first }, Some(price));
-        models.grow(Tokens::default(), Tokens { input: 1, ..Tokens::default() }, None);
-        let counts = models.counts();
-        assert_eq!((counts.cost_micro_dollars, counts.tokens.input, counts.tokens.output), (65, 11, 2));
     }
 }

@@ -3,11 +3,12 @@
 //! What the runner says is untrusted: it can only speak for the sandbox of its token. The connection is one task; when it ends,
 //! whatever the edge has not confirmed comes again from the runner's spool.
 
-use super::Hub;
 use super::queue::EventQueue;
-use super::sandbox::{Attachment, Outgoing, Sandbox, encode};
+use super::sandbox::{Attachment, Outgoing, Probe, Sandbox, encode};
 use super::uplink::{self, UplinkEnd};
+use super::{Hub, PING_INTERVAL, SILENCE_MAX, warm};
 use crate::backoff::Backoff;
+use crate::provider::SessionOwner;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures::stream::{SplitSink, SplitStream};
@@ -24,20 +25,18 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest wait for the first frame.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the runner is pinged.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// A connection from which nothing came for so long is dead.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for the socket to take one frame.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Frames for the runner that may wait for its socket.
 const OUTGOING_FRAMES_MAX: usize = 64;
+/// Claims of one warm sandbox that ask at the same time whether its runner is there.
+const PROBES_MAX: usize = 8;
 /// A WebSocket's own buffers; the default would be the largest thing in an idle session.
 const SOCKET_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum ConnectionEnd {
+pub(super) enum ConnectionEnd {
     #[error("the socket ended")]
     Socket,
     #[error("the runner said what it must not: {0}")]
@@ -67,17 +66,20 @@ async fn run(hub: Arc<Hub>, sandbox: Arc<Sandbox>, mut socket: WebSocket) {
         Err(end) => return tracing::warn!(sandbox = %sandbox.record.sandbox_id, %end, "runner not attached"),
     };
     let (outgoing, commands) = mpsc::channel(OUTGOING_FRAMES_MAX);
+    let (probes, asked) = mpsc::channel(PROBES_MAX);
     let attachment = Attachment {
         outgoing,
         cut: CancellationToken::new(),
         closed: CancellationToken::new(),
         over: CancellationToken::new(),
+        probes,
     };
     let cut = attachment.cut.clone();
     let _over = attachment.over.clone().drop_guard();
     let _closed = attachment.closed.clone().drop_guard();
     sandbox.replace(attachment.clone()).await;
-    let conversation = converse(&hub, &sandbox, socket, runner_version, &attachment, commands);
+    hub.note_attached(&sandbox.record.sandbox_id);
+    let conversation = converse(&hub, &sandbox, socket, runner_version, &attachment, (commands, asked));
     tokio::select! {
         end = conversation => tracing::info!(sandbox = %sandbox.record.sandbox_id, %end, "runner connection ended"),
         () = cut.cancelled() => tracing::info!(sandbox = %sandbox.record.sandbox_id, "runner connection cut"),
@@ -104,7 +106,7 @@ async fn hello(socket: &mut WebSocket, sandbox: &Sandbox) -> Result<String, Conn
             protocol::PROTOCOL_VERSION
         )));
     }
-    if sandbox_id != sandbox.record.sandbox_id || generation != sandbox.record.generation {
+    if sandbox_id != sandbox.record.sandbox_id || generation != sandbox.record.order.generation_inside() {
         return Err(ConnectionEnd::Protocol("it speaks for another sandbox".to_owned()));
     }
     // A version is shown to people and stored; a runner cannot make it long.
@@ -112,29 +114,38 @@ async fn hello(socket: &mut WebSocket, sandbox: &Sandbox) -> Result<String, Conn
 }
 
 async fn converse(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     sandbox: &Sandbox,
     mut socket: WebSocket,
     runner_version: String,
     attachment: &Attachment,
-    commands: mpsc::Receiver<Outgoing>,
+    (commands, mut probes): (mpsc::Receiver<Outgoing>, mpsc::Receiver<Probe>),
 ) -> ConnectionEnd {
-    let acked = match announce(hub, sandbox, &mut socket, runner_version).await {
+    if sandbox.session().is_none()
+        && let Err(end) = warm::wait(hub, sandbox, &mut socket, attachment, &mut probes).await
+    {
+        return end;
+    }
+    let record = sandbox.current_record();
+    let (Some(session), Some(configuration)) = (record.session(), record.configuration()) else {
+        return ConnectionEnd::Protocol("nobody waits for a runner in this sandbox".to_owned());
+    };
+    let acked = match announce(hub, sandbox, session, &mut socket, runner_version).await {
         Ok(acked) => acked,
         Err(end) => return end,
     };
     let resume_from = acked.saturating_add(1);
-    let welcome = encode(&BridgeMessage::Welcome { resume_from, configuration: sandbox.configuration() });
+    let welcome = encode(&BridgeMessage::Welcome { resume_from, configuration });
     let Ok(welcome) = welcome else { return ConnectionEnd::Socket };
     if !write(&mut socket, welcome).await {
         return ConnectionEnd::Socket;
     }
-    tracing::info!(sandbox = %sandbox.record.sandbox_id, session = %sandbox.record.session_id, resume_from, "runner attached");
+    tracing::info!(sandbox = %sandbox.record.sandbox_id, session = %session.session_id, resume_from, "runner attached");
     let (sink, stream) = socket.split();
     let queue = EventQueue::new(resume_from);
     let (acks, acks_seen) = watch::channel(acked);
     let uplink = async {
-        let end = uplink::run(&hub.edge, &sandbox.record, &queue, &acks).await;
+        let end = uplink::run(&hub.edge, (&record.sandbox_id, session), &queue, &acks).await;
         if let UplinkEnd::Retired(error) = &end {
             hub.retire_after(sandbox, error);
             say_retired(attachment, error.to_string()).await;
@@ -157,20 +168,21 @@ async fn converse(
 async fn announce(
     hub: &Hub,
     sandbox: &Sandbox,
+    session: &SessionOwner,
     socket: &mut WebSocket,
     runner_version: String,
 ) -> Result<Seq, ConnectionEnd> {
     let record = &sandbox.record;
     let body = RunnerAttached {
         sandbox_id: record.sandbox_id.clone(),
-        generation: record.generation,
+        generation: session.generation,
         bridge_url: hub.bridge_url.clone(),
         runner_version,
     };
     let announced = async {
         let mut backoff = Backoff::new();
         loop {
-            match hub.edge.attached(&record.session_id, &body).await {
+            match hub.edge.attached(&session.session_id, &body).await {
                 Ok(ack) => return Ok(ack.acked),
                 Err(error) if error.is_final_for_sandbox() => return Err(error),
                 Err(error) => {
@@ -202,6 +214,9 @@ async fn until_ended(socket: &mut WebSocket) -> ConnectionEnd {
     loop {
         match socket.recv().await {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            // What it said as a warm one may still have been on its way when it was claimed.
+            Some(Ok(Message::Text(text)))
+                if matches!(serde_json::from_str(&text), Ok(RunnerMessage::Warm { .. })) => {}
             Some(Ok(Message::Text(_) | Message::Binary(_))) => {
                 return ConnectionEnd::Protocol("a frame before the welcome".to_owned());
             }
@@ -253,7 +268,7 @@ fn take_in(sandbox: &Sandbox, queue: &EventQueue, text: &str) -> Result<(), Stri
             Ok(())
         }
         RunnerMessage::Hello { .. } => Err("a second hello".to_owned()),
-        RunnerMessage::Unknown => Ok(()),
+        RunnerMessage::Warm { .. } | RunnerMessage::Unknown => Ok(()),
     }
 }
 
@@ -297,6 +312,6 @@ async fn say_retired(attachment: &Attachment, reason: String) {
     }
 }
 
-async fn write(socket: &mut WebSocket, frame: Message) -> bool {
+pub(super) async fn write(socket: &mut WebSocket, frame: Message) -> bool {
     matches!(tokio::time::timeout(WRITE_TIMEOUT, socket.send(frame)).await, Ok(Ok(())))
 }

@@ -3,17 +3,19 @@
 //! A newer connection takes the place of an older one; commands go to the newest. The API sends commands through it.
 
 use crate::gateway::egress::SandboxEgress;
-use crate::gateway::usage::SandboxModels;
-use crate::provider::SandboxRecord;
+use crate::gateway::spending::SandboxModels;
+use crate::provider::{Owner, SandboxRecord, SessionOwner};
 use axum::extract::ws::Message;
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::CommandId;
-use protocol::runner::{BridgeMessage, RunnerCommand, RunnerConfiguration};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use protocol::runner::{BridgeMessage, RunnerCommand};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+/// Connections that a sandbox elsewhere may have to the bridge at a time.
+const TUNNELS_MAX: usize = 256;
 /// Longest wait for a runner's socket to take a command.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -33,11 +35,16 @@ pub(super) struct Attachment {
     pub(super) closed: CancellationToken,
     /// The connection's task is over, its last events included.
     pub(super) over: CancellationToken,
+    /// Asks whether the runner of a warm sandbox is there.
+    pub(super) probes: mpsc::Sender<Probe>,
 }
+
+/// Told when the runner has said anything.
+pub(super) type Probe = oneshot::Sender<()>;
 
 /// A sandbox of this replica.
 pub struct Sandbox {
-    /// What was ordered, and for whom.
+    /// What was ordered, and whose it was when it came here; [`Sandbox::session`] says whose it is.
     pub record: SandboxRecord,
     /// Held while the provider creates, saves or ends the sandbox: one of these at a time.
     pub operations: tokio::sync::Mutex<()>,
@@ -45,7 +52,13 @@ pub struct Sandbox {
     pub egress: SandboxEgress,
     /// What its model calls came to.
     pub models: SandboxModels,
+    /// Free places for connections through the gateway's own address.
+    pub tunnels: Arc<Semaphore>,
     attachment: Mutex<Option<Attachment>>,
+    claimed: OnceLock<SessionOwner>,
+    claim: CancellationToken,
+    exit: OnceLock<String>,
+    exited: CancellationToken,
 }
 
 impl Sandbox {
@@ -55,8 +68,24 @@ impl Sandbox {
             operations: tokio::sync::Mutex::new(()),
             egress: SandboxEgress::default(),
             models: SandboxModels::default(),
+            tunnels: Arc::new(Semaphore::new(TUNNELS_MAX)),
             attachment: Mutex::new(None),
+            claimed: OnceLock::new(),
+            claim: CancellationToken::new(),
+            exit: OnceLock::new(),
+            exited: CancellationToken::new(),
         }
+    }
+
+    /// The session that it works for; once there is one, it stays.
+    #[must_use]
+    pub fn session(&self) -> Option<&SessionOwner> {
+        self.record.session().or_else(|| self.claimed.get())
+    }
+
+    /// Whether it is a warm one that nobody has claimed, as far as this replica knows.
+    pub(super) fn is_unclaimed(&self) -> bool {
+        matches!(self.record.order.owner, Owner::Warm { .. }) && self.session().is_none()
     }
 
     /// Hands a command to the runner; returns when its socket has it. A runner that is about to be welcomed gets it right after.
@@ -102,17 +131,43 @@ impl Sandbox {
         }
     }
 
-    pub(super) fn configuration(&self) -> RunnerConfiguration {
-        let request = &self.record.request;
-        RunnerConfiguration {
-            session_id: self.record.session_id.clone(),
-            repository: request.repository.id.clone(),
-            default_branch: request.repository.default_branch.clone(),
-            branch: request.branch.clone(),
-            agent: request.agent,
-            model: request.model.clone(),
-            models: request.models.clone(),
-        }
+    /// Makes it the session's, for ever; `false` when another one was quicker. The provider has written it down before.
+    pub(super) fn bind(&self, session: SessionOwner) -> bool {
+        let is_bound = self.claimed.get_or_init(|| session.clone()) == &session;
+        self.claim.cancel();
+        is_bound
+    }
+
+    /// Waits for a session to claim it.
+    pub(super) async fn claimed(&self) {
+        self.claim.cancelled().await;
+    }
+
+    /// Whether the runner answers within this time.
+    pub async fn is_alive(&self, within: Duration) -> bool {
+        let attachment = self.lock().clone().filter(|attachment| !attachment.closed.is_cancelled());
+        let Some(attachment) = attachment else { return false };
+        let (probe, answer) = oneshot::channel();
+        attachment.probes.try_send(probe).is_ok()
+            && tokio::time::timeout(within, answer).await.is_ok_and(|answer| answer.is_ok())
+    }
+
+    /// It ended without having been told to, for this reason.
+    pub(super) fn note_exit(&self, reason: &str) {
+        let _ = self.exit.set(reason.to_owned());
+        self.exited.cancel();
+    }
+
+    /// Why it ended without having been told to, if that is known within this time.
+    pub(crate) async fn exit_reason(&self, within: Duration) -> Option<String> {
+        let _ = tokio::time::timeout(within, self.exited.cancelled()).await;
+        self.exit.get().cloned()
+    }
+
+    /// The record as it is after a claim.
+    pub(crate) fn current_record(&self) -> SandboxRecord {
+        let given = self.record.given.clone().or_else(|| self.claimed.get().cloned());
+        SandboxRecord { given, ..self.record.clone() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Attachment>> {

@@ -6,9 +6,10 @@
 use super::queue::{Batch, EventQueue};
 use crate::backoff::Backoff;
 use crate::edge::{EdgeClient, EdgeError};
-use crate::provider::SandboxRecord;
+use crate::provider::SessionOwner;
 use bytes::Bytes;
 use protocol::error::{ErrorBody, ErrorCode};
+use protocol::id::SandboxId;
 use protocol::timeline::Seq;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -26,7 +27,7 @@ pub(super) enum UplinkEnd {
 /// Sends what is queued until there is nothing more to send.
 pub(super) async fn run(
     edge: &EdgeClient,
-    record: &SandboxRecord,
+    (sandbox_id, session): (&SandboxId, &SessionOwner),
     queue: &EventQueue,
     acks: &watch::Sender<Seq>,
 ) -> UplinkEnd {
@@ -37,7 +38,7 @@ pub(super) async fn run(
             last_streamed = Some(Instant::now());
         }
         let (first, last) = (batch.first, batch.last);
-        match edge.events(&record.session_id, body(record, &batch)).await {
+        match edge.events(&session.session_id, body(sandbox_id, session.generation, &batch)).await {
             Ok(ack) if ack.acked >= first => {
                 queue.acknowledge(ack.acked);
                 acks.send_replace(ack.acked);
@@ -46,16 +47,16 @@ pub(super) async fn run(
             }
             Ok(ack) if ack.acked.saturating_add(1) < first => return UplinkEnd::Gap,
             Ok(ack) => {
-                tracing::warn!(sandbox = %record.sandbox_id, first, acked = ack.acked, "the edge kept nothing of a batch")
+                tracing::warn!(sandbox = %sandbox_id, first, acked = ack.acked, "the edge kept nothing of a batch")
             }
             Err(error) if error.is_final_for_sandbox() => return UplinkEnd::Retired(error),
             Err(EdgeError::Refused(ErrorBody { code: ErrorCode::EventGap, .. })) => return UplinkEnd::Gap,
             Err(error) if !error.may_pass() && queue.is_closed() => {
-                tracing::error!(sandbox = %record.sandbox_id, first, last, %error, "a batch is lost with its runner");
+                tracing::error!(sandbox = %sandbox_id, first, last, %error, "a batch is lost with its runner");
                 return UplinkEnd::Drained;
             }
             Err(error) => {
-                tracing::warn!(sandbox = %record.sandbox_id, first, last, %error, "sending a batch again")
+                tracing::warn!(sandbox = %sandbox_id, first, last, %error, "sending a batch again")
             }
         }
         backoff.wait().await;
@@ -64,8 +65,8 @@ pub(super) async fn run(
 }
 
 /// The JSON of an [`protocol::bridge::EventBatch`], around events that are JSON already.
-fn body(record: &SandboxRecord, batch: &Batch) -> Bytes {
+fn body(sandbox_id: &SandboxId, generation: u64, batch: &Batch) -> Bytes {
     // An id is letters, digits, `-` and `_`: it needs no escaping.
-    let (sandbox_id, generation, events) = (&record.sandbox_id, record.generation, &batch.events);
+    let events = &batch.events;
     format!(r#"{{"sandboxId":"{sandbox_id}","generation":{generation},"events":[{events}]}}"#).into()
 }

@@ -13,6 +13,7 @@ mod root;
 mod seccomp;
 mod spec;
 mod system;
+mod thaw;
 mod trial;
 mod witness;
 
@@ -22,6 +23,7 @@ pub use spec::{
     RunLimits, Step,
 };
 pub use system::{Pidfd, boot_id, pid_namespace, share_blocks, start_time};
+pub use thaw::GOES_ON;
 pub use trial::{TRIAL_MEMORY_BYTES, TRIAL_PERIOD_US, TRIAL_PROCESSES, TRIAL_QUOTA_US};
 pub use witness::ExitRecord;
 
@@ -33,6 +35,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use thaw::Thaw;
 
 /// Reads the spec, becomes the sandbox, and ends with its process.
 pub fn main() -> ! {
@@ -72,12 +75,14 @@ fn launch() -> Result<i32, Refusal> {
         .map(|path| OpenOptions::new().write(true).open(path).failed(Step::Cgroup, &format!("open {path}")))
         .collect::<Result<Vec<File>, Refusal>>()?;
     let control = spec.control.as_deref().map(control_socket).transpose()?;
+    let bridges = spec.guard.as_deref().map(control_socket).transpose()?;
+    let thaw = Thaw::new(bridges, &spec.thaw)?;
     if spec.purpose == Purpose::Weak {
         identity::stay_or_drop_to(&spec.account)?;
     } else {
         identity::drop_to(&spec.account)?;
         if spec.purpose == Purpose::Limits {
-            report(&trial::run(groups)?);
+            report(&trial::run(groups, &spec.command)?);
             return Ok(0);
         }
         identity::enter_namespaces(&spec.account)?;
@@ -90,12 +95,12 @@ fn launch() -> Result<i32, Refusal> {
     // SAFETY: this process has one thread, so the child may run any code.
     match unsafe { fork() }.failed(Step::Spec, "fork")? {
         ForkResult::Child => {
-            drop((status_in, log_in, go_out, groups));
+            drop((status_in, log_in, go_out, groups, thaw));
             child::run(&spec, own_groups, control, status_out.into(), log_out, go_in.into())
         }
         ForkResult::Parent { child } => {
             drop((status_out, log_out, go_in, own_groups, control));
-            witness::run(&spec, child, groups, status_in.into(), log_in.into(), go_out.into())
+            witness::run(&spec, child, groups, status_in.into(), (log_in.into(), thaw), go_out.into())
         }
     }
 }

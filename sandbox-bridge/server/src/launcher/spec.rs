@@ -35,6 +35,10 @@ pub struct LaunchSpec {
     pub cgroups: Vec<String>,
     /// Socket that PID 1 listens on for the bridge's orders: made outside the sandbox's view, and handed over as an open file.
     pub control: Option<String>,
+    /// Socket of the witness for a bridge that is about to make the sandbox stand still; beside the other one.
+    pub guard: Option<String>,
+    /// Files by which frozen control groups go on, absolute, and what to write there.
+    pub thaw: Vec<(String, String)>,
     /// Size of `/dev/shm`.
     pub shared_memory_bytes: u64,
     /// What is kept of the output of PID 1.
@@ -65,7 +69,7 @@ pub enum Purpose {
     Probe,
     /// Run the command as a plain process: no namespaces, no root of its own.
     Weak,
-    /// Join the control groups and try whether they limit anything.
+    /// Join the control groups and try whether they limit what the command names: `memory`, `pids`, `cpu`.
     Limits,
 }
 

@@ -26,19 +26,22 @@ const TOO_MUCH: u64 = 2;
 /// Enough to use up a period's time. Whether that mattered is counted in the group's `cpu.stat`.
 const BURNED_MS: i64 = 15;
 
-/// Answers which of `memory` and `pids` held.
-pub(crate) fn run(groups: Vec<File>) -> Result<LaunchReport, Refusal> {
+/// Answers which of `memory` and `pids` held, as far as they are to be tried. Whether `cpu` did is counted in its group.
+pub(crate) fn run(groups: Vec<File>, tried: &[String]) -> Result<LaunchReport, Refusal> {
+    let is_tried = |name: &str| tried.iter().any(|own| own == name);
     for mut group in groups {
         group.write_all(b"0").failed(Step::Cgroup, "join a control group")?;
     }
     let mut held = Vec::new();
-    if memory_is_limited()? {
+    if is_tried("memory") && memory_is_limited()? {
         held.push("memory".to_owned());
     }
-    if processes_are_limited() {
+    if is_tried("pids") && processes_are_limited() {
         held.push("pids".to_owned());
     }
-    burn();
+    if is_tried("cpu") {
+        burn();
+    }
     Ok(LaunchReport::Limited { held })
 }
 

@@ -1,15 +1,19 @@
 //! The launcher's first process after the fork: keeps PID 1's log within bounds and writes down how it ended.
 //!
-//! It outlives the bridge, so that an end during the bridge's absence is not lost; PID 1 dies with it.
+//! It outlives the bridge, so that an end during the bridge's absence is not lost, and a sandbox that a dying bridge has stopped goes
+//! on; PID 1 dies with it.
 
 use super::child::JOINED;
 use super::identity;
 use super::spec::{Failed, LaunchReport, LaunchSpec, ProcessIdentity, Purpose, Refusal, Step};
 use super::system::{Pidfd, boot_id, pid_namespace, start_time};
+use super::thaw::Thaw;
+use crate::provider::local::Membership;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout};
+use protocol::id::SandboxId;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -51,7 +55,7 @@ pub(crate) fn run(
     child: Pid,
     groups: Vec<File>,
     mut status: File,
-    log: File,
+    (log, thaw): (File, Thaw),
     mut go: File,
 ) -> Result<i32, Refusal> {
     let outcome = (|| {
@@ -85,10 +89,10 @@ pub(crate) fn run(
             .map_err(|_| Refusal::new(Step::Spec, "PID 1 ended before it could say why".to_owned()))
     })();
     match outcome {
-        Ok(report @ LaunchReport::Started { .. }) => {
-            super::report(&report);
+        Ok(LaunchReport::Started { process }) => {
+            super::report(&LaunchReport::Started { process: process.clone() });
             let _ = leave_bridge();
-            let exit = follow(spec, child, &log);
+            let exit = follow(spec, child, &process, &log, thaw);
             let _ = write_atomically(&format!("{}/witness/exit.json", spec.directory), &exit);
             Ok(0)
         }
@@ -130,8 +134,14 @@ fn leave_bridge() -> io::Result<()> {
     Ok(())
 }
 
-/// Copies the log until PID 1 ends.
-fn follow(spec: &LaunchSpec, child: Pid, log: &File) -> ExitRecord {
+/// Copies the log until PID 1 ends, and lets the sandbox go on where a bridge died that had stopped it.
+fn follow(
+    spec: &LaunchSpec,
+    child: Pid,
+    process: &ProcessIdentity,
+    log: &File,
+    mut thaw: Thaw,
+) -> ExitRecord {
     let mut keeper = LogKeeper::new(spec);
     let mut pace = Pace::new();
     if let Ok(pidfd) = Pidfd::open(child.as_raw()) {
@@ -139,6 +149,8 @@ fn follow(spec: &LaunchSpec, child: Pid, log: &File) -> ExitRecord {
         loop {
             let pause = pace.pause();
             let mut wanted = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+            wanted.extend(thaw.watched());
+            let log_at = wanted.len();
             if log_open && pause.is_none() {
                 wanted.push(PollFd::new(log.as_fd(), PollFlags::POLLIN));
             }
@@ -149,9 +161,18 @@ fn follow(spec: &LaunchSpec, child: Pid, log: &File) -> ExitRecord {
                 continue;
             }
             let ready = |slot: Option<&PollFd>| slot.and_then(PollFd::any).unwrap_or(false);
-            if ready(wanted.get(1)) {
+            let (log_ready, ended) = (ready(wanted.get(log_at)), ready(wanted.first()));
+            let bridges = wanted.get(1..log_at).unwrap_or_default();
+            if bridges.iter().any(|slot| ready(Some(slot))) {
+                drop(wanted);
+                // In a namespace its supervisor notices by itself.
+                if thaw.serve() && spec.thaw.is_empty() && spec.purpose == Purpose::Weak {
+                    resume(spec, process);
+                }
+            }
+            if log_ready {
                 log_open = keeper.copy(log, &mut pace);
-            } else if ready(wanted.first()) {
+            } else if ended {
                 keeper.finish(log);
                 break;
             }
@@ -164,6 +185,15 @@ fn follow(spec: &LaunchSpec, child: Pid, log: &File) -> ExitRecord {
     };
     let ended_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
     ExitRecord { code, signal, ended_at }
+}
+
+/// For plain processes that were stopped one by one, where there is no group that freezes.
+fn resume(spec: &LaunchSpec, process: &ProcessIdentity) {
+    let name = spec.directory.rsplit('/').next().unwrap_or_default();
+    if let Ok(id) = SandboxId::parse(name) {
+        // Nobody is there to be told.
+        let _ = Membership::of(process, &id).resume();
+    }
 }
 
 /// Lets a flood of output wait in its pipe: copying it is work that no limit of the sandbox is charged for.

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use protocol::supervisor::{
     ExecCommand, ExecControl, ExecExit, ExecSignal, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameKind,
     HEAD_BYTES_MAX, INPUT_WINDOW_BYTES, RefusalReason, SupervisorAnswer, SupervisorOrder, SupervisorStats,
-    TerminalSize, frame_header, parse_frame_header,
+    TerminalSize, frame, parse_frame_header,
 };
 use serde::Serialize;
 use std::io;
@@ -117,7 +117,7 @@ async fn order(
     }
     let conversation = async {
         // One that is busy answers and hangs up without reading: the answer says more than the broken pipe.
-        let written = write_frame(&mut stream, FrameKind::Head, &text).await;
+        let written = stream.write_all(&frame(FrameKind::Head, &text)).await;
         let mut header = [0; FRAME_HEADER_BYTES];
         let read = stream.read_exact(&mut header).await;
         written.or_else(|error| if read.is_ok() { Ok(()) } else { Err(error) })?;
@@ -167,17 +167,6 @@ fn unexpected(answer: &SupervisorAnswer) -> ProviderError {
 fn lost(error: io::Error) -> ProviderError {
     let what = format!("could not reach into the sandbox: {error}");
     ProviderError::Unavailable { what, source: error.into() }
-}
-
-async fn write_frame(
-    writer: &mut (impl AsyncWrite + Unpin),
-    kind: FrameKind,
-    content: &[u8],
-) -> io::Result<()> {
-    let mut bytes = BytesMut::with_capacity(FRAME_HEADER_BYTES + content.len());
-    bytes.extend_from_slice(&frame_header(kind, content));
-    bytes.extend_from_slice(content);
-    writer.write_all(&bytes).await
 }
 
 impl ExecStream {
@@ -246,9 +235,9 @@ impl ExecOutput {
             self.buffer.reserve(whole - self.buffer.len());
             return Ok(None);
         }
-        let mut frame = self.buffer.split_to(whole);
-        frame.advance(FRAME_HEADER_BYTES);
-        Ok(Some((kind, frame.freeze())))
+        let mut content = self.buffer.split_to(whole);
+        content.advance(FRAME_HEADER_BYTES);
+        Ok(Some((kind, content.freeze())))
     }
 
     fn widen(&self, content: &[u8]) -> Result<(), ExecError> {
@@ -299,7 +288,7 @@ impl ExecInput {
     async fn send(&self, kind: FrameKind, content: &[u8]) -> Result<(), ExecError> {
         let Some(writer) = self.writer.upgrade() else { return Err(ExecError::HungUp(None)) };
         let mut writer = writer.lock().await;
-        write_frame(&mut *writer, kind, content).await.map_err(|error| ExecError::HungUp(Some(error)))
+        writer.write_all(&frame(kind, content)).await.map_err(|error| ExecError::HungUp(Some(error)))
     }
 }
 

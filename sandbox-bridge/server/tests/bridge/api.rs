@@ -7,7 +7,7 @@ use protocol::bridge::{
 };
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::SessionId;
-use protocol::sign::{Audience, Key, sign_request};
+use protocol::sign::{Audience, BridgeKeys, sign_request};
 use protocol::time::Timestamp;
 use protocol::timeline::Isolation;
 use reqwest::{Method, StatusCode};
@@ -15,7 +15,7 @@ use sandbox_bridge::clock;
 use sandbox_bridge::provider::ProviderError;
 
 struct Signature {
-    key: Key,
+    key: BridgeKeys,
     to: Audience,
     method: &'static str,
     path: &'static str,
@@ -27,7 +27,7 @@ struct Signature {
 impl Signature {
     fn right() -> Self {
         Self {
-            key: Key::new(BRIDGE_SECRET.as_bytes()).unwrap(),
+            key: BridgeKeys::parse(BRIDGE_SECRET).unwrap(),
             to: Audience::Bridge,
             method: "GET",
             path: "/capabilities",
@@ -60,7 +60,7 @@ async fn only_the_signed_request_itself_is_let_in_and_only_once() {
     assert_eq!(code(&stack, &right).await, Some(ErrorCode::SignatureInvalid), "replayed");
 
     let now = clock::now();
-    let other_key = Key::new(&[7; 40]).unwrap();
+    let other_key = BridgeKeys::parse(&"7".repeat(40)).unwrap();
     let wrong = [
         Signature { key: other_key, ..Signature::right() },
         Signature { to: Audience::Edge, ..Signature::right() },
@@ -229,11 +229,15 @@ async fn snapshots_and_ends_carry_the_generation() {
     assert_eq!((taken.snapshot_id.as_str(), taken.size_bytes), ("snp_1", 7));
     let stale = stack.put::<SnapshotTaken>(&snapshot, &SnapshotRequest { generation: 0 }).await.unwrap_err();
     assert_eq!(stale.code, ErrorCode::GenerationStale);
-    let stale = stack.put::<serde_json::Value>(&end, &TerminateRequest { generation: 2 }).await.unwrap_err();
+    let stale = stack
+        .put::<serde_json::Value>(&end, &TerminateRequest { generation: 2, session_id: None })
+        .await
+        .unwrap_err();
     assert_eq!(stale.code, ErrorCode::GenerationStale);
 
     for _ in 0..2 {
-        let ended: serde_json::Value = stack.put(&end, &TerminateRequest { generation: 1 }).await.unwrap();
+        let ended: serde_json::Value =
+            stack.put(&end, &TerminateRequest { generation: 1, session_id: None }).await.unwrap();
         assert_eq!(ended, serde_json::json!({}));
     }
     let gone = stack.put::<SnapshotTaken>(&snapshot, &SnapshotRequest { generation: 1 }).await.unwrap_err();

@@ -1,11 +1,11 @@
 //! The program itself: its first line, its end, and what it says about wrong settings.
 
 use crate::support::edge::FakeEdge;
+use crate::support::program::{listening, tell_to_end};
 use crate::support::{BRIDGE_SECRET, soon};
 use protocol::bridge::Health;
 use std::process::{Output, Stdio};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 const GIT_CREDENTIALS: &str = r#"{"https://git.example": "canary-git"}"#;
@@ -46,15 +46,11 @@ async fn it_says_where_it_listens_and_ends_when_told() {
     let state = TempDir::new().unwrap();
     let edge = FakeEdge::start().await;
     let mut child = bridge(&state, &edge.url).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = soon("the first line", lines.next_line()).await.unwrap().expect("no line");
-    let first: serde_json::Value = serde_json::from_str(&first).unwrap();
-    let url = first["listening"].as_str().unwrap();
+    let url = listening(&mut child).await;
     let health: Health = reqwest::get(format!("{url}/health")).await.unwrap().json().await.unwrap();
     assert_eq!((health.protocol_version, health.sandboxes), (protocol::PROTOCOL_VERSION, 0));
 
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    tell_to_end(&child);
     let output = soon("its end", child.wait_with_output()).await.unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let said = text(&output);

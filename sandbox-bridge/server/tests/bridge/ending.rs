@@ -1,16 +1,15 @@
 //! The program is told to end: new work is refused, what is being answered is answered, and a second word ends it at once.
 
 use crate::support::edge::FakeEdge;
+use crate::support::program::{listening, tell_to_end};
 use crate::support::{BRIDGE_SECRET, soon};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use protocol::bridge::Health;
 use protocol::error::{ErrorBody, ErrorCode};
 use reqwest::StatusCode;
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
@@ -37,10 +36,7 @@ impl Busy {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = soon("the first line", lines.next_line()).await.unwrap().unwrap();
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let url = line["listening"].as_str().unwrap().to_owned();
+        let url = listening(&mut child).await;
 
         let mut call = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
         let head = "PUT /sandboxes/sbx_1 HTTP/1.1\r\nhost: bridge\r\nauthorization: Bearer x\r\ncontent-length: 2\r\n\
@@ -52,14 +48,9 @@ impl Busy {
         Self { child, url, call, _state: state, _edge: edge }
     }
 
-    fn tell(&self) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap());
-        kill(pid, Signal::SIGTERM).unwrap();
-    }
-
     /// Tells it to end, and waits until it refuses work.
     async fn tell_and_wait(&self) -> reqwest::Response {
-        self.tell();
+        tell_to_end(&self.child);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         soon("a refusal", async {
             loop {
@@ -109,7 +100,7 @@ async fn a_call_that_never_ends_does_not_keep_it() {
 async fn told_twice_it_ends_at_once() {
     let mut busy = Busy::start().await;
     busy.tell_and_wait().await;
-    busy.tell();
+    tell_to_end(&busy.child);
     let status = soon("its end", busy.child.wait()).await.unwrap();
     // It says that it did not end in order.
     assert_eq!(status.code(), Some(1));

@@ -2,11 +2,9 @@
 //! room again. Limits are those of the one process or of a small disk, so nothing else on the machine notices.
 
 use crate::support::edge::FakeEdge;
-use crate::support::program::runner;
+use crate::support::program::{end_processes_of, listening, runner, tell_to_end};
 use crate::support::{BRIDGE_SECRET, order, sandbox_id, sign, soon};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use protocol::bridge::{CommandRequest, TerminateRequest};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::TurnId;
@@ -17,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// The program under a limit.
@@ -52,10 +49,7 @@ impl Tight {
             .stdout(Stdio::piped());
         limit(&mut command);
         let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = soon("the first line", lines.next_line()).await.unwrap().unwrap();
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let url = line["listening"].as_str().unwrap().to_owned();
+        let url = listening(&mut child).await;
         Self { child, url, _edge: edge, name: format!("{name}{}", std::process::id()), state }
     }
 
@@ -104,13 +98,13 @@ impl Tight {
 
     async fn end(&self, number: u32) {
         let path = format!("{}/terminated", self.path(number));
-        let (status, text) = self.put(&path, &TerminateRequest { generation: 1 }).await;
+        let (status, text) = self.put(&path, &TerminateRequest { generation: 1, session_id: None }).await;
         assert!(status.is_success(), "{status}: {text}");
     }
 
     /// Ends in order, with its sandboxes.
     async fn finish(mut self) {
-        kill(Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()), Signal::SIGTERM).unwrap();
+        tell_to_end(&self.child);
         let status = soon("its end", self.child.wait()).await.unwrap();
         assert!(status.success(), "{status}");
     }
@@ -118,17 +112,7 @@ impl Tight {
 
 impl Drop for Tight {
     fn drop(&mut self) {
-        // A test that fails leaves nothing running either.
-        let mark = format!("FARHAND_SANDBOX_ID=sbx_{}", self.name);
-        let entries = std::fs::read_dir("/proc").unwrap().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let ours = pids.filter(|pid: &i32| {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
-        });
-        for pid in ours {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
+        end_processes_of(&format!("sbx_{}", self.name));
         let _ = self.child.start_kill();
     }
 }

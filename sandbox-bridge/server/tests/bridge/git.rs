@@ -96,7 +96,7 @@ async fn the_session_branch_is_cloned_pushed_and_fetched() {
 }
 
 #[tokio::test]
-async fn every_other_push_is_refused_in_words() {
+async fn a17_every_other_push_is_refused_in_words() {
     let scene = Scene::start().await;
     let work = scene.changed().await;
     git(&work, &["push", "-q", "origin", "farhand/one"]).await;
@@ -215,10 +215,7 @@ async fn trouble_at_the_code_host_is_told_in_words() {
     let response = stack.http.get(url).bearer_auth(&place.token).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     let text = response.text().await.unwrap();
-    assert_eq!(
-        text,
-        "http://127.0.0.1:1 is not listed in FARHAND_GIT_CREDENTIALS of the bridge; add it with a token\n"
-    );
+    assert_eq!(text, "nothing opens http://127.0.0.1:1 for the bridge: this deployment has no GitHub App\n");
     assert_eq!(moved.sandbox, missing.sandbox);
 }
 
@@ -241,7 +238,7 @@ async fn scene_with_library(policy: Option<&str>, allow: bool) -> Scene {
 }
 
 #[tokio::test]
-async fn listed_repositories_are_fetched_as_submodules_and_never_pushed() {
+async fn a17_listed_repositories_are_fetched_as_submodules_and_never_pushed() {
     let scene = scene_with_library(Some(r#"{"repositories": ["acme/lib"]}"#), false).await;
     let work = scene.changed().await;
     let absolute = format!("{}/acme/lib.git", scene.host.url);

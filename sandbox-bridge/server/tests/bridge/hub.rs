@@ -6,7 +6,8 @@ use crate::support::{GatewaySettings, PATIENCE, Stack, order, sandbox_id, soon};
 use protocol::error::ErrorCode;
 use protocol::id::TurnId;
 use protocol::limit::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
-use protocol::runner::{AgentKind, BridgeMessage, RunnerEvent, RunnerMessage};
+use protocol::runner::{AgentKind, BridgeMessage, RunnerEvent, RunnerMessage, SandboxMemory};
+use reqwest::StatusCode;
 use sandbox_bridge::provider::SandboxExit;
 use sandbox_bridge::serve::Sandboxes;
 use std::time::{Duration, Instant};
@@ -288,8 +289,11 @@ async fn an_exit_is_reported_after_the_last_events() {
         })
         .await;
     drop(runner);
-    let exit =
-        SandboxExit { record: stack.bridge.provider().place(&id).record, reason: "exit code 1".to_owned() };
+    let exit = SandboxExit {
+        record: stack.bridge.provider().place(&id).record,
+        reason: "exit code 1".to_owned(),
+        told_here: true,
+    };
     stack.bridge.provider().exits.send(exit).await.unwrap();
     stack.edge.until("the report", |session| session.ended.len() == 1).await;
     assert_eq!(seqs(&stack), [1]);
@@ -348,4 +352,20 @@ async fn a_runner_that_sends_more_than_the_edge_takes_is_slowed() {
     let mut runner = tokio::time::timeout(PATIENCE, sending).await.unwrap().unwrap();
     runner.expect_ack(100).await;
     assert_eq!(seqs(&stack), up_to(100));
+}
+
+#[tokio::test]
+async fn a_runner_learns_what_the_provider_sees_of_its_memory() {
+    let stack = Stack::start().await;
+    let id = stack.create(&order("1", 1)).await;
+    let place = stack.bridge.provider().place(&id);
+    let ask = || stack.http.get(format!("http://{}/memory", place.url));
+    assert_eq!(ask().send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let unknown = ask().bearer_auth(&place.token).send().await.unwrap();
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+    assert!(unknown.text().await.unwrap().contains("is not limited as a whole"));
+    let seen = SandboxMemory { limit_mib: 256, kills: 2 };
+    *stack.bridge.provider().memory.lock().unwrap() = Some(seen);
+    let known: SandboxMemory = ask().bearer_auth(&place.token).send().await.unwrap().json().await.unwrap();
+    assert_eq!(known, seen);
 }

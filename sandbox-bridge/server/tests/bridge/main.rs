@@ -7,6 +7,7 @@
     reason = "helpers of tests may fail like tests"
 )]
 
+mod agreed;
 mod api;
 mod binary;
 mod egress;
@@ -14,6 +15,9 @@ mod ending;
 mod exhaustion;
 mod git;
 mod hub;
+mod images;
 mod model;
+mod pool;
+mod projects;
 mod restart;
 mod support;

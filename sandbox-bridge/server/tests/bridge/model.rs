@@ -1,5 +1,6 @@
 //! The model gateway: streams flow, the key is added and nothing of it comes back, and only model calls pass.
 
+use crate::support::edge::FakeEdge;
 use crate::support::provider::Place;
 use crate::support::{GatewaySettings, Stack, order, soon};
 use axum::Router;
@@ -7,10 +8,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
+use protocol::id::SandboxId;
 use reqwest::StatusCode;
 use sandbox_bridge::config::{ModelApi, ModelProvider, Secret};
 use sandbox_bridge::gateway::egress::EgressSettings;
-use sandbox_bridge::gateway::usage::{ModelCounts, Tokens};
+use sandbox_bridge::gateway::spending::ModelCounts;
+use sandbox_bridge::gateway::usage::Tokens;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio_util::io::ReaderStream;
@@ -40,6 +44,16 @@ impl Scene {
     }
 
     async fn start_with(prices: &str, budget_micro_dollars: Option<u64>) -> Self {
+        let (scene, _) = Self::start_among(prices, budget_micro_dollars, None).await;
+        scene
+    }
+
+    /// With folders that outlive the bridge; those in which there is one are of sandboxes that ran before it.
+    async fn start_among(
+        prices: &str,
+        budget_micro_dollars: Option<u64>,
+        folders: Option<&Path>,
+    ) -> (Self, SandboxId) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (chunks, given) = tokio::io::duplex(1 << 20);
@@ -61,12 +75,15 @@ impl Scene {
         let settings = GatewaySettings {
             model_providers: model_providers.into(),
             egress: EgressSettings { budget_micro_dollars, ..EgressSettings::default() },
+            folders: folders.map(Path::to_owned),
             ..GatewaySettings::default()
         };
-        let stack = Stack::start_with(settings).await;
+        let names = folders.into_iter().flat_map(|folders| std::fs::read_dir(folders).unwrap().flatten());
+        let adopted = names.map(|entry| SandboxId::parse(entry.file_name().to_str().unwrap()).unwrap());
+        let stack = Stack::start_at(FakeEdge::start().await, settings, adopted.collect()).await;
         let sandbox = stack.create(&order("1", 1)).await;
         let place = stack.bridge.provider().place(&sandbox);
-        Self { stack, place, upstream, chunks }
+        (Self { stack, place, upstream, chunks }, sandbox)
     }
 
     fn post(&self, path: &str) -> reqwest::RequestBuilder {
@@ -255,6 +272,77 @@ async fn a_used_up_budget_stops_calls_and_says_so() {
     // Another sandbox has its own.
     let other = scene.stack.create(&order("2", 1)).await;
     assert_eq!(scene.stack.bridge.models(&other), Some(ModelCounts::default()));
+}
+
+#[tokio::test]
+async fn calls_at_the_same_time_do_not_all_pass_on_the_same_rest_of_a_budget() {
+    use tokio::io::AsyncWriteExt;
+    // One call may write a thousand tokens for 15000 millionths of a dollar.
+    let mut scene = Scene::start_with(PRICES, Some(20_000)).await;
+    let ask = r#"{"model":"dear","stream":true,"max_tokens":1000}"#;
+    let send = |scene: &Scene| scene.post("openai/chat/completions").body(ask).send();
+    // Two are let in, because after the first something is left; their answers do not come.
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let (chunks, given) = tokio::io::duplex(1 << 16);
+        *scene.upstream.chunks.lock().unwrap() = Some(given);
+        let response = soon("a head", send(&scene)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        held.push((chunks, response));
+    }
+    for _ in 0..5 {
+        let refused = soon("a refusal", send(&scene)).await.unwrap();
+        assert_eq!(
+            (refused.status(), refused.headers()["retry-after"].as_bytes()),
+            (StatusCode::TOO_MANY_REQUESTS, &b"2"[..])
+        );
+        assert!(refused.text().await.unwrap().contains("calls that run"));
+    }
+    assert_eq!(scene.seen().len(), 2);
+    // They turn out cheap, and give back what they did not need before their answers end.
+    for (mut chunks, response) in held {
+        chunks
+            .write_all(b"data: {\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":10}}\n\n")
+            .await
+            .unwrap();
+        drop(chunks);
+        soon("the end", response.text()).await.unwrap();
+    }
+    assert_eq!(scene.counts().cost_micro_dollars, 900);
+    assert_eq!(scene.call("openai/chat/completions", ask, "data: {}\n\n").await.0, StatusCode::OK);
+    // One that the provider refuses costs nothing and keeps nothing.
+    assert_eq!(soon("a refusal", send(&scene)).await.unwrap().headers()["retry-after"], "7");
+    assert_eq!(scene.call("openai/chat/completions", ask, "data: {}\n\n").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_was_spent_and_reserved_counts_at_the_next_bridge() {
+    let folders = tempfile::tempdir().unwrap();
+    let stream = "data: {\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":10}}\n\n";
+    let ask = r#"{"model":"dear","stream":true,"max_tokens":1000}"#;
+    let (mut scene, sandbox) = Scene::start_among(PRICES, Some(15_800), Some(folders.path())).await;
+    assert_eq!(scene.call("openai/chat/completions", ask, stream).await.0, StatusCode::OK);
+    let before = scene.counts();
+    assert_eq!((before.calls, before.cost_micro_dollars), (1, 450));
+    // A call is on when the bridge is gone.
+    let (_chunks, given) = tokio::io::duplex(1 << 16);
+    *scene.upstream.chunks.lock().unwrap() = Some(given);
+    let response = soon("a head", scene.post("openai/chat/completions").body(ask).send()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let kept = std::fs::read(folders.path().join(sandbox.as_str()).join("models.json")).unwrap();
+
+    let next = tempfile::tempdir().unwrap();
+    std::fs::create_dir(next.path().join(sandbox.as_str())).unwrap();
+    std::fs::write(next.path().join(sandbox.as_str()).join("models.json"), kept).unwrap();
+    let (mut scene, _) = Scene::start_among(PRICES, Some(15_800), Some(next.path())).await;
+    let counts = scene.counts();
+    assert_eq!((counts.calls, counts.tokens), (1, before.tokens));
+    // What the call may have cost: its request as the provider got it, and a thousand tokens.
+    assert!((15_450..15_600).contains(&counts.cost_micro_dollars), "{counts:?}");
+    assert_eq!(scene.call("openai/chat/completions", ask, stream).await.0, StatusCode::OK);
+    let (status, said) = scene.call("openai/chat/completions", ask, stream).await;
+    assert_eq!(status, StatusCode::PAYMENT_REQUIRED);
+    assert!(said.contains("of $0.015800"), "{said}");
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ pub(crate) fn turn(name: &str, prompt: &str) -> RunnerCommand {
             author: Author { name: "Ada".to_owned(), email: "ada@example.com".to_owned() },
             model: "demo/demo".to_owned(),
             digest: None,
+            attachments: Vec::new(),
         },
     }
 }
@@ -106,7 +107,9 @@ async fn a_bridge_killed_anywhere_loses_and_doubles_nothing() {
     assert_eq!(ends, [(TurnOutcome::Completed, true)]);
     assert_eq!(edge.read(|session| (session.unsigned, session.ended.len())), (0, 0));
 
-    program.put::<Value>(&format!("{sandbox}/terminated"), &TerminateRequest { generation: 1 }).await;
+    program
+        .put::<Value>(&format!("{sandbox}/terminated"), &TerminateRequest { generation: 1, session_id: None })
+        .await;
     assert_eq!(program.processes(), [], "nothing is left of the sandbox");
     program.kill().await;
 }
@@ -156,7 +159,7 @@ async fn a_bridge_killed_in_the_middle_of_a_snapshot_never_publishes_half_of_it(
         assert_eq!(std::fs::read_dir(layers.join(format!("{snapshot}/fs/home/d"))).unwrap().count(), FILES);
     }
 
-    let end = TerminateRequest { generation: 1 };
+    let end = TerminateRequest { generation: 1, session_id: None };
     program.put::<Value>(&format!("{sandbox}/terminated"), &end).await;
     assert_eq!(program.processes(), []);
     edge.change(|session| session.stored.clear());
@@ -177,7 +180,12 @@ async fn a_bridge_killed_in_the_middle_of_a_snapshot_never_publishes_half_of_it(
     let shows_all = edge
         .read(|session| session.stored.iter().any(|record| appends(&record.event) || shows(&record.event)));
     assert!(shows_all, "{:#?}", edge.read(|session| session.stored.clone()));
-    program.put::<Value>(&format!("{restored}/terminated"), &TerminateRequest { generation: 2 }).await;
+    program
+        .put::<Value>(
+            &format!("{restored}/terminated"),
+            &TerminateRequest { generation: 2, session_id: None },
+        )
+        .await;
     program.kill().await;
 }
 

@@ -1,7 +1,7 @@
 //! The bridge dies and comes back: what runs goes on, what died meanwhile is reported, what was half made is gone.
 
 use crate::support::{
-    Bench, Desk, PATIENCE, Place, can_isolate, config, from_snapshot, new_sandbox_id, new_snapshot_id,
+    Bench, Desk, PATIENCE, Place, can_isolate, config, from_snapshot, new_sandbox_id, new_snapshot_id, of,
     processes_with, request, secrets, until,
 };
 use protocol::id::SandboxId;
@@ -48,7 +48,7 @@ async fn as_a_bridge_that_is_killed() {
     let provider = LocalProvider::start(bridge_config(Path::new(&place), weak), desk.router()).unwrap();
     for name in std::env::var(SANDBOXES).unwrap().split(',') {
         let id = SandboxId::parse(name).unwrap();
-        provider.create(&id, &request(), &secrets()).await.unwrap();
+        provider.create(&id, &of(&request()), &secrets()).await.unwrap();
         desk.ok(&id, "echo before > state; echo $$ > /dev/null").await;
     }
     println!("bridge is ready");
@@ -79,14 +79,14 @@ async fn survives(weak: bool) {
 
     let desk = Desk::default();
     let provider = LocalProvider::start(bridge_config(place.path(), weak), desk.router()).unwrap();
-    assert_eq!(provider.list(), [provider.create(&id, &request(), &secrets()).await.unwrap()]);
+    assert_eq!(provider.list(), [provider.create(&id, &of(&request()), &secrets()).await.unwrap()]);
     assert_eq!(desk.ok(&id, "cat state; echo after > state").await, "before\n");
     assert!(processes_with(&marker).contains(&first));
 
     let snapshot = new_snapshot_id();
     provider.snapshot(&id, &snapshot).await.unwrap();
     let restored = new_sandbox_id();
-    provider.create(&restored, &from_snapshot(&snapshot), &secrets()).await.unwrap();
+    provider.create(&restored, &of(&from_snapshot(&snapshot)), &secrets()).await.unwrap();
     assert_eq!(desk.ok(&restored, "cat state").await, "after\n");
     for gone in [&id, &restored] {
         provider.terminate(gone).await.unwrap();
@@ -129,7 +129,7 @@ async fn what_ended_during_the_absence_is_reported_once() {
         (killed.clone(), "the sandbox was killed by SIGKILL")
     );
     assert_eq!(provider.list().len(), 1);
-    assert!(provider.create(&killed, &request(), &secrets()).await.is_err());
+    assert!(provider.create(&killed, &of(&request()), &secrets()).await.is_err());
     provider.terminate(&kept).await.unwrap();
     assert!(exits.try_recv().is_err());
 }
@@ -180,7 +180,7 @@ async fn after_a_restart_of_the_machine_all_are_reported_and_no_stranger_is_touc
     told.sort();
     assert_eq!(told, ids);
     assert_eq!(fs::read_dir(place.path().join("state/sandboxes")).unwrap().count(), 0);
-    assert!(provider.create(&ids[0], &request(), &secrets()).await.is_err(), "its id is used up");
+    assert!(provider.create(&ids[0], &of(&request()), &secrets()).await.is_err(), "its id is used up");
     assert!(stranger.try_wait().unwrap().is_none(), "a process that has nothing to do with it was ended");
     stranger.kill().unwrap();
     stranger.wait().unwrap();

@@ -10,14 +10,15 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::any;
 use origin::{Names, Origin, TestAuthority};
-use protocol::id::SandboxId;
-use protocol::sign::{Audience, Key, sign_request};
+use protocol::bridge::CreateSandboxRequest;
+use protocol::id::{SandboxId, SessionId};
+use protocol::sign::{Audience, BridgeKeys, sign_request};
 use sandbox_bridge::clock;
 use sandbox_bridge::config::{Keys, ModelApi, ModelProvider, Secret, Secrets};
 use sandbox_bridge::gateway::egress::authority::Authority;
 use sandbox_bridge::gateway::egress::{EgressSettings, Resolver};
 use sandbox_bridge::provider::SandboxProvider;
-use sandbox_bridge::provider::local::LocalProvider;
+use sandbox_bridge::provider::local::{LocalConfig, LocalProvider};
 use sandbox_bridge::serve::{self, Bridge, Settings};
 use std::path::Path;
 use std::sync::Arc;
@@ -25,17 +26,22 @@ use std::sync::Arc;
 const BRIDGE_SECRET: &str = "canary-bridge-secret-of-at-least-32-bytes";
 const CANARIES: [&str; 4] = ["canary-npm-token", "canary-git-token", "canary-model-key", BRIDGE_SECRET];
 
-struct Scene {
-    bridge: Bridge<LocalProvider>,
-    desk: Desk,
-    place: Place,
-    id: SandboxId,
+/// A bridge with a real gateway, and a sandbox of it that does what it is told.
+pub(crate) struct Scene {
+    pub(crate) bridge: Bridge<LocalProvider>,
+    pub(crate) desk: Desk,
+    pub(crate) place: Place,
+    pub(crate) id: SandboxId,
     secure: Origin,
 }
 
 impl Scene {
     /// `None` when this machine cannot, after saying why.
     async fn start() -> Option<Self> {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut LocalConfig)) -> Option<Self> {
         let runner = crate::runner::runner()?;
         if !can_isolate() {
             return None;
@@ -63,7 +69,7 @@ impl Scene {
             public_url: None,
             edge_url: "http://127.0.0.1:1".parse().unwrap(),
             secrets: Secrets {
-                shared: Secret::new(BRIDGE_SECRET),
+                shared: vec![Secret::new(BRIDGE_SECRET)],
                 keys: Keys::from_secret(BRIDGE_SECRET).unwrap(),
                 git_credentials: [("http://127.0.0.1:1".to_owned(), Secret::new(CANARIES[1]))].into(),
                 model_providers: [("demo".to_owned(), model)].into(),
@@ -79,6 +85,7 @@ impl Scene {
                 resolver: Some(resolver),
                 ..EgressSettings::default()
             },
+            gateway: None,
         };
         let mut local = config(place.path());
         local.runner = runner;
@@ -86,11 +93,12 @@ impl Scene {
         let agent = format!("URL=$FARHAND_BRIDGE_URL; {AGENT}");
         local.command =
             ["/opt/farhand/bin/runner", "init", "--", "/bin/sh", "-c", &agent].map(str::to_owned).into();
+        change(&mut local);
         let doors = desk.router();
         let start = async |inside: Router| LocalProvider::start(local, doors.fallback_service(inside));
         let bridge = serve::start(settings, start).await.unwrap();
         let id = crate::support::new_sandbox_id();
-        create(&bridge.url, &id).await;
+        create(&bridge.url, &id, request()).await;
         Some(Self { bridge, desk, place, id, secure })
     }
 
@@ -99,16 +107,27 @@ impl Scene {
         self.desk.run(&self.id, &script).await.output
     }
 
-    async fn finish(self) {
-        self.bridge.provider().terminate(&self.id).await.unwrap();
+    /// A sandbox of another session.
+    pub(crate) async fn another(&self) -> SandboxId {
+        let id = crate::support::new_sandbox_id();
+        let order =
+            CreateSandboxRequest { session_id: SessionId::parse("ses_another").unwrap(), ..request() };
+        create(&self.bridge.url, &id, order).await;
+        id
+    }
+
+    pub(crate) async fn finish(self) {
+        for record in self.bridge.provider().list() {
+            self.bridge.provider().terminate(&record.sandbox_id).await.unwrap();
+        }
         let trash = self.place.path().join("state/trash");
         until("the trash is empty", || std::fs::read_dir(&trash).unwrap().count() == 0).await;
     }
 }
 
-async fn create(bridge: &str, id: &SandboxId) {
-    let (path, body) = (format!("/sandboxes/{id}"), serde_json::to_vec(&request()).unwrap());
-    let key = Key::new(BRIDGE_SECRET.as_bytes()).unwrap();
+async fn create(bridge: &str, id: &SandboxId, order: CreateSandboxRequest) {
+    let (path, body) = (format!("/sandboxes/{id}"), serde_json::to_vec(&order).unwrap());
+    let key = BridgeKeys::parse(BRIDGE_SECRET).unwrap();
     let nonce = clock::random().unwrap();
     let signature = sign_request(&key, Audience::Bridge, "PUT", &path, &body, nonce, clock::now());
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -139,6 +158,19 @@ async fn allowed_hosts_are_reached_with_secrets_that_are_not_inside() {
         ("curl -s --noproxy '*' --max-time 5 https://127.0.0.1:PORT/ || echo no way", "no way\n"),
     ] {
         assert_eq!(scene.run(script).await, expected, "{script}");
+    }
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_learns_what_its_bridge_sees_of_its_memory() {
+    let Some(scene) = Scene::start().await else { return };
+    let ask = "curl -s -H \"Authorization: Bearer $FARHAND_SANDBOX_TOKEN\" $FARHAND_BRIDGE_URL/memory";
+    let said = scene.run(ask).await;
+    if scene.bridge.provider().capabilities().limits.iter().any(|limit| limit == "memory") {
+        assert_eq!(said, r#"{"limitMib":4096,"kills":0}"#);
+    } else {
+        assert!(said.contains("is not limited as a whole"), "{said}");
     }
     scene.finish().await;
 }

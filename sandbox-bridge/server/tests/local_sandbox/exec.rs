@@ -1,7 +1,7 @@
 //! Commands and connections through the supervisor: streams, input, signals, terminals, ports, and their end with the caller.
 
 use crate::support::{
-    Bench, PATIENCE, Place, config, new_sandbox_id, processes_with, request, secrets, until,
+    Bench, PATIENCE, Place, config, new_sandbox_id, of, processes_with, request, secrets, until,
 };
 use protocol::id::SandboxId;
 use protocol::supervisor::{ExecCommand, ExecExit, ExecSignal, TerminalSize};
@@ -399,7 +399,7 @@ async fn plain_processes_run_commands_too_but_their_ports_may_be_anybody_s() {
     config.weak_command = Some([vec![runner.to_string_lossy().into_owned()], init.to_vec()].concat());
     let provider = LocalProvider::start(config, axum::Router::new()).unwrap();
     let id = new_sandbox_id();
-    provider.create(&id, &request(), &secrets()).await.unwrap();
+    provider.create(&id, &of(&request()), &secrets()).await.unwrap();
     let (output, _, end) =
         run(&provider, &id, "basename $(dirname $(dirname $PWD)); echo x > file; (setsid sleep 1000 &)")
             .await;

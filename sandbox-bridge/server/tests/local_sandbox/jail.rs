@@ -1,6 +1,7 @@
 //! What an agent must not be able to do: the probe tries it all inside, and its report must be empty.
 
-use crate::support::{Bench, TOKEN, request};
+use crate::egress;
+use crate::support::{Bench, Desk, Place, TOKEN, request};
 use protocol::id::SandboxId;
 use sandbox_bridge::provider::SandboxProvider;
 use sandbox_bridge::provider::local::{DEFAULT_BLOCKED, LocalConfig, ToolMount};
@@ -15,6 +16,9 @@ use std::process::{Child, Command, Stdio};
 
 /// Where the probe is inside.
 pub(crate) const PROBE: &str = "/opt/probe/jail-probe";
+
+/// Rows of the probe that ask the proxy for a place that it must not reach.
+const PROXY_ROWS_MIN: u64 = 100;
 
 /// The probe's static build, where somebody has made it.
 pub(crate) fn probe() -> Option<PathBuf> {
@@ -41,7 +45,7 @@ pub(crate) fn probe() -> Option<PathBuf> {
 pub(crate) fn start_with_probe(change: impl FnOnce(&mut LocalConfig)) -> Option<Bench> {
     let probe = probe()?;
     Bench::start_with(|config| {
-        config.tool_mounts.push(ToolMount { host: probe, inside: PathBuf::from(PROBE) });
+        config.tool_mounts.push(ToolMount { name: None, host: probe, inside: PathBuf::from(PROBE) });
         change(config);
     })
 }
@@ -58,14 +62,14 @@ struct Host {
 
 impl Host {
     /// Everything that could be met by mistake: a file, a folder, sockets, and a process of the sandboxes' own account.
-    async fn prepare(bench: &Bench, own: &SandboxId, other: &SandboxId) -> Self {
+    async fn prepare(desk: &Desk, home: &Place, own: &SandboxId, other: &SandboxId) -> Self {
         let canaries = ["file", "environment", "workspace", "state"]
             .map(|kind| format!("canary-{kind}-{}", std::process::id()));
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("secret"), &canaries[0]).unwrap();
-        let state = bench.state();
+        let state = home.path().join("state");
         fs::write(state.join("bridge.sqlite"), &canaries[3]).unwrap();
-        bench.desk.ok(other, &format!("echo {} > secret", canaries[2])).await;
+        desk.ok(other, &format!("echo {} > secret", canaries[2])).await;
         let name = format!("farhand-probe-{}", place.path().display());
         let abstract_socket =
             UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
@@ -83,7 +87,7 @@ impl Host {
         let paths = [
             place.path().join("secret"),
             state.clone(),
-            bench.place.path().to_owned(),
+            home.path().to_owned(),
             std::env::current_exe().unwrap(),
         ];
         let facts = json!({
@@ -122,26 +126,28 @@ impl Drop for Host {
     }
 }
 
-/// Below the real PID 1: the stand-in would hand its control socket on to everybody.
+/// Below the real PID 1, because the stand-in would hand its control socket on to everybody, and behind the real gateway, with
+/// hosts of this machine that are allowed beside those that are tried.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_probe_finds_no_way_out() {
-    let Some(runner) = crate::runner::runner() else { return };
-    let started = start_with_probe(|config| {
-        config.runner = runner;
-        let real = ["/opt/farhand/bin/runner", "init", "--"].map(str::to_owned);
-        config.command.splice(..0, real);
-    });
-    let Some(bench) = started else { return };
-    let (own, other) = (bench.create(&request()).await, bench.create(&request()).await);
-    let host = Host::prepare(&bench, &own, &other).await;
-    let text = bench.desk.ok(&own, &format!("{PROBE} try {}", host.told())).await;
+    let Some(probe) = probe() else { return };
+    let mount = ToolMount { name: None, host: probe, inside: PathBuf::from(PROBE) };
+    let Some(scene) = egress::Scene::start_with(|config| config.tool_mounts.push(mount)).await else {
+        return;
+    };
+    let (own, other) = (scene.id.clone(), scene.another().await);
+    let host = Host::prepare(&scene.desk, &scene.place, &own, &other).await;
+    let text = scene.desk.ok(&own, &format!("{PROBE} try {}", host.told())).await;
     let report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     println!("{} attempts", report["tried"]);
     assert!(report["tried"].as_u64().unwrap() > 1000, "{report:#}");
     assert_eq!(report["faults"], json!([]), "{:#}", report["faults"]);
     assert!(!host.was_reached());
-    bench.desk.ok(&other, "cat secret").await;
-    bench.finish().await;
+    // The proxy was asked, and knew the sandbox.
+    let counts = scene.bridge.egress(&own).unwrap();
+    assert!(counts.denials >= PROXY_ROWS_MIN && counts.connections == 0, "{counts:?}");
+    scene.desk.ok(&other, "cat secret").await;
+    scene.finish().await;
 }
 
 /// Processes of this machine in this process namespace, ended ones not counted.

@@ -5,7 +5,7 @@
 
 use crate::exec::{run, shell, with_supervisor};
 use crate::support::{
-    Desk, PATIENCE, Place, can_isolate, config, from_snapshot, processes_with, request, secrets, until,
+    Desk, PATIENCE, Place, can_isolate, config, from_snapshot, of, processes_with, request, secrets, until,
 };
 use protocol::bridge::CreateSandboxRequest;
 use protocol::id::{SandboxId, SnapshotId};
@@ -163,7 +163,7 @@ impl Work {
             Some(_) | None => request(),
         };
         say(&format!("creating {id}"));
-        if self.provider.create(&id, &order, &secrets()).await.is_ok() {
+        if self.provider.create(&id, &of(&order), &secrets()).await.is_ok() {
             say(&format!("created {id}"));
             if let Ok(stream) = self.provider.exec(&id, shell(&fill(&id))).await
                 && stream.collect(0).await.is_ok_and(|(_, _, exit)| exit.code == Some(0))
@@ -409,7 +409,7 @@ async fn settle(place: Place, state: &Path, promises: &Promises) {
     for (round, saved) in promises.saved.iter().enumerate() {
         let id = SandboxId::parse(&format!("sbx_t{}r{round}", std::process::id())).unwrap();
         let order: CreateSandboxRequest = from_snapshot(&SnapshotId::parse(saved).unwrap());
-        provider.create(&id, &order, &secrets()).await.unwrap();
+        provider.create(&id, &of(&order), &secrets()).await.unwrap();
         // A sandbox may have been saved before it was filled, but never with half of a file that was there.
         let (seen, _, exit) =
             run(&provider, &id, "if test -e mark; then ls d | wc -l; else echo 40; fi").await;

@@ -1,7 +1,7 @@
 //! A local sandbox from its order to its last file: create, save, restore, end.
 
 use crate::support::{
-    Bench, TOKEN, from_snapshot, new_sandbox_id, new_snapshot_id, processes_with, request, secrets, until,
+    Bench, TOKEN, from_snapshot, new_sandbox_id, new_snapshot_id, of, processes_with, request, secrets, until,
 };
 use protocol::bridge::CreateSandboxRequest;
 use protocol::id::{SessionId, SnapshotId};
@@ -33,7 +33,8 @@ async fn the_same_order_again_finds_the_same_sandbox() {
     let Some(bench) = Bench::start() else { return };
     let (id, order) = (new_sandbox_id(), request());
     let secrets = secrets();
-    let orders = (0..8).map(|_| bench.provider.create(&id, &order, &secrets));
+    let wanted = of(&order);
+    let orders = (0..8).map(|_| bench.provider.create(&id, &wanted, &secrets));
     for record in futures::future::join_all(orders).await {
         assert_eq!(record.unwrap().sandbox_id, id);
     }
@@ -44,14 +45,14 @@ async fn the_same_order_again_finds_the_same_sandbox() {
     assert!((1..=2).contains(&with_children), "there are {with_children} processes");
 
     let newer = CreateSandboxRequest { generation: 2, ..order.clone() };
-    let refusal = bench.provider.create(&id, &newer, &secrets).await.unwrap_err();
+    let refusal = bench.provider.create(&id, &of(&newer), &secrets).await.unwrap_err();
     assert!(
         matches!(&refusal, ProviderError::Rejected(why) if why.contains("has generation 1, not 2")),
         "{refusal}"
     );
 
     bench.provider.terminate(&id).await.unwrap();
-    let refusal = bench.provider.create(&id, &order, &secrets).await.unwrap_err();
+    let refusal = bench.provider.create(&id, &of(&order), &secrets).await.unwrap_err();
     assert!(matches!(&refusal, ProviderError::Rejected(why) if why.contains("has ended")), "{refusal}");
     bench.finish().await;
 }
@@ -61,7 +62,7 @@ async fn a_sandbox_that_was_ended_before_its_order_came_stays_ended() {
     let Some(bench) = Bench::start() else { return };
     let id = new_sandbox_id();
     bench.provider.terminate(&id).await.unwrap();
-    let refusal = bench.provider.create(&id, &request(), &secrets()).await.unwrap_err();
+    let refusal = bench.provider.create(&id, &of(&request()), &secrets()).await.unwrap_err();
     assert!(matches!(refusal, ProviderError::Rejected(_)), "{refusal}");
     bench.finish().await;
 }
@@ -154,7 +155,8 @@ async fn a_snapshot_whose_description_is_damaged_is_refused_for_good() {
     let newer = whole.replace("\"format\":2", "\"format\":9");
     for damaged in ["", "{", &whole[..whole.len() / 2], &newer] {
         fs::write(&meta, damaged).unwrap();
-        let refusal = bench.provider.create(&new_sandbox_id(), &from_snapshot(&snapshot), &secrets()).await;
+        let refusal =
+            bench.provider.create(&new_sandbox_id(), &of(&from_snapshot(&snapshot)), &secrets()).await;
         assert!(
             matches!(&refusal, Err(ProviderError::SnapshotUnusable(why)) if why.contains("damaged")),
             "{refusal:?}"
@@ -176,8 +178,11 @@ async fn a_deleted_snapshot_stays_as_long_as_something_stands_on_it() {
     let second = bench.create(&from_snapshot(&snapshot)).await;
     bench.provider.delete_snapshot(&snapshot, &request().session_id).await.unwrap();
     assert_eq!(bench.desk.ok(&second, "cat a").await, "1\n");
-    let refusal =
-        bench.provider.create(&new_sandbox_id(), &from_snapshot(&snapshot), &secrets()).await.unwrap_err();
+    let refusal = bench
+        .provider
+        .create(&new_sandbox_id(), &of(&from_snapshot(&snapshot)), &secrets())
+        .await
+        .unwrap_err();
     assert!(
         matches!(&refusal, ProviderError::SnapshotUnusable(why) if why.contains("is not on this machine")),
         "{refusal}"
@@ -239,7 +244,7 @@ async fn another_session_cannot_have_the_snapshot() {
         session_id: SessionId::parse("ses_other").unwrap(),
         ..from_snapshot(&snapshot)
     };
-    let refusal = bench.provider.create(&new_sandbox_id(), &foreign, &secrets()).await.unwrap_err();
+    let refusal = bench.provider.create(&new_sandbox_id(), &of(&foreign), &secrets()).await.unwrap_err();
     assert!(
         matches!(&refusal, ProviderError::SnapshotUnusable(why) if why.contains("another session")),
         "{refusal}"
@@ -293,7 +298,7 @@ async fn an_end_that_nobody_asked_for_is_reported_with_its_reason() {
     drop(exits.try_recv());
     let mut short = request();
     short.limits.life_ms = 300;
-    bench.provider.create(&lives_shortly, &short, &secrets()).await.unwrap();
+    bench.provider.create(&lives_shortly, &of(&short), &secrets()).await.unwrap();
     let exit = tokio::time::timeout(crate::support::PATIENCE, exits.recv()).await.unwrap().unwrap();
     assert_eq!(exit.record.sandbox_id, lives_shortly);
     assert!(exit.reason.contains("end of its life"), "{}", exit.reason);

@@ -5,6 +5,8 @@ use crate::jail::{PROBE, start_with_probe};
 use crate::support::{Answer, Bench, PATIENCE, request, until};
 use protocol::bridge::{CreateSandboxRequest, SandboxLimits};
 use protocol::id::SandboxId;
+use protocol::runner::SandboxMemory;
+use sandbox_bridge::provider::local::LocalConfig;
 use sandbox_bridge::provider::{SandboxExit, SandboxProvider};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
@@ -146,17 +148,24 @@ async fn a_memory_bomb_dies_and_its_sandbox_goes_on() {
     } else {
         assert!(!answer.output.contains("\"got\":384"), "{answer:?}");
     }
-    scene.bench.desk.ok(&scene.bomb, "true").await;
+    // The sandbox sees no control group, but the bridge does.
+    let seen = scene
+        .bench
+        .desk
+        .ok(&scene.bomb, "curl -s --unix-socket /run/farhand/socket/bridge.sock http://bridge/own-memory")
+        .await;
+    if scene.holds("memory") {
+        let seen: SandboxMemory = serde_json::from_str(&seen).unwrap();
+        assert!(seen.limit_mib == 192 && seen.kills >= 2, "{seen:?}");
+    } else {
+        assert_eq!(seen, "null");
+    }
     scene.finish("memory bomb").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_end_for_want_of_memory_says_so() {
-    let started = start_with_probe(|config| {
-        let script = format!("{PROBE} bomb memory 384; exit $?");
-        config.command = vec!["/bin/sh".to_owned(), "-c".to_owned(), script];
-    });
-    let Some(bench) = started else { return };
+/// What ends in whose place is what PID 1 is given to do.
+async fn ends_for_want_of_memory(change: impl FnOnce(&mut LocalConfig)) {
+    let Some(bench) = start_with_probe(change) else { return };
     if !bench.provider.capabilities().limits.iter().any(|limit| limit == "memory") {
         println!("skipped: memory of a sandbox as a whole is not limited here");
         return bench.finish().await;
@@ -166,6 +175,34 @@ async fn an_end_for_want_of_memory_says_so() {
     let exit = tokio::time::timeout(PATIENCE, exits.recv()).await.unwrap().unwrap();
     assert_eq!(exit.reason, "the sandbox needed more than its 64 MiB of memory");
     bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_for_want_of_memory_says_so() {
+    ends_for_want_of_memory(|config| {
+        let script = format!("{PROBE} bomb memory 384; exit $?");
+        config.command = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_that_the_kernel_kills_ran_out_of_memory() {
+    ends_for_want_of_memory(|config| {
+        config.command = [PROBE, "bomb", "memory", "384"].map(str::to_owned).to_vec();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_the_kernel_kills_ran_out_of_memory() {
+    let Some(runner) = crate::runner::runner() else { return };
+    ends_for_want_of_memory(|config| {
+        config.runner = runner;
+        let command = ["/opt/farhand/bin/runner", "init", "--", PROBE, "bomb", "memory", "384"];
+        config.command = command.map(str::to_owned).to_vec();
+    })
+    .await;
 }
 
 /// Fills the disk by `bomb` and expects this end.

@@ -11,6 +11,7 @@
 
 mod adopt;
 mod archive;
+mod dying;
 mod egress;
 mod exec;
 mod jail;

@@ -1,6 +1,6 @@
 //! The real runner binary as PID 1: its forwarder, its end, and the zombies it collects.
 
-use crate::support::{AGENT, Bench, PATIENCE, new_sandbox_id, request, secrets};
+use crate::support::{AGENT, Bench, PATIENCE, new_sandbox_id, of, request, secrets};
 use sandbox_bridge::provider::SandboxProvider;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -70,7 +70,7 @@ async fn its_child_s_end_is_its_own_and_everybody_else_s() {
     let Some(bench) = start("setsid sleep 1000 & exit 7") else { return };
     let mut exits = bench.provider.exits().unwrap();
     let id = new_sandbox_id();
-    bench.provider.create(&id, &request(), &secrets()).await.unwrap();
+    bench.provider.create(&id, &of(&request()), &secrets()).await.unwrap();
     let exit = tokio::time::timeout(PATIENCE, exits.recv()).await.unwrap().unwrap();
     assert_eq!(exit.reason, "the runner ended with exit code 7");
     assert_eq!(crate::support::processes_with(&format!("FARHAND_SANDBOX_ID={id}")), Vec::<i32>::new());

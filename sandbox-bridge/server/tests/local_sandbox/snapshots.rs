@@ -1,6 +1,6 @@
 //! Snapshots of real sandboxes: by layers and by copies, damaged ones, and sandboxes that go on while and after they are saved.
 
-use crate::support::{Bench, from_snapshot, new_sandbox_id, new_snapshot_id, request, secrets, until};
+use crate::support::{Bench, from_snapshot, new_sandbox_id, new_snapshot_id, of, request, secrets, until};
 use protocol::id::SnapshotId;
 use sandbox_bridge::provider::local::SnapshotDriver;
 use sandbox_bridge::provider::{ProviderError, SandboxProvider};
@@ -125,7 +125,7 @@ async fn a_snapshot_that_lost_something_is_refused_and_says_what() {
     }
     let (lower, upper) = (layer(&bench, &snapshots[0]), layer(&bench, &snapshots[1]));
     let aside = bench.place.path().join("aside");
-    let refusal = async || match bench.provider.create(&new_sandbox_id(), &order, &secrets()).await {
+    let refusal = async || match bench.provider.create(&new_sandbox_id(), &of(&order), &secrets()).await {
         Err(ProviderError::SnapshotUnusable(why)) => why,
         other => panic!("{other:?}"),
     };

@@ -6,12 +6,12 @@
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::routing::{get, post};
-use axum::{Extension, Router};
+use axum::{Extension, Json, Router};
 use protocol::bridge::{CreateSandboxRequest, RepositorySource, SandboxLimits, SandboxSource};
 use protocol::id::{RepositoryId, SandboxId, SessionId, SnapshotId};
-use protocol::runner::AgentKind;
+use protocol::runner::{AgentKind, SandboxMemory};
 use sandbox_bridge::provider::local::{Account, LocalConfig, LocalProvider, Preflight, preflight};
-use sandbox_bridge::provider::{BootSecrets, SandboxProvider, SocketSandbox};
+use sandbox_bridge::provider::{BootSecrets, MemorySource, SandboxOrder, SandboxProvider, SocketSandbox};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -65,6 +65,7 @@ impl Desk {
             .route("/next", get(next))
             .route("/result", post(result))
             .route("/size", post(size))
+            .route("/own-memory", get(memory))
             .with_state(self.clone())
     }
 
@@ -114,6 +115,13 @@ async fn next(State(desk): State<Desk>, Extension(SocketSandbox(id)): Extension<
         post.waiting = Some(answer);
     });
     script
+}
+
+async fn memory(
+    Extension(MemorySource(read)): Extension<MemorySource>,
+    Extension(SocketSandbox(id)): Extension<SocketSandbox>,
+) -> Json<Option<SandboxMemory>> {
+    Json(read(&id))
 }
 
 async fn size(body: axum::body::Body) -> String {
@@ -211,7 +219,7 @@ impl Bench {
 
     pub(crate) async fn create(&self, request: &CreateSandboxRequest) -> SandboxId {
         let id = new_sandbox_id();
-        self.provider.create(&id, request, &secrets()).await.unwrap();
+        self.provider.create(&id, &of(request), &secrets()).await.unwrap();
         id
     }
 
@@ -242,6 +250,20 @@ pub(crate) fn config(place: &Path) -> LocalConfig {
 pub(crate) fn launcher() -> PathBuf {
     std::env::var_os("TEST_LAUNCHER")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_sandbox-bridge")), PathBuf::from)
+}
+
+/// Puts a program where it can be run at once. A process of its own writes it: what this one forks meanwhile would hold the file
+/// open for writing until it runs something, and so long the kernel refuses to run it (`ETXTBSY`, execve(2)).
+pub(crate) fn install(from: &Path, to: &Path) {
+    assert!(std::process::Command::new("cp").args([from, to]).status().unwrap().success());
+    std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// The same for a script.
+pub(crate) fn install_script(text: &str, to: &Path) {
+    let draft = to.with_extension("draft");
+    std::fs::write(&draft, text).unwrap();
+    install(&draft, to);
 }
 
 /// What this machine can do, tried once. Says so when it is not enough.
@@ -300,6 +322,11 @@ pub(crate) fn request() -> CreateSandboxRequest {
         model: "demo/demo".to_owned(),
         models: vec!["demo/demo".to_owned()],
     }
+}
+
+/// As the provider is asked for it.
+pub(crate) fn of(request: &CreateSandboxRequest) -> SandboxOrder {
+    SandboxOrder::of_session(request)
 }
 
 pub(crate) fn from_snapshot(snapshot_id: &SnapshotId) -> CreateSandboxRequest {

@@ -1,8 +1,8 @@
 //! The tier without isolation: announced as such, refused unless asked for, and still without leftovers.
 
 use crate::support::{
-    Desk, Place, config, from_snapshot, launcher, new_sandbox_id, new_snapshot_id, processes_with, request,
-    secrets, until,
+    Desk, Place, config, from_snapshot, install, install_script, launcher, new_sandbox_id, new_snapshot_id,
+    of, processes_with, request, secrets, until,
 };
 use protocol::timeline::Isolation;
 use sandbox_bridge::provider::local::{LocalConfig, LocalProvider, preflight};
@@ -29,7 +29,7 @@ async fn plain_processes_do_everything_but_isolate() {
     );
 
     let id = new_sandbox_id();
-    provider.create(&id, &request(), &secrets()).await.unwrap();
+    provider.create(&id, &of(&request()), &secrets()).await.unwrap();
     let seen = desk.ok(&id, "pwd; echo $FARHAND_WORKSPACE; echo file > file; echo memory > ~/memory").await;
     let (here, workspace) = seen.trim().split_once('\n').unwrap();
     assert_eq!(here, workspace);
@@ -47,13 +47,13 @@ async fn plain_processes_do_everything_but_isolate() {
     assert!(!place.path().join("state/sandboxes").join(id.as_str()).exists());
 
     let restored = new_sandbox_id();
-    provider.create(&restored, &from_snapshot(&snapshot), &secrets()).await.unwrap();
+    provider.create(&restored, &of(&from_snapshot(&snapshot)), &secrets()).await.unwrap();
     assert_eq!(desk.ok(&restored, "cat file ~/memory; rm file").await, "file\nmemory\n");
     let second = new_snapshot_id();
     provider.snapshot(&restored, &second).await.unwrap();
     provider.terminate(&restored).await.unwrap();
     let third = new_sandbox_id();
-    provider.create(&third, &from_snapshot(&second), &secrets()).await.unwrap();
+    provider.create(&third, &of(&from_snapshot(&second)), &secrets()).await.unwrap();
     assert_eq!(desk.ok(&third, "ls; cat ~/memory").await, "memory\n");
     provider.terminate(&third).await.unwrap();
 }
@@ -75,7 +75,7 @@ async fn an_open_state_directory_lets_root_drop_to_the_account() {
         return;
     }
     let id = new_sandbox_id();
-    provider.create(&id, &request(), &secrets()).await.unwrap();
+    provider.create(&id, &of(&request()), &secrets()).await.unwrap();
     assert_eq!(desk.ok(&id, "id -u; touch file; stat -c %u file").await, "61184\n61184\n");
     provider.terminate(&id).await.unwrap();
 }
@@ -89,12 +89,11 @@ async fn without_namespaces_and_without_consent_nothing_is_created() {
         "#!/bin/sh\nread -r spec\necho '{{\"type\":\"refused\",\"refusal\":{{\"step\":\"user_namespace\",\"message\":\"could not make a user namespace: EPERM\"}}}}'\n# {}\n",
         launcher().display()
     );
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    install_script(&text, &script);
     let refusing = LocalConfig { launcher: script.clone(), ..config(place.path()) };
     let provider = LocalProvider::start(refusing.clone(), Desk::default().router()).unwrap();
     assert!(!provider.preflight().namespaces);
-    let refusal = provider.create(&new_sandbox_id(), &request(), &secrets()).await.unwrap_err();
+    let refusal = provider.create(&new_sandbox_id(), &of(&request()), &secrets()).await.unwrap_err();
     assert!(
         matches!(&refusal, ProviderError::Rejected(why) if why.contains("could not make a user namespace") && why.contains("--weak-sandbox")),
         "{refusal}"
@@ -105,8 +104,7 @@ async fn without_namespaces_and_without_consent_nothing_is_created() {
 /// A launcher of a machine where everything works but Landlock.
 fn without_landlock(place: &Place) -> PathBuf {
     let script = place.path().join("no-landlock");
-    fs::write(&script, "#!/bin/sh\nread -r spec\necho '{\"type\":\"probed\",\"landlock_abi\":0}'\n").unwrap();
-    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    install_script("#!/bin/sh\nread -r spec\necho '{\"type\":\"probed\",\"landlock_abi\":0}'\n", &script);
     script
 }
 
@@ -115,7 +113,7 @@ async fn without_landlock_nothing_is_created_unless_somebody_agreed() {
     let place = Place::new();
     let refusing = LocalConfig { launcher: without_landlock(&place), ..config(place.path()) };
     let provider = LocalProvider::start(refusing.clone(), Desk::default().router()).unwrap();
-    let refusal = provider.create(&new_sandbox_id(), &request(), &secrets()).await.unwrap_err();
+    let refusal = provider.create(&new_sandbox_id(), &of(&request()), &secrets()).await.unwrap_err();
     assert!(
         matches!(&refusal, ProviderError::Rejected(why) if why.contains("no Landlock") && why.contains("--weak-sandbox")),
         "{refusal}"
@@ -144,7 +142,7 @@ fn doctor_under(mut command: Command, place: &Place) -> serde_json::Value {
     use std::os::unix::process::CommandExt;
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let (binary, state) = (place.path().join("sandbox-bridge"), place.path().join("doctor"));
-    fs::copy(launcher(), &binary).unwrap();
+    install(&launcher(), &binary);
     fs::create_dir(&state).unwrap();
     if nix::unistd::Uid::effective().is_root() {
         let account = crate::support::account();

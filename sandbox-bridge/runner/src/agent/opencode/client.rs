@@ -146,16 +146,15 @@ impl Client {
         Ok(statuses.get(id).is_some_and(|status| status.get("type").and_then(Value::as_str) != Some("idle")))
     }
 
-    /// Hands a prompt over, as pieces of text; its effects come as events. A session that is at work takes it up after the step
+    /// Hands a prompt over, as pieces of [`super::prompt`]; its effects come as events. A session that is at work takes it up after the step
     /// that it is at.
     pub(super) async fn prompt(
         &self,
         id: &str,
         message_id: &str,
         model: &Model,
-        texts: &[&str],
+        parts: &[Value],
     ) -> Result<(), ClientError> {
-        let parts: Vec<_> = texts.iter().map(|text| json!({ "type": "text", "text": text })).collect();
         let body = json!({
             "messageID": message_id,
             "model": { "providerID": model.provider, "modelID": model.name },

@@ -3,9 +3,10 @@
 //! The gateway's providers have names of their own, because OpenCode treats some names (such as `openai`) in ways that need the
 //! vendor's own endpoint. Pure; used by `server`.
 
+use super::server::Extras;
+use crate::agent::AgentSettings;
 use crate::environment::Environment;
 use crate::git::{gateway_settings, settings_as_variables};
-use protocol::runner::RunnerConfiguration;
 use serde_json::{Map, Value, json};
 
 /// Limits assumed of a model that OpenCode's catalogue does not know.
@@ -13,6 +14,8 @@ const CONTEXT_TOKENS: u32 = 200_000;
 const OUTPUT_TOKENS: u32 = 32_000;
 /// The vendor whose own wire format is used.
 const ANTHROPIC: &str = "anthropic";
+/// The other vendor whose models take pictures.
+const OPENAI: &str = "openai";
 /// The model that warms OpenCode up.
 pub(super) const WARM_PROVIDER: &str = "farhand.warm";
 pub(super) const WARM_MODEL: &str = "warm";
@@ -31,32 +34,34 @@ pub(super) fn parse_model(text: &str) -> Option<Model> {
     known.then(|| Model { provider: provider_id(provider), name: name.to_owned() })
 }
 
+/// Whether a model, `provider/name`, is given pictures. Of others than the two vendors nothing is known, and a model that takes none fails
+/// the turn.
+pub(super) fn takes_pictures(model: &str) -> bool {
+    matches!(model.split_once('/'), Some((ANTHROPIC | OPENAI, _)))
+}
+
 fn provider_id(provider: &str) -> String {
     if provider == ANTHROPIC { ANTHROPIC.to_owned() } else { format!("farhand-{provider}") }
 }
 
 /// The value of `OPENCODE_CONFIG_CONTENT`.
-pub(super) fn content(
-    environment: &Environment,
-    configuration: &RunnerConfiguration,
-    warm_port: Option<u16>,
-) -> Value {
+pub(super) fn content(environment: &Environment, settings: &AgentSettings, extras: Extras<'_>) -> Value {
     let mut providers = Map::new();
-    for text in std::iter::once(&configuration.model).chain(&configuration.models) {
+    for text in std::iter::once(&settings.model).chain(&settings.models) {
         let Some((gateway_name, _)) = text.split_once('/') else { continue };
         let Some(model) = parse_model(text) else { continue };
         let provider =
             providers.entry(model.provider.clone()).or_insert_with(|| provider(environment, gateway_name));
         if let Some(models) = provider.get_mut("models").and_then(Value::as_object_mut) {
-            models.insert(model.name.clone(), describe(&model));
+            models.insert(model.name.clone(), describe(&model, takes_pictures(text)));
         }
     }
-    if let Some(port) = warm_port {
-        let options = json!({ "baseURL": format!("http://127.0.0.1:{port}/v1"), "apiKey": "none" });
+    if let Some(warm) = extras.warm {
+        let options = json!({ "baseURL": format!("http://127.0.0.1:{}/v1", warm.port), "apiKey": "none" });
         providers
             .insert(WARM_PROVIDER.to_owned(), compatible(WARM_PROVIDER, &options, json!({ WARM_MODEL: {} })));
     }
-    let default = parse_model(&configuration.model).map(|model| format!("{}/{}", model.provider, model.name));
+    let default = parse_model(&settings.model).map(|model| format!("{}/{}", model.provider, model.name));
     json!({
         "model": default,
         "small_model": default,
@@ -65,6 +70,7 @@ pub(super) fn content(
         "share": "disabled",
         "autoupdate": false,
         "snapshot": false,
+        "plugin": extras.door.map(|door| &door.plugin).into_iter().collect::<Vec<_>>(),
         "permission": {
             "*": "allow",
             "external_directory": "allow",
@@ -89,21 +95,27 @@ fn compatible(name: &str, options: &Value, models: Value) -> Value {
     json!({ "npm": "@ai-sdk/openai-compatible", "name": name, "options": options, "models": models })
 }
 
-fn describe(model: &Model) -> Value {
+fn describe(model: &Model, takes_pictures: bool) -> Value {
     if model.provider == ANTHROPIC {
         // The catalogue knows the vendor's models better.
         json!({})
     } else {
-        json!({ "name": model.name, "limit": { "context": CONTEXT_TOKENS, "output": OUTPUT_TOKENS } })
+        let input: &[&str] = if takes_pictures { &["text", "image"] } else { &["text"] };
+        json!({
+            "name": model.name,
+            "limit": { "context": CONTEXT_TOKENS, "output": OUTPUT_TOKENS },
+            "attachment": takes_pictures,
+            "modalities": { "input": input, "output": ["text"] },
+        })
     }
 }
 
 /// All variables that OpenCode gets besides the inherited ones.
 pub(super) fn variables(
     environment: &Environment,
-    configuration: &RunnerConfiguration,
+    settings: &AgentSettings,
     password: &str,
-    warm_port: Option<u16>,
+    extras: Extras<'_>,
 ) -> Vec<(String, String)> {
     let fixed = [
         ("OPENCODE_CLIENT", "serve"),
@@ -119,10 +131,8 @@ pub(super) fn variables(
     ];
     let mut variables: Vec<_> =
         fixed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    variables.push((
-        "OPENCODE_CONFIG_CONTENT".to_owned(),
-        content(environment, configuration, warm_port).to_string(),
-    ));
+    variables
+        .push(("OPENCODE_CONFIG_CONTENT".to_owned(), content(environment, settings, extras).to_string()));
     variables.extend(settings_as_variables(&gateway_settings(environment)));
     variables
 }
@@ -130,7 +140,7 @@ pub(super) fn variables(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::id::{RepositoryId, SandboxId, SessionId};
+    use protocol::id::SandboxId;
     use protocol::runner::AgentKind;
 
     #[test]
@@ -146,16 +156,13 @@ mod tests {
             opencode: None,
             home: "home".into(),
         };
-        let configuration = RunnerConfiguration {
-            session_id: SessionId::parse("ses_1").unwrap(),
-            repository: RepositoryId::parse("acme/shop").unwrap(),
-            default_branch: "main".into(),
-            branch: "farhand/1".into(),
-            agent: AgentKind::Opencode,
+        let settings = AgentSettings {
+            kind: AgentKind::Opencode,
+            title: "Farhand ses_1".into(),
             model: "openai/gpt-5".into(),
             models: vec!["openai/gpt-5".into(), "demo/a/b".into(), "anthropic/claude".into()],
         };
-        let content = content(&environment, &configuration, Some(9));
+        let content = content(&environment, &settings, Extras { warm: None, door: None });
         assert_eq!(content["model"], "farhand-openai/gpt-5");
         let url = |provider: &str| content["provider"][provider]["options"]["baseURL"].clone();
         assert_eq!(url("farhand-openai"), "http://127.0.0.1:3128/model/openai");

@@ -7,13 +7,15 @@
 use super::OpencodeAgent;
 use super::client::{ClientError, Question};
 use super::config::parse_model;
+use super::door::Door;
 use super::progress::Progress;
-use super::prompt::{marked_digest, message_id};
-use super::steering::{Newest, Steering};
+use super::prompt::{attached_parts, marked_digest, message_id, text_part, unseen_pictures};
+use super::steering::{Newest, Place, Steering};
 use super::stream::EventStream;
 use super::view::TurnView;
 use super::wire::{AgentError, Delta, Payload};
 use crate::agent::{AgentReport, TurnRequest};
+use crate::attachment::prepare;
 use crate::output::{FLUSH_EVERY, Output};
 use crate::steer::Steer;
 use crate::turn::with_causes;
@@ -52,6 +54,7 @@ impl OpencodeAgent {
         let message_id = message_id();
         let past = std::mem::take(&mut self.past);
         let mut view = TurnView::new(self.environment.workspace.clone(), past, message_id);
+        self.memory.begin();
         let stop = request.stop.clone();
         let overdue = async {
             stop.cancelled().await;
@@ -86,13 +89,35 @@ impl OpencodeAgent {
         })?;
         self.revive().await.map_err(|error| Broken::Reason(with_causes(&error)))?;
         let mut stream = self.prepare().await?;
+        self.wait_for_workspace(request).await?;
         let client = self.server.client.clone();
-        let digest = request.order.digest.as_deref().map(marked_digest);
-        let texts: Vec<&str> =
-            digest.iter().map(String::as_str).chain([request.order.prompt.as_str()]).collect();
-        let steering = Steering::new(client.clone(), self.session.id.clone(), model.clone());
-        client.prompt(&self.session.id, &view.prompt_message, &model, &texts).await?;
+        let pieces = prepare(&self.environment.workspace, &request.order.attachments).await;
+        if let Some(line) = unseen_pictures(&pieces, &request.order.model) {
+            output.notice(NoticeLevel::Warning, &line).await;
+        }
+        let digest = request.order.digest.as_deref().map(|digest| text_part(&marked_digest(digest)));
+        let mut parts: Vec<Value> = digest.into_iter().chain([text_part(&request.order.prompt)]).collect();
+        parts.extend(attached_parts(&pieces, &request.order.model));
+        let place = Place {
+            session_id: self.session.id.clone(),
+            model: model.clone(),
+            model_name: request.order.model.clone(),
+            workspace: self.environment.workspace.clone(),
+        };
+        let steering = Steering::new(client.clone(), place);
+        client.prompt(&self.session.id, &view.prompt_message, &model, &parts).await?;
         self.follow(request, steering, &mut stream, view, output).await
+    }
+
+    /// Where OpenCode does not ask before each change, all of the turn waits for the workspace.
+    async fn wait_for_workspace(&self, request: &TurnRequest<'_>) -> Result<(), Broken> {
+        if request.edits.is_open() || self.door.as_ref().is_some_and(Door::is_attended) {
+            return Ok(());
+        }
+        tokio::select! {
+            passed = request.edits.passed() => passed.map(drop).map_err(Broken::Reason),
+            () = request.stop.cancelled() => Err(Broken::Reason("stopped".to_owned())),
+        }
     }
 
     /// Why the turn cannot go on, for humans. An OpenCode that does not react is ended: the next turn gets a new one.
@@ -101,9 +126,11 @@ impl OpencodeAgent {
             Broken::Reason(reason) => reason,
             Broken::Client(error @ ClientError::Status { .. }) => with_causes(&error),
             Broken::Client(error) => {
-                let reason = self.server.obituary().unwrap_or_else(|| with_causes(&error));
+                let memory =
+                    if self.server.was_killed() { self.memory.explain("OpenCode").await } else { None };
+                let reason = memory.or_else(|| self.server.obituary());
                 self.server.stop().await;
-                reason
+                reason.unwrap_or_else(|| with_causes(&error))
             }
         }
     }
@@ -118,6 +145,7 @@ impl OpencodeAgent {
     ) -> Result<TurnOutcome, Broken> {
         let client = self.server.client.clone();
         let mut progress = Progress::new();
+        let mut is_settled = request.edits.is_open();
         let (mut flush, mut look) = (interval(FLUSH_EVERY), interval(LOOK_SOON));
         for interval in [&mut flush, &mut look] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -132,6 +160,13 @@ impl OpencodeAgent {
                         progress.looked = None;
                     }
                 },
+                passed = request.edits.passed(), if !is_settled => {
+                    is_settled = true;
+                    if let Err(reason) = passed {
+                        client.abort(&self.session.id).await?;
+                        return Err(Broken::Reason(reason));
+                    }
+                }
                 _ = self.server.ended() => return Err(Broken::Client(ClientError::Silent)),
                 () = request.stop.cancelled(), if progress.stopping.is_none() => {
                     progress.stopping = Some(Instant::now());

@@ -6,7 +6,9 @@
 mod catch_up;
 mod client;
 mod config;
+mod door;
 mod drive;
+mod loopback;
 mod progress;
 mod prompt;
 mod server;
@@ -17,15 +19,16 @@ mod view;
 mod warm;
 mod wire;
 
-use super::{Agent, AgentReport, TurnRequest};
+use super::{Agent, AgentReport, AgentSettings, TurnRequest};
 use crate::environment::Environment;
+use crate::memory::MemoryWatch;
 use crate::output::Output;
+use door::Door;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use protocol::runner::RunnerConfiguration;
 use serde::{Deserialize, Serialize};
-use server::Server;
 pub(crate) use server::StartError;
+use server::{Extras, Server};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use warm::WarmModel;
@@ -33,7 +36,7 @@ use warm::WarmModel;
 /// OpenCode, started.
 pub(crate) struct OpencodeAgent {
     environment: Environment,
-    configuration: RunnerConfiguration,
+    settings: AgentSettings,
     server: Server,
     session: Session,
     /// Messages of earlier turns.
@@ -41,6 +44,9 @@ pub(crate) struct OpencodeAgent {
     /// Sessions whose events are not ours: those of sub-agents.
     others: BTreeSet<String>,
     warm: Option<WarmModel>,
+    /// In a sandbox that was nobody's when OpenCode was started.
+    door: Option<Door>,
+    memory: MemoryWatch,
 }
 
 /// What is kept of the OpenCode session.
@@ -55,18 +61,41 @@ impl OpencodeAgent {
     /// Starts the server. It needs no repository yet.
     pub(crate) async fn start(
         environment: &Environment,
-        configuration: &RunnerConfiguration,
+        settings: &AgentSettings,
+    ) -> Result<Self, StartError> {
+        Self::start_with(environment, settings, None).await
+    }
+
+    /// The same for a workspace that may not be where a session begins when its first turn does: then its edits wait.
+    pub(crate) async fn start_warm(
+        environment: &Environment,
+        settings: &AgentSettings,
+    ) -> Result<Self, StartError> {
+        let door = Door::build(environment).await;
+        let door =
+            door.inspect_err(|error| eprintln!("runner: tools cannot be held back one by one: {error}"));
+        Self::start_with(environment, settings, door.ok()).await
+    }
+
+    async fn start_with(
+        environment: &Environment,
+        settings: &AgentSettings,
+        door: Option<Door>,
     ) -> Result<Self, StartError> {
         let warm = WarmModel::start().await.ok();
-        let server = Server::start(environment, configuration, warm.as_ref()).await?;
+        let mut memory = MemoryWatch::new(environment);
+        let extras = Extras { warm: warm.as_ref(), door: door.as_ref() };
+        let server = start_server(environment, settings, extras, &mut memory).await?;
         Ok(Self {
             environment: environment.clone(),
-            configuration: configuration.clone(),
+            settings: settings.clone(),
             server,
             session: Session::default(),
             past: BTreeSet::new(),
             others: BTreeSet::new(),
             warm,
+            door,
+            memory,
         })
     }
 
@@ -78,8 +107,8 @@ impl OpencodeAgent {
         self.session = match kept {
             Some(kept) if client.has_session(&kept.id).await.map_err(failed)? => kept,
             Some(_) | None => {
-                let title = format!("Farhand {}", self.configuration.session_id);
-                Session { id: client.create_session(&title).await.map_err(failed)?, last_seq: 0 }
+                let title = &self.settings.title;
+                Session { id: client.create_session(title).await.map_err(failed)?, last_seq: 0 }
             }
         };
         self.keep_session();
@@ -115,14 +144,38 @@ impl OpencodeAgent {
             return Ok(());
         }
         eprintln!("runner: OpenCode has ended{}; starting it again", self.server.last_words());
-        self.server = Server::start(&self.environment, &self.configuration, None).await?;
+        self.start_again().await
+    }
+
+    /// A new server for the same conversation.
+    async fn start_again(&mut self) -> Result<(), StartError> {
+        let extras = Extras { warm: None, door: self.door.as_ref() };
+        self.server = start_server(&self.environment, &self.settings, extras, &mut self.memory).await?;
         let failed = |error| StartError::NoSession(crate::turn::with_causes(&error));
         if !self.server.client.has_session(&self.session.id).await.map_err(failed)? {
-            let title = format!("Farhand {}", self.configuration.session_id);
-            let id = self.server.client.create_session(&title).await.map_err(failed)?;
+            let id = self.server.client.create_session(&self.settings.title).await.map_err(failed)?;
             self.session = Session { id, last_seq: 0 };
         }
         Ok(())
+    }
+}
+
+/// Starts the server; one that the kernel ended is explained.
+async fn start_server(
+    environment: &Environment,
+    settings: &AgentSettings,
+    extras: Extras<'_>,
+    memory: &mut MemoryWatch,
+) -> Result<Server, StartError> {
+    memory.begin();
+    if let Some(door) = extras.door {
+        door.forget();
+    }
+    match Server::start(environment, settings, extras).await {
+        Err(StartError::Killed(how)) => {
+            Err(StartError::NotReady(memory.explain("OpenCode").await.unwrap_or(how)))
+        }
+        other => other,
     }
 }
 
@@ -131,12 +184,31 @@ impl Agent for OpencodeAgent {
         format!("opencode {}", self.server.version)
     }
 
+    /// The server knows the models that it was started with, so that only others cost a new start.
+    fn configure(&mut self, settings: AgentSettings) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            let known =
+                |model: &String| *model == self.settings.model || self.settings.models.contains(model);
+            let is_known = settings.models.iter().chain([&settings.model]).all(known);
+            self.settings = settings;
+            if is_known {
+                return Ok(());
+            }
+            self.server.stop().await;
+            self.start_again().await.map_err(|error| crate::turn::with_causes(&error))
+        }
+        .boxed()
+    }
+
+    /// While the workspace may not be changed, tools that only read go on, and others wait at the door.
     fn run_turn<'a>(
         &'a mut self,
         mut request: TurnRequest<'a>,
         output: &'a mut Output,
     ) -> BoxFuture<'a, AgentReport> {
         async move {
+            let hold = |door: &Door| door.hold(request.edits.clone(), request.stop.clone());
+            let _holding = self.door.as_ref().map(hold);
             let report = self.drive(&mut request, output).await;
             self.keep_session();
             report

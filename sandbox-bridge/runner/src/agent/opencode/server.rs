@@ -5,15 +5,17 @@
 
 use super::client::Client;
 use super::config;
+use super::door::Door;
 use super::warm::WarmModel;
+use crate::agent::AgentSettings;
 use crate::environment::Environment;
 use crate::random;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
-use protocol::runner::RunnerConfiguration;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,12 +46,24 @@ pub(crate) enum StartError {
     /// It ended or kept silent.
     #[error("OpenCode did not become ready: {0}")]
     NotReady(String),
+    /// The same, and it was killed.
+    #[error("OpenCode did not become ready: {0}")]
+    Killed(String),
     /// It runs but does not do as asked.
     #[error("OpenCode does not open a session: {0}")]
     NoSession(String),
 }
 
 type Log = Arc<Mutex<VecDeque<String>>>;
+
+/// What OpenCode is told of beside its settings.
+#[derive(Clone, Copy)]
+pub(super) struct Extras<'a> {
+    /// Answers its first prompt.
+    pub(super) warm: Option<&'a WarmModel>,
+    /// Holds its edits back.
+    pub(super) door: Option<&'a Door>,
+}
 
 /// A running OpenCode.
 pub(super) struct Server {
@@ -65,14 +79,14 @@ impl Server {
     /// Starts the process and waits until it answers.
     pub(super) async fn start(
         environment: &Environment,
-        configuration: &RunnerConfiguration,
-        warm: Option<&WarmModel>,
+        settings: &AgentSettings,
+        extras: Extras<'_>,
     ) -> Result<Self, StartError> {
         let binary = environment.opencode.as_deref().ok_or(StartError::NoBinary)?;
         let spawn = |source| StartError::Spawn { path: binary.display().to_string(), source };
         let port = free_port().map_err(spawn)?;
         let password = random::password();
-        let variables = config::variables(environment, configuration, &password, warm.map(|warm| warm.port));
+        let variables = config::variables(environment, settings, &password, extras);
         let mut child = command(binary, port, &environment.home, variables).spawn().map_err(spawn)?;
         let log = Log::default();
         if let Some(stderr) = child.stderr.take() {
@@ -85,7 +99,11 @@ impl Server {
         let ready = timeout(READY_MAX, server.become_ready()).await;
         match ready.unwrap_or_else(|_| Err(format!("nothing within {} s", READY_MAX.as_secs()))) {
             Ok(version) => server.version = version,
-            Err(reason) => return Err(StartError::NotReady(format!("{reason}{}", server.last_words()))),
+            Err(reason) => {
+                let reason = format!("{reason}{}", server.last_words());
+                let error = if server.was_killed() { StartError::Killed } else { StartError::NotReady };
+                return Err(error(reason));
+            }
         }
         Ok(server)
     }
@@ -117,6 +135,12 @@ impl Server {
     /// Whether the process has ended.
     pub(super) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Whether it has ended by SIGKILL, which is also how the kernel makes room.
+    pub(super) fn was_killed(&mut self) -> bool {
+        let killed = Some(Signal::SIGKILL as i32);
+        matches!(self.child.try_wait(), Ok(Some(status)) if status.signal() == killed)
     }
 
     /// How it ended, if it has, with the last lines that it wrote.

@@ -5,11 +5,14 @@
 
 use super::client::{Client, ClientError};
 use super::config::Model;
-use super::prompt::message_id;
+use super::prompt::{attached_parts, message_id, text_part};
 use super::view::TurnView;
+use crate::attachment::prepare;
 use crate::steer::Steer;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use protocol::attachment::Attachment;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long OpenCode may look idle before a prompt that it has counts as passed over.
@@ -17,11 +20,20 @@ const TAKE_UP_MAX: Duration = Duration::from_secs(5);
 /// How often a prompt is handed over.
 const TRIES_MAX: u32 = 3;
 
+/// Where prompts are handed to.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) session_id: String,
+    pub(super) model: Model,
+    /// `provider/name`.
+    pub(super) model_name: String,
+    pub(super) workspace: PathBuf,
+}
+
 /// The prompts that were added to one turn.
 pub(super) struct Steering {
     client: Client,
-    session_id: String,
-    model: Model,
+    place: Place,
     /// On its way to OpenCode.
     handing: Option<Handing>,
     /// The newest that OpenCode has.
@@ -31,14 +43,21 @@ pub(super) struct Steering {
 struct Handing {
     /// Absent when it is handed over again.
     steer: Option<Steer>,
-    text: String,
+    content: Content,
     message_id: String,
     tries: u32,
     answer: BoxFuture<'static, Result<(), ClientError>>,
 }
 
-struct Handed {
+/// What is handed over, also once more.
+#[derive(Clone)]
+struct Content {
     text: String,
+    attachments: Vec<Attachment>,
+}
+
+struct Handed {
+    content: Content,
     message_id: String,
     tries: u32,
     at: Instant,
@@ -58,8 +77,8 @@ pub(super) enum Newest {
 }
 
 impl Steering {
-    pub(super) fn new(client: Client, session_id: String, model: Model) -> Self {
-        Self { client, session_id, model, handing: None, newest: None }
+    pub(super) fn new(client: Client, place: Place) -> Self {
+        Self { client, place, handing: None, newest: None }
     }
 
     /// Whether a prompt is on its way to OpenCode.
@@ -69,25 +88,31 @@ impl Steering {
 
     /// Begins to hand a prompt over.
     pub(super) fn hand(&mut self, steer: Steer, view: &mut TurnView) {
-        let text = steer.prompt.clone();
-        self.begin(Some(steer), text, 1, view);
+        let content = Content { text: steer.prompt.clone(), attachments: steer.attachments.clone() };
+        self.begin(Some(steer), content, 1, view);
     }
 
     /// Begins to hand the newest prompt over again.
     pub(super) fn hand_again(&mut self, view: &mut TurnView) {
         if let Some(newest) = self.newest.take() {
-            self.begin(None, newest.text, newest.tries + 1, view);
+            self.begin(None, newest.content, newest.tries + 1, view);
         }
     }
 
-    fn begin(&mut self, steer: Option<Steer>, text: String, tries: u32, view: &mut TurnView) {
+    fn begin(&mut self, steer: Option<Steer>, content: Content, tries: u32, view: &mut TurnView) {
         let message_id = message_id();
         // Its effects can be seen before the answer is.
         view.expect_prompt(message_id.clone());
-        let (client, session_id, model) = (self.client.clone(), self.session_id.clone(), self.model.clone());
-        let (id, body) = (message_id.clone(), text.clone());
-        let answer = async move { client.prompt(&session_id, &id, &model, &[&body]).await }.boxed();
-        self.handing = Some(Handing { steer, text, message_id, tries, answer });
+        let (client, place) = (self.client.clone(), self.place.clone());
+        let (id, Content { text, attachments }) = (message_id.clone(), content.clone());
+        let answer = async move {
+            let pieces = prepare(&place.workspace, &attachments).await;
+            let mut parts = vec![text_part(&text)];
+            parts.extend(attached_parts(&pieces, &place.model_name));
+            client.prompt(&place.session_id, &id, &place.model, &parts).await
+        }
+        .boxed();
+        self.handing = Some(Handing { steer, content, message_id, tries, answer });
     }
 
     /// Waits until OpenCode has the prompt that is on its way; gives it when it was not reported yet. Safe to be dropped while it
@@ -97,8 +122,8 @@ impl Steering {
         let answer = (&mut handing.answer).await;
         let Some(handing) = self.handing.take() else { return Ok(None) };
         answer?;
-        let Handing { steer, text, message_id, tries, .. } = handing;
-        self.newest = Some(Handed { text, message_id, tries, at: Instant::now() });
+        let Handing { steer, content, message_id, tries, .. } = handing;
+        self.newest = Some(Handed { content, message_id, tries, at: Instant::now() });
         Ok(steer)
     }
 

@@ -5,12 +5,16 @@
 mod directive;
 mod process;
 
-use super::{Agent, AgentReport, TurnRequest};
+use super::{Agent, AgentReport, AgentSettings, TurnRequest};
+use crate::attachment::{Piece, prepare};
+use crate::gate::EditGate;
 use crate::git::Identity;
 use crate::output::{Output, ProseKind, ToolCall};
+use crate::steer::{Steer, Steers};
 use directive::{Directive, HELP, parse_prompt};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use protocol::attachment::Picture;
 use protocol::runner::TurnOrder;
 use protocol::timeline::{LineCount, ToolState, TurnOutcome, Usage};
 use std::collections::VecDeque;
@@ -32,12 +36,15 @@ pub(crate) struct ScriptedAgent {
 struct Task<'a> {
     order: &'a TurnOrder,
     identity: &'a Identity,
+    edits: &'a EditGate,
 }
 
 /// What is still to be done.
 #[derive(Default)]
 struct Script {
     directives: VecDeque<Directive>,
+    /// What came along with its prompts, in words.
+    attached: Vec<String>,
     taken: usize,
 }
 
@@ -49,6 +56,21 @@ impl Script {
             self.directives.push_back(Directive::Say { text: HELP.to_owned() });
         }
         self.directives.extend(directives);
+    }
+
+    /// Remembers what came along. It is never read for directives: what others wrote is looked at, not obeyed.
+    fn attach(&mut self, pieces: &[Piece]) {
+        self.attached.extend(pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Picture { name, picture } => {
+                let Picture { media_type, data, width, height } = picture;
+                format!("picture {name} {media_type} {width}×{height}, {} characters", data.len())
+            }
+        }));
+    }
+
+    fn attached(&self) -> String {
+        if self.attached.is_empty() { "Nothing came along.".to_owned() } else { self.attached.join("\n") }
     }
 
     /// The next directive, with a key of its own for what it shows.
@@ -71,27 +93,34 @@ impl ScriptedAgent {
     }
 
     async fn follow(&self, request: &mut TurnRequest<'_>, output: &mut Output) -> Result<(), Break> {
-        let task = Task { order: request.order, identity: request.identity };
+        let task = Task { order: request.order, identity: request.identity, edits: request.edits };
         let mut script = Script::default();
         script.add(&task.order.prompt);
+        script.attach(&prepare(&self.workspace, &task.order.attachments).await);
         loop {
             let Some((key, directive)) = script.next() else {
                 let Some(steer) = request.steers.next_or_close() else { return Ok(()) };
-                script.add(&steer.prompt);
-                request.steers.report_taken(steer).await;
+                self.take(&mut script, steer, request.steers).await;
                 continue;
             };
+            if directive == Directive::Attachments {
+                output.append_prose(&key, ProseKind::Text, &script.attached()).await;
+                continue;
+            }
             let mut obeying = std::pin::pin!(self.obey(&key, directive, &task, output));
             loop {
                 tokio::select! {
                     result = &mut obeying => break result?,
-                    steer = request.steers.next() => {
-                        script.add(&steer.prompt);
-                        request.steers.report_taken(steer).await;
-                    }
+                    steer = request.steers.next() => self.take(&mut script, steer, request.steers).await,
                 }
             }
         }
+    }
+
+    async fn take(&self, script: &mut Script, steer: Steer, steers: &mut Steers) {
+        script.add(&steer.prompt);
+        script.attach(&prepare(&self.workspace, &steer.attachments).await);
+        steers.report_taken(steer).await;
     }
 
     async fn obey(
@@ -101,6 +130,9 @@ impl ScriptedAgent {
         task: &Task<'_>,
         output: &mut Output,
     ) -> Result<(), Break> {
+        if matches!(directive, Directive::Write { .. } | Directive::Append { .. } | Directive::Run { .. }) {
+            task.edits.passed().await.map_err(Break::Failed)?;
+        }
         match directive {
             Directive::Say { text } => output.append_prose(key, ProseKind::Text, &text).await,
             Directive::Think { text } => output.append_prose(key, ProseKind::Reasoning, &text).await,
@@ -132,6 +164,8 @@ impl ScriptedAgent {
             Directive::Exit { code } => std::process::exit(code),
             Directive::Hang => std::future::pending().await,
             Directive::Output { bytes } => generate(key, bytes, output).await,
+            // It is the script's to know.
+            Directive::Attachments => {}
             Directive::Digest => {
                 let digest = task.order.digest.as_deref().unwrap_or("There is no digest.");
                 output.append_prose(key, ProseKind::Text, digest).await;
@@ -236,6 +270,10 @@ fn count_lines(bytes: &[u8]) -> u32 {
 impl Agent for ScriptedAgent {
     fn description(&self) -> String {
         format!("scripted {}", env!("CARGO_PKG_VERSION"))
+    }
+
+    fn configure(&mut self, _: AgentSettings) -> BoxFuture<'_, Result<(), String>> {
+        async { Ok(()) }.boxed()
     }
 
     fn run_turn<'a>(

@@ -10,8 +10,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::serve::ListenerExt;
 use protocol::id::CommandId;
+use protocol::repository::WarmState;
 use protocol::runner::{
     BridgeMessage, RunnerCommand, RunnerConfiguration, RunnerEvent, RunnerEventRecord, RunnerMessage,
+    SandboxMemory, WarmConfiguration,
 };
 use protocol::timeline::ItemContent;
 use std::collections::BTreeMap;
@@ -40,8 +42,16 @@ pub(crate) struct Known {
     pub(crate) acknowledging: Mutex<bool>,
     pub(crate) model_requests: Mutex<Vec<serde_json::Value>>,
     pub(crate) git_requests: Mutex<Vec<String>>,
+    /// What it sees of the sandbox's memory.
+    pub(crate) memory: Mutex<SandboxMemory>,
+    pub(crate) memory_requests: Mutex<usize>,
     /// Pushes wait while this is true.
     pub(crate) holding_pushes: watch::Sender<bool>,
+    /// Fetches wait while this is true.
+    pub(crate) holding_fetches: watch::Sender<bool>,
+    /// Runners are welcomed when this is true; before, they are told to prepare.
+    pub(crate) claimed: watch::Sender<bool>,
+    pub(crate) warm: Mutex<Vec<WarmState>>,
 }
 
 pub(crate) struct FakeBridge {
@@ -64,7 +74,12 @@ impl FakeBridge {
             acknowledging: Mutex::new(true),
             model_requests: Mutex::default(),
             git_requests: Mutex::default(),
+            memory: Mutex::new(SandboxMemory { limit_mib: 256, kills: 1 }),
+            memory_requests: Mutex::default(),
             holding_pushes: watch::channel(false).0,
+            holding_fetches: watch::channel(false).0,
+            claimed: watch::channel(true).0,
+            warm: Mutex::default(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -77,6 +92,7 @@ impl FakeBridge {
         self.end = watch::channel(false).0;
         let app = Router::new()
             .route("/runner", get(runner))
+            .route("/memory", get(memory))
             .route("/git/{*path}", any(git_backend))
             .route("/model/{provider}/chat/completions", post(model::complete))
             .with_state((Arc::clone(&self.known), self.end.subscribe()));
@@ -199,10 +215,40 @@ async fn runner(
     upgrade.on_upgrade(|socket| converse(socket, known, end))
 }
 
+async fn memory(State((known, _)): State<Shared>, headers: HeaderMap) -> Response {
+    if !is_authorised(&headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    *known.memory_requests.lock().unwrap() += 1;
+    axum::Json(*known.memory.lock().unwrap()).into_response()
+}
+
 async fn converse(mut socket: WebSocket, known: Arc<Known>, mut end: watch::Receiver<bool>) {
     let Some(Ok(Message::Text(hello))) = socket.recv().await else { return };
     known.hellos.lock().unwrap().push(serde_json::from_str(&hello).unwrap());
     let configuration = known.configuration.clone();
+    if !*known.claimed.borrow() {
+        let RunnerConfiguration { repository, default_branch, agent, model, models, .. } =
+            configuration.clone();
+        let configuration = WarmConfiguration { repository, default_branch, agent, model, models };
+        send(&mut socket, &BridgeMessage::Prepare { configuration }).await;
+    }
+    let mut claimed = known.claimed.subscribe();
+    while !*claimed.borrow_and_update() {
+        tokio::select! {
+            _ = end.changed() => return,
+            _ = claimed.changed() => {}
+            frame = socket.recv() => {
+                let Some(Ok(frame)) = frame else { return };
+                let Message::Text(text) = frame else { continue };
+                match serde_json::from_str(&text).unwrap() {
+                    RunnerMessage::Warm { state } => known.warm.lock().unwrap().push(state),
+                    message => panic!("{message:?}"),
+                }
+                known.change();
+            }
+        }
+    }
     let welcome = BridgeMessage::Welcome { resume_from: known.last_seq() + 1, configuration };
     send(&mut socket, &welcome).await;
     let mut commands = known.commands.subscribe();
@@ -223,6 +269,8 @@ async fn converse(mut socket: WebSocket, known: Arc<Known>, mut end: watch::Rece
             RunnerMessage::CommandDone { command_id, error } => {
                 known.done.lock().unwrap().insert(command_id, error);
             }
+            // It was on its way when the sandbox was claimed.
+            RunnerMessage::Warm { state } => known.warm.lock().unwrap().push(state),
             message => panic!("{message:?}"),
         }
         known.change();
@@ -257,6 +305,9 @@ async fn git_backend(State((known, _)): State<Shared>, request: Request) -> Resp
     known.git_requests.lock().unwrap().push(parts.uri.to_string());
     if parts.uri.path().ends_with("/git-receive-pack") {
         known.holding_pushes.subscribe().wait_for(|holding| !holding).await.unwrap();
+    }
+    if parts.uri.path().ends_with("/git-upload-pack") {
+        known.holding_fetches.subscribe().wait_for(|holding| !holding).await.unwrap();
     }
     let header = |name: &str| parts.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();

@@ -200,6 +200,7 @@ pub(crate) fn steer_turn(turn: &str, prompt_id: &str, author: &str, prompt: &str
         prompt_id: PromptId::parse(&format!("prm_{prompt_id}")).unwrap(),
         prompt: prompt.to_owned(),
         author: person(author),
+        attachments: Vec::new(),
     }
 }
 
@@ -212,6 +213,7 @@ pub(crate) fn start_turn(turn: &str, author: &str, prompt: &str) -> RunnerComman
             author: person(author),
             model: "demo/model".into(),
             digest: None,
+            attachments: Vec::new(),
         },
     }
 }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -27,7 +28,7 @@ pub(crate) async fn complete(
         let error = json!({ "error": { "message": "the key is wrong", "type": "invalid_request_error" } });
         return (StatusCode::UNAUTHORIZED, axum::Json(error)).into_response();
     }
-    let (deltas, finish) = answer(&script, step);
+    let (deltas, finish) = answer(&script, step, &request);
     let chunk = |choices: Value, usage: Value| {
         let chunk = json!({ "id": "1", "object": "chat.completion.chunk", "created": 1, "model": request["model"],
             "choices": choices, "usage": usage });
@@ -68,7 +69,14 @@ fn script_of(messages: &Value) -> (String, usize) {
     (String::new(), step)
 }
 
-fn answer(script: &str, step: usize) -> (Vec<Value>, &'static str) {
+/// What OpenCode says is the folder that it works in.
+fn working_folder(request: &Value) -> PathBuf {
+    let text = request["messages"][0]["content"].as_str().unwrap();
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("Working directory: "));
+    PathBuf::from(line.unwrap_or_else(|| panic!("no folder in {text}")))
+}
+
+fn answer(script: &str, step: usize, request: &Value) -> (Vec<Value>, &'static str) {
     let call = |index: usize, name: &str, arguments: Value| {
         json!({ "tool_calls": [{ "index": index, "id": format!("call_{script}_{step}_{index}"), "type": "function",
             "function": { "name": name, "arguments": arguments.to_string() } }] })
@@ -103,6 +111,31 @@ fn answer(script: &str, step: usize) -> (Vec<Value>, &'static str) {
         }
         ("push", 0) => {
             let arguments = json!({ "command": "git push origin HEAD", "description": "Push" });
+            (vec![json!({ "role": "assistant", "content": "" }), call(0, "bash", arguments)], "tool_calls")
+        }
+        ("readedit", 0) => {
+            let path = working_folder(request).join("README.md");
+            (
+                vec![
+                    json!({ "role": "assistant", "content": "" }),
+                    call(0, "read", json!({ "filePath": path })),
+                ],
+                "tool_calls",
+            )
+        }
+        ("readedit", 1) => {
+            let path = working_folder(request).join("written.txt");
+            let command = "cp newer.txt copied.txt";
+            let deltas = vec![
+                json!({ "role": "assistant", "content": "I have read it. " }),
+                call(0, "write", json!({ "filePath": path, "content": "written\n" })),
+                call(1, "bash", json!({ "command": command, "description": "Copy" })),
+            ];
+            (deltas, "tool_calls")
+        }
+        // A command without a program, of which OpenCode asks for no permission.
+        ("truncate", 0) => {
+            let arguments = json!({ "command": "> truncated.txt", "description": "Truncate" });
             (vec![json!({ "role": "assistant", "content": "" }), call(0, "bash", arguments)], "tool_calls")
         }
         ("recall", _) => (vec![json!({ "role": "assistant", "content": "I remember." })], "stop"),

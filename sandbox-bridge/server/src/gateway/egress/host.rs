@@ -148,6 +148,22 @@ impl HostPattern {
     }
 }
 
+impl HostPattern {
+    /// Whether some name is meant by both.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let is_below = |inner: &Self, outer: &Self| outer.below && outer.names(&inner.name);
+        (self.name == other.name && self.below == other.below)
+            || is_below(self, other)
+            || is_below(other, self)
+    }
+
+    /// The hosts, as text, where the usual two ports are meant.
+    pub(super) fn at_usual_ports(&self) -> Option<String> {
+        let prefix = if self.below { "*." } else { "" };
+        self.port.is_none().then(|| format!("{prefix}{}", self.name))
+    }
+}
+
 impl FromStr for HostPattern {
     type Err = String;
 

@@ -121,9 +121,12 @@ impl Inspection {
         }
         let sandbox_id = &self.sandbox.record.sandbox_id;
         let secrets = self.policy.secrets_for(&self.target);
-        secrets
-            .map(|secret| Exchange { stand_in: self.egress.stand_ins.of(sandbox_id, &secret.name), secret })
-            .collect()
+        let mut exchanges = Vec::new();
+        for secret in secrets {
+            let stand_ins = self.egress.stand_ins.all_of(sandbox_id, &secret.name);
+            exchanges.extend(stand_ins.map(|stand_in| Exchange { stand_in, secret }));
+        }
+        exchanges
     }
 
     async fn open_line(&self) -> Result<Line, Refused> {

@@ -79,9 +79,14 @@ impl Egress {
 
     /// The stand-ins of a sandbox's secrets, as environment variables.
     pub(crate) fn stand_ins(&self, sandbox: &crate::provider::SandboxRecord) -> BTreeMap<String, String> {
-        let secrets = &self.policy(&sandbox.request.repository.id).secrets;
+        let secrets = &self.policy(&sandbox.order.repository.id).secrets;
         let stand_in = |name: &String| (name.clone(), self.stand_ins.of(&sandbox.sandbox_id, name));
         secrets.iter().map(|secret| stand_in(&secret.name)).collect()
+    }
+
+    /// Hosts that a provider's own network may let a sandbox reach directly.
+    pub(crate) fn direct_hosts(&self, sandbox: &crate::provider::SandboxRecord) -> Vec<String> {
+        self.policy(&sandbox.order.repository.id).direct_hosts()
     }
 
     /// Answers a request to a proxy: CONNECT, or a plain one with a whole URL.
@@ -96,7 +101,7 @@ impl Egress {
 
     /// Counts and reports a refusal; answers what the client hears.
     fn refuse(&self, sandbox: &Sandbox, refused: &Refused) -> Response {
-        sandbox.egress.refuse(refused, &sandbox.record, &self.edge);
+        sandbox.egress.refuse(refused, &sandbox.current_record(), &self.edge);
         refused.response()
     }
 
@@ -117,7 +122,7 @@ impl Egress {
     async fn pass_plain(&self, sandbox: &Sandbox, request: Request) -> Result<Response, Refused> {
         let (mut parts, body) = request.into_parts();
         let target = request::absolute_target(&parts)?;
-        let permit = self.policy(&sandbox.record.request.repository.id).evaluate(&target)?;
+        let permit = self.policy(&sandbox.record.order.repository.id).evaluate(&target)?;
         let refused = |reason| Refused::at(&target, reason);
         request::prepare(&mut parts, &target, 80, permit, &[]).map_err(refused)?;
         parts.uri = parts.uri.path_and_query().map_or_else(Uri::default, |path| Uri::from(path.clone()));
@@ -135,7 +140,7 @@ impl Egress {
     ) -> Result<Response, Refused> {
         let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
         let target = parse_target(authority, None)?;
-        let policy = self.policy(&sandbox.record.request.repository.id).clone();
+        let policy = self.policy(&sandbox.record.order.repository.id).clone();
         let permit = policy.evaluate(&target)?;
         let connected = self.connect(&sandbox, &target, permit).await?;
         let tunnel = Tunnel { sandbox, policy, target, permit, connected };

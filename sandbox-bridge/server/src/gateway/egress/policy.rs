@@ -60,6 +60,11 @@ impl Policy {
         Err(Refused::at(target, reason))
     }
 
+    /// Whether the target may be reached.
+    pub(crate) fn allows(&self, target: &Target) -> bool {
+        self.evaluate(target).is_ok()
+    }
+
     /// Whether this URL could be fetched through the proxy.
     pub(crate) fn allows_url(&self, url: &str) -> bool {
         let target = url::Url::parse(url).ok().and_then(|url| {
@@ -67,6 +72,17 @@ impl Policy {
             Target::parse(&format!("{}:{port}", url.host_str()?), None).ok()
         });
         target.is_some_and(|target| self.evaluate(&target).is_ok_and(|permit| !permit.inspected))
+    }
+
+    /// Hosts that a network of the provider's own may lead to directly: those at the usual ports, as far as no host is among them that
+    /// has to be looked into. Everything else that is allowed goes through the proxy.
+    pub(crate) fn direct_hosts(&self) -> Vec<String> {
+        let is_inspected = |pattern: &HostPattern| {
+            self.read_only.iter().any(|other| pattern.overlaps(other))
+                || self.secrets.iter().any(|secret| pattern.names(&secret.target.host))
+        };
+        let direct = self.allow.iter().filter(|pattern| !is_inspected(pattern));
+        direct.filter_map(HostPattern::at_usual_ports).collect()
     }
 
     /// The secrets that are for exactly this target.
@@ -109,6 +125,19 @@ mod tests {
             }],
             ..Policy::default()
         }
+    }
+
+    #[test]
+    fn no_host_that_is_looked_into_is_reached_directly() {
+        let mut policy = policy();
+        assert_eq!(policy.direct_hosts(), ["a.example"]);
+        policy.allow =
+            ["*.example", "docs.example", "registry.example", "*.b.example", "x.docs.example", "c.example"]
+                .map(|text| text.parse().unwrap())
+                .to_vec();
+        assert_eq!(policy.direct_hosts(), ["*.b.example", "x.docs.example", "c.example"]);
+        policy.read_only = vec!["*.docs.example".parse().unwrap()];
+        assert_eq!(policy.direct_hosts(), ["docs.example", "*.b.example", "c.example"]);
     }
 
     #[test]

@@ -111,11 +111,11 @@ impl std::fmt::Debug for EgressSettings {
 }
 
 impl Egress {
-    /// The proxy for these settings; `key` is the bridge's own, from which stand-ins are made.
+    /// The proxy for these settings; `keys` are the bridge's own, from which stand-ins are made.
     pub(crate) fn new(
         settings: &EgressSettings,
         repositories: BTreeMap<RepositoryId, RepositoryPolicy>,
-        key: Secret,
+        keys: &[Secret],
         edge: EdgeClient,
     ) -> Result<Arc<Self>, EgressError> {
         let mut by_repository = BTreeMap::new();
@@ -134,7 +134,7 @@ impl Egress {
             exit: Exit::new(resolver, IDLE_TIMEOUT),
             authority: settings.authority.clone(),
             tls: connector(&settings.extra_authorities)?,
-            stand_ins: StandIns::new(key),
+            stand_ins: StandIns::new(keys.to_vec()),
             edge,
         }))
     }

@@ -34,19 +34,26 @@ const CREDENTIAL_HEADERS: [HeaderName; 9] = [
 /// Makes stand-ins.
 #[derive(Clone, Debug)]
 pub(crate) struct StandIns {
-    key: Secret,
+    keys: Vec<Secret>,
 }
 
 impl StandIns {
-    /// From the bridge's own key.
-    pub(crate) fn new(key: Secret) -> Self {
-        Self { key }
+    /// From the bridge's own keys, the current one first.
+    pub(crate) fn new(keys: Vec<Secret>) -> Self {
+        Self { keys }
     }
 
     /// What this sandbox has in place of the secret of this name.
     pub(crate) fn of(&self, sandbox_id: &SandboxId, name: &str) -> String {
-        let digest = sha256_hex(format!("{}\n{sandbox_id}\n{name}", self.key.reveal()).as_bytes());
-        format!("{PREFIX}{}", digest.get(..DIGITS).unwrap_or(&digest))
+        self.all_of(sandbox_id, name).next().unwrap_or_default()
+    }
+
+    /// Everything that stands for it: this sandbox may have been made before the keys were exchanged.
+    pub(super) fn all_of(&self, sandbox_id: &SandboxId, name: &str) -> impl Iterator<Item = String> {
+        self.keys.iter().map(move |key| {
+            let digest = sha256_hex(format!("{}\n{sandbox_id}\n{name}", key.reveal()).as_bytes());
+            format!("{PREFIX}{}", digest.get(..DIGITS).unwrap_or(&digest))
+        })
     }
 }
 
@@ -161,7 +168,7 @@ mod tests {
     }
 
     fn stand_in(name: &str) -> String {
-        StandIns::new(Secret::new("key")).of(&SandboxId::parse("sbx_1").unwrap(), name)
+        StandIns::new(vec![Secret::new("key")]).of(&SandboxId::parse("sbx_1").unwrap(), name)
     }
 
     #[test]
@@ -211,7 +218,7 @@ mod tests {
     #[test]
     fn stand_ins_differ_by_sandbox_name_and_bridge() {
         let of = |key: &str, sandbox: &str, name: &str| {
-            StandIns::new(Secret::new(key)).of(&SandboxId::parse(sandbox).unwrap(), name)
+            StandIns::new(vec![Secret::new(key)]).of(&SandboxId::parse(sandbox).unwrap(), name)
         };
         let one = of("key", "sbx_1", "A");
         assert_eq!(one, of("key", "sbx_1", "A"));

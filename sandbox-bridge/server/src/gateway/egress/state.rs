@@ -6,8 +6,9 @@
 use super::reason::Refused;
 use crate::backoff::Backoff;
 use crate::edge::EdgeClient;
-use crate::provider::SandboxRecord;
+use crate::provider::{SandboxRecord, SessionOwner};
 use protocol::bridge::EgressReport;
+use protocol::id::SandboxId;
 use protocol::limit::EGRESS_DENIALS_MAX;
 use protocol::timeline::EgressDenial;
 use std::collections::BTreeMap;
@@ -102,10 +103,19 @@ impl SandboxEgress {
         }
         let mut log = lock(&self.denials);
         log.note(refused);
-        if !log.is_reporting {
+        // Before a session has it, there is nobody to tell.
+        if let Some(session) = record.session()
+            && !log.is_reporting
+        {
             log.is_reporting = true;
-            tokio::spawn(report(self.denials.clone(), record.clone(), edge.clone()));
+            let (sandbox_id, session) = (record.sandbox_id.clone(), session.clone());
+            tokio::spawn(report(self.denials.clone(), sandbox_id, session, edge.clone()));
         }
+    }
+
+    /// What was refused by policy so far.
+    pub(crate) fn denials(&self) -> Vec<EgressDenial> {
+        lock(&self.denials).all()
     }
 }
 
@@ -144,14 +154,23 @@ impl DenialLog {
 
     /// What the edge has not been told.
     fn news(&self) -> Vec<EgressDenial> {
-        let news = self.counts.iter().filter(|(_, count)| count.now > count.told);
-        news.map(|((host, port, reason), count)| EgressDenial {
-            host: host.clone(),
-            port: *port,
-            reason: (*reason).to_owned(),
-            count: count.now,
-        })
-        .collect()
+        self.select(|count| count.now > count.told)
+    }
+
+    fn all(&self) -> Vec<EgressDenial> {
+        self.select(|_| true)
+    }
+
+    fn select(&self, is_wanted: impl Fn(&Count) -> bool) -> Vec<EgressDenial> {
+        let wanted = self.counts.iter().filter(|(_, count)| is_wanted(count));
+        wanted
+            .map(|((host, port, reason), count)| EgressDenial {
+                host: host.clone(),
+                port: *port,
+                reason: (*reason).to_owned(),
+                count: count.now,
+            })
+            .collect()
     }
 
     fn told(&mut self, news: &[EgressDenial]) {
@@ -167,7 +186,7 @@ impl DenialLog {
 }
 
 /// Tells the edge until it knows everything.
-async fn report(log: Arc<Mutex<DenialLog>>, record: SandboxRecord, edge: EdgeClient) {
+async fn report(log: Arc<Mutex<DenialLog>>, sandbox_id: SandboxId, session: SessionOwner, edge: EdgeClient) {
     let mut backoff = Backoff::new();
     loop {
         let denials = {
@@ -179,21 +198,20 @@ async fn report(log: Arc<Mutex<DenialLog>>, record: SandboxRecord, edge: EdgeCli
             }
             news
         };
-        let report =
-            EgressReport { sandbox_id: record.sandbox_id.clone(), generation: record.generation, denials };
-        match edge.egress(&record.session_id, &report).await {
+        let report = EgressReport { sandbox_id: sandbox_id.clone(), generation: session.generation, denials };
+        match edge.egress(&session.session_id, &report).await {
             Ok(()) => {
                 backoff.reset();
                 lock(&log).told(&report.denials);
                 tokio::time::sleep(REPORT_PAUSE).await;
             }
             Err(error) if error.may_pass() => {
-                tracing::debug!(sandbox = %record.sandbox_id, %error, "reporting refusals again");
+                tracing::debug!(sandbox = %sandbox_id, %error, "reporting refusals again");
                 backoff.wait().await;
             }
             Err(error) => {
                 // The session is gone or has another sandbox: nobody waits for this, now or later.
-                tracing::info!(sandbox = %record.sandbox_id, %error, "the edge does not want to know of refusals");
+                tracing::info!(sandbox = %sandbox_id, %error, "the edge does not want to know of refusals");
                 return;
             }
         }

@@ -4,7 +4,7 @@ use super::ENDED_KEPT;
 use super::inner::Inner;
 use super::layers;
 use super::process::{Handles, Membership};
-use super::sandbox::{Running, describe};
+use super::sandbox::{Ending, Running, describe};
 use super::state::{self, SandboxState};
 use crate::provider::SandboxExit;
 use nix::sys::signal::Signal;
@@ -44,14 +44,24 @@ fn adopt(inner: &Arc<Inner>, directory: &Path, state: SandboxState) -> io::Resul
     let group = inner.cgroups.group_of(id.as_str(), process.pid);
     // The bridge may have been killed in the middle of a snapshot.
     group.thaw();
+    let (given, is_unclear) = match state::read_given(directory) {
+        Ok(given) => (given, false),
+        Err(error) => {
+            tracing::error!(sandbox_id = %id, %error, "ending a sandbox, because whose it is cannot be read");
+            (None, true)
+        }
+    };
     let adopted = inner.open_door(&id, state.weak_port).and_then(|(door, _)| {
-        Running::new(state.clone(), process.clone(), group.clone(), door, inner.sandbox_uid())
+        Running::new(state.clone(), given.clone(), process.clone(), group.clone(), door, inner.sandbox_uid())
     });
     match adopted {
         Ok(running) => {
             running.resume();
             tracing::info!(sandbox_id = %id, "adopted a running sandbox");
-            inner.add(running);
+            inner.add(Arc::clone(&running));
+            if is_unclear {
+                running.kill(Ending::None);
+            }
         }
         Err(error) => {
             tracing::info!(sandbox_id = %id, %error, "a sandbox did not outlive the bridge");
@@ -59,7 +69,7 @@ fn adopt(inner: &Arc<Inner>, directory: &Path, state: SandboxState) -> io::Resul
                 wait_for_exit(directory).map_or_else(|| error.to_string(), |exit| describe(Some(exit)));
             inner.forget(&id);
             inner.cgroups.remove_group(&group);
-            let exit = SandboxExit { record: state.record(), reason };
+            let exit = SandboxExit { record: state.record(given), reason, told_here: true };
             if inner.exits.try_send(exit).is_err() {
                 tracing::error!(sandbox_id = %id, "too many sandboxes ended during the bridge's absence");
             }

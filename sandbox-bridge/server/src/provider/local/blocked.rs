@@ -42,7 +42,8 @@ pub(super) fn install(layout: &Layout, names: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-fn stand_in(name: &str) -> String {
+/// A script that says why the command is not there.
+pub(crate) fn stand_in(name: &str) -> String {
     let lines = [
         format!("{name}: blocked in this sandbox."),
         "Allowed hosts can be reached with git, npm, pip, cargo, and with whatever heeds HTTPS_PROXY; git needs no credentials here."

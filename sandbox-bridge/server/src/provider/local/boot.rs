@@ -1,15 +1,15 @@
-//! Starts the launcher for one sandbox and hears whether it works. Knows the environment inside; keeps nothing.
+//! Starts the launcher for one sandbox and hears whether it works. Knows where things are inside; keeps nothing.
 
 use super::blocked;
 use super::cgroup::{Group, PROCESSES_MAX};
-use super::exec::CONTROL_NAME;
+use super::exec::{CONTROL_NAME, GUARD_NAME};
 use super::layout::{CONTROL_DIRECTORY, HOME, Layout, WORKSPACE};
 use super::meta::SnapshotDriver;
 use super::settings::{LocalConfig, Tier};
 use super::state::SandboxState;
 use crate::launcher::{Account, Bind, BindAccess, LaunchReport, LaunchSpec, Purpose, RunLimits};
-use crate::provider::BootSecrets;
-use protocol::bridge::RepositorySource;
+use crate::provider::environment::{CA_VARIABLES, Places, environment};
+use crate::provider::{BootSecrets, Owner};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -22,17 +22,6 @@ const SHARED_MEMORY_BYTES_MAX: u64 = 512 << 20;
 /// Name among the tools, and path inside, of the certificate authorities that sandboxes trust.
 pub(super) const CA_BUNDLE: &str = "ca-bundle.pem";
 const CA_BUNDLE_INSIDE: &str = "/opt/farhand/ca-bundle.pem";
-/// Where OpenSSL and what is built on it, git, curl, Python's requests, Node, npm, cargo and pip look for it.
-const CA_VARIABLES: [&str; 8] = [
-    "SSL_CERT_FILE",
-    "GIT_SSL_CAINFO",
-    "CURL_CA_BUNDLE",
-    "REQUESTS_CA_BUNDLE",
-    "NODE_EXTRA_CA_CERTS",
-    "NPM_CONFIG_CAFILE",
-    "CARGO_HTTP_CAINFO",
-    "PIP_CERT",
-];
 const LOG_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// A launcher that has answered.
@@ -92,11 +81,12 @@ pub(crate) fn spec(
     group: &Group,
     secrets: &BootSecrets,
 ) -> LaunchSpec {
-    let limits = &state.request.limits;
+    let limits = &state.order.limits;
     let memory_by_group = tier.group_limits_memory();
     let directory = format!("sandboxes/{}", state.sandbox_id);
     let mut spec = LaunchSpec {
         control: Some(format!("{directory}/{CONTROL_DIRECTORY}/{CONTROL_NAME}")),
+        guard: Some(format!("{directory}/{CONTROL_DIRECTORY}/{GUARD_NAME}")),
         directory,
         account: tier.account(layout.account()),
         lowers: match state.driver {
@@ -104,8 +94,11 @@ pub(crate) fn spec(
             SnapshotDriver::Copy => Vec::new(),
         },
         binds: Vec::new(),
-        command: config.command.clone(),
-        environment: environment(config, state, secrets),
+        command: match state.order.owner {
+            Owner::Build { .. } => config.build_command.clone(),
+            Owner::Session(_) | Owner::Warm { .. } => config.command.clone(),
+        },
+        environment: variables(config, state, secrets),
         working_directory: "/workspace".to_owned(),
         limits: RunLimits {
             // Not the address space: agents reserve many times what they use.
@@ -114,13 +107,14 @@ pub(crate) fn spec(
             processes: Some(PROCESSES_MAX),
         },
         cgroups: group.join_files(),
+        thaw: group.thaw_files(),
         shared_memory_bytes: (u64::from(limits.memory_mib) << 20).div_ceil(4).min(SHARED_MEMORY_BYTES_MAX),
         log_bytes_max: LOG_BYTES_MAX,
         purpose: Purpose::Boot,
         landlock: tier.landlock(),
     };
     match tier {
-        Tier::Namespaces { .. } => spec.binds = binds(config),
+        Tier::Namespaces { .. } => spec.binds = binds(config, &state.tools),
         Tier::Weak { .. } => {
             weaken(&mut spec, config, layout, state);
             spec.environment.retain(|name, value| secrets.stand_ins.get(name) != Some(value));
@@ -130,7 +124,7 @@ pub(crate) fn spec(
     spec
 }
 
-fn binds(config: &LocalConfig) -> Vec<Bind> {
+fn binds(config: &LocalConfig, tools: &[String]) -> Vec<Bind> {
     let tool = |name: &str| Bind {
         source: format!("tools/{name}"),
         target: format!("/opt/farhand/bin/{name}"),
@@ -143,7 +137,8 @@ fn binds(config: &LocalConfig) -> Vec<Bind> {
     if config.ca_bundle.is_some() {
         binds.push(Bind { target: CA_BUNDLE_INSIDE.to_owned(), ..tool(CA_BUNDLE) });
     }
-    binds.extend(config.tool_mounts.iter().map(|mount| Bind {
+    let wanted = config.tool_mounts.iter().filter(|mount| mount.is_for(tools));
+    binds.extend(wanted.map(|mount| Bind {
         source: mount.host.to_string_lossy().into_owned(),
         target: mount.inside.to_string_lossy().into_owned(),
         access: BindAccess::ReadOnly,
@@ -152,59 +147,18 @@ fn binds(config: &LocalConfig) -> Vec<Bind> {
     binds
 }
 
-/// Built from nothing: what the bridge has in its own environment is none of the sandbox's business.
-fn environment(
-    config: &LocalConfig,
-    state: &SandboxState,
-    secrets: &BootSecrets,
-) -> BTreeMap<String, String> {
-    let bridge = format!("http://{BRIDGE_INSIDE}");
-    let mut variables = BTreeMap::new();
-    let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
-    set("FARHAND_BRIDGE_URL", &bridge);
-    set("FARHAND_SANDBOX_TOKEN", &secrets.sandbox_token);
-    set("FARHAND_SANDBOX_ID", state.sandbox_id.as_str());
-    set("FARHAND_GENERATION", &state.request.generation.to_string());
-    if let Some(base) = code_host(&state.request.repository) {
-        set("FARHAND_CODE_HOST", base);
-    }
-    set("FARHAND_SPOOL", "/run/farhand/spool");
-    set("FARHAND_WORKSPACE", "/workspace");
-    if config.opencode.is_some() {
-        set("FARHAND_OPENCODE", "/opt/farhand/bin/opencode");
-    }
-    set("HOME", "/home/agent");
-    set("USER", "agent");
-    set("LOGNAME", "agent");
-    set("SHELL", "/bin/bash");
-    set("PATH", "/opt/farhand/bin:/usr/local/bin:/usr/bin:/bin");
-    set("LANG", "C.UTF-8");
-    set("TERM", "xterm-256color");
-    set("TMPDIR", "/tmp");
-    for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {
-        set(name, &bridge);
-        set(&name.to_lowercase(), &bridge);
-    }
-    for name in ["NO_PROXY", "no_proxy"] {
-        set(name, "localhost,127.0.0.1,::1");
-    }
-    set("NODE_USE_ENV_PROXY", "1");
-    if config.ca_bundle.is_some() {
-        for name in CA_VARIABLES {
-            set(name, CA_BUNDLE_INSIDE);
-        }
-    }
-    for (name, value) in &secrets.stand_ins {
-        // No secret takes the place of what a sandbox needs to work.
-        variables.entry(name.clone()).or_insert_with(|| value.clone());
-    }
-    variables
-}
-
-/// What the URLs of all repositories of the same code host begin with.
-fn code_host(repository: &RepositorySource) -> Option<&str> {
-    let stem = repository.clone_url.strip_suffix(".git").unwrap_or(&repository.clone_url);
-    stem.strip_suffix(repository.id.as_str()).filter(|base| base.ends_with('/'))
+/// Where things are in the sandbox's own root.
+fn variables(config: &LocalConfig, state: &SandboxState, secrets: &BootSecrets) -> BTreeMap<String, String> {
+    let places = Places {
+        bridge: BRIDGE_INSIDE,
+        spool: "/run/farhand/spool",
+        workspace: "/workspace",
+        home: "/home/agent",
+        opencode: config.opencode.as_ref().map(|_| "/opt/farhand/bin/opencode"),
+        path: "/opt/farhand/bin:/usr/local/bin:/usr/bin:/bin",
+        ca_bundle: config.ca_bundle.as_ref().map(|_| CA_BUNDLE_INSIDE),
+    };
+    environment(&places, &state.sandbox_id, &state.order, secrets)
 }
 
 /// The same sandbox as plain processes: paths of the host where there is no root of its own, and no forwarder.
@@ -216,10 +170,15 @@ fn weaken(spec: &mut LaunchSpec, config: &LocalConfig, layout: &Layout, state: &
     let tool = |name: &str| tools.join(name).to_string_lossy().into_owned();
     let workspace = path(&format!("upper/{WORKSPACE}"));
     spec.purpose = Purpose::Weak;
-    spec.command = config
-        .weak_command
-        .clone()
-        .unwrap_or_else(|| [&tool("runner"), "init", "--listen", "none"].map(str::to_owned).to_vec());
+    let runner = tool("runner");
+    let init = [&runner, "init", "--listen", "none"].map(str::to_owned);
+    spec.command = match (&state.order.owner, &config.weak_command) {
+        (Owner::Build { .. }, _) => {
+            [&init[..], &["--".to_owned(), runner.clone(), "rest".to_owned()]].concat()
+        }
+        (Owner::Session(_) | Owner::Warm { .. }, Some(command)) => command.clone(),
+        (Owner::Session(_) | Owner::Warm { .. }, None) => init.to_vec(),
+    };
     let bridge = format!("http://127.0.0.1:{}", state.weak_port.unwrap_or_default());
     let opencode = config.opencode.as_ref().map(|_| tool("opencode"));
     let replacements = [

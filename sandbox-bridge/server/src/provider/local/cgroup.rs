@@ -271,6 +271,14 @@ impl Group {
         unified.chain(single).map(|path| path.to_string_lossy().into_owned()).collect()
     }
 
+    /// Files by which [`Group::freeze`] can be undone, with what to write there.
+    pub(crate) fn thaw_files(&self) -> Vec<(String, String)> {
+        let unified = self.unified.iter().map(|path| (path.join("cgroup.freeze"), "0"));
+        let single = self.freezer().map(|path| (path.join("freezer.state"), "THAWED"));
+        let files = unified.chain(single);
+        files.map(|(path, word)| (path.to_string_lossy().into_owned(), word.to_owned())).collect()
+    }
+
     /// Freezes everything in the group; `false` when this kernel or place cannot.
     pub(crate) fn freeze(&self) -> bool {
         let frozen = match (&self.unified, self.freezer()) {
@@ -303,29 +311,33 @@ impl Group {
 
     /// Whether the kernel ended a process of the group for want of memory.
     pub(crate) fn ran_out_of_memory(&self) -> bool {
-        self.counts(&["memory.events", "memory.oom_control"], "oom_kill")
+        self.memory_kills().is_some_and(|kills| kills > 0)
+    }
+
+    /// How many processes of the group the kernel ended for want of memory; `None` where it does not count them.
+    pub(crate) fn memory_kills(&self) -> Option<u64> {
+        self.count(&["memory.events", "memory.oom_control"], "oom_kill")
     }
 
     /// Whether a process could not be started because there were as many as there may be.
     pub(crate) fn ran_out_of_processes(&self) -> bool {
-        self.counts(&["pids.events"], "max")
+        self.count(&["pids.events"], "max").is_some_and(|times| times > 0)
     }
 
     /// Whether the processes had to wait because their time was used up.
     pub(crate) fn was_throttled(&self) -> bool {
-        self.counts(&["cpu.stat"], "nr_throttled")
+        self.count(&["cpu.stat"], "nr_throttled").is_some_and(|times| times > 0)
     }
 
-    /// Whether one of the files counts at least one of these.
-    fn counts(&self, files: &[&str], name: &str) -> bool {
-        let read = |path: &PathBuf, file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
-        self.paths().any(|path| {
-            files.iter().any(|file| {
-                read(path, file).lines().filter_map(|line| line.split_once(' ')).any(|(field, number)| {
-                    field == name && number.trim().parse::<u64>().is_ok_and(|number| number > 0)
-                })
-            })
-        })
+    /// What the files count of these, all of them together; `None` when none of them does.
+    fn count(&self, files: &[&str], name: &str) -> Option<u64> {
+        let read = |path: &PathBuf, file: &str| {
+            let text = fs::read_to_string(path.join(file)).ok()?;
+            let mut fields = text.lines().filter_map(|line| line.split_once(' '));
+            fields.find(|(field, _)| *field == name)?.1.trim().parse::<u64>().ok()
+        };
+        let counts = self.paths().flat_map(|path| files.iter().filter_map(move |file| read(path, file)));
+        counts.reduce(u64::saturating_add)
     }
 
     /// Just ended processes may still be in the groups for a moment.

@@ -78,7 +78,7 @@ pub(super) async fn watch(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(TICK).await;
         let Some(inner) = inner.upgrade() else { return };
-        if inner.all().is_empty() {
+        if inner.sandboxes.all().is_empty() {
             looks.clear();
             continue;
         }
@@ -93,12 +93,12 @@ pub(super) async fn watch(inner: Weak<Inner>) {
 }
 
 fn look_around(inner: &Inner, looks: &mut HashMap<SandboxId, Look>) -> io::Result<()> {
-    let all = inner.all();
+    let all = inner.sandboxes.all();
     looks.retain(|id, _| all.iter().any(|running| running.state.sandbox_id == *id));
     let everybody = everybody(inner.layout.root())?;
     for running in all {
         let id = &running.state.sandbox_id;
-        let allowed = allowed(&running.state.request.limits);
+        let allowed = allowed(&running.state.order.limits);
         let now = Instant::now();
         if looks.get(id).is_some_and(|look| !look.is_due(everybody, allowed, now)) {
             continue;
@@ -130,7 +130,7 @@ fn taken(layout: &Layout, running: &Running) -> io::Result<Usage> {
     let directory = layout.sandbox(&running.state.sandbox_id);
     let mut taken = running.nameless_files();
     for part in ["upper", "tmp", "run"] {
-        taken += measure(&directory.join(part), allowed(&running.state.request.limits).files)?;
+        taken += measure(&directory.join(part), allowed(&running.state.order.limits).files)?;
     }
     Ok(taken)
 }

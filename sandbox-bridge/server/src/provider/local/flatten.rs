@@ -33,7 +33,7 @@ pub(crate) fn flatten_if_worth<G>(
         // Deleted meanwhile, or of no use: nobody waits for this.
         Err(
             ChainError::Missing(_)
-            | ChainError::ForeignSession(_)
+            | ChainError::Foreign(_)
             | ChainError::Broken { .. }
             | ChainError::Damaged(..),
         ) => return Ok(None),
@@ -55,11 +55,12 @@ fn flatten<G>(
         layout,
         NewLayer {
             name: &format!("{id}{FLAT}"),
-            session: &top.session_id,
+            owner: top.owner.clone(),
             sandbox: top.sandbox_id.as_ref(),
             driver: top.driver,
             reason: Reason::Flattened,
             lowers: vec![BASE_LAYER.to_owned()],
+            tools: top.tools.clone(),
             bytes_max: u64::MAX,
         },
     )?;

@@ -14,13 +14,13 @@ use super::settings::{LocalConfig, Tier};
 use super::socket::{self, Door};
 use super::state::{self, SandboxState};
 use crate::launcher::LaunchReport;
-use crate::provider::{BootSecrets, ProviderError, SandboxExit};
+use crate::provider::slots::{Slots, lock};
+use crate::provider::{BootSecrets, MemorySource, Owner, ProviderError, SandboxExit, SandboxOrder};
 use axum::Router;
-use protocol::bridge::{CreateSandboxRequest, SandboxSource};
+use protocol::bridge::SandboxSource;
 use protocol::id::{SandboxId, SnapshotId};
-use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use tokio::sync::mpsc;
 
 /// What every part of the provider works on.
@@ -32,28 +32,10 @@ pub(crate) struct Inner {
     pub(super) preflight: Preflight,
     pub(super) cgroups: Cgroups,
     pub(super) inside: Router,
-    pub(super) sandboxes: Mutex<HashMap<SandboxId, Arc<Slot>>>,
+    pub(super) sandboxes: Slots<Running>,
     pub(super) exits: mpsc::Sender<SandboxExit>,
     pub(super) layers: Mutex<()>,
     pub(super) trash: Mutex<()>,
-}
-
-/// The place of one id: whoever changes it holds the gate.
-#[derive(Default)]
-pub(super) struct Slot {
-    pub(super) gate: tokio::sync::Mutex<()>,
-    running: Mutex<Option<Arc<Running>>>,
-}
-
-impl Slot {
-    pub(super) fn running(&self) -> Option<Arc<Running>> {
-        lock(&self.running).clone()
-    }
-}
-
-/// A poisoned lock guards nothing that a panic could have left half done.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {
@@ -61,23 +43,9 @@ impl Inner {
         lock(&self.layers)
     }
 
-    pub(super) fn slot(&self, id: &SandboxId) -> Arc<Slot> {
-        Arc::clone(lock(&self.sandboxes).entry(id.clone()).or_default())
-    }
-
     /// Whom every process of a sandbox belongs to on the host.
     pub(super) fn sandbox_uid(&self) -> u32 {
         self.tier.account(self.layout.account()).uid
-    }
-
-    /// The sandbox that runs under this id.
-    pub(super) fn find(&self, id: &SandboxId) -> Option<Arc<Running>> {
-        lock(&self.sandboxes).get(id)?.running()
-    }
-
-    /// Every sandbox that runs.
-    pub(super) fn all(&self) -> Vec<Arc<Running>> {
-        lock(&self.sandboxes).values().filter_map(|slot| slot.running()).collect()
     }
 
     /// Drops an id from memory and disk; its directory goes to the trash.
@@ -89,10 +57,7 @@ impl Inner {
         if let Err(error) = outcome {
             tracing::error!(sandbox_id = %id, %error, "could not clean up behind a sandbox");
         }
-        // Whoever waits at the gate of this id must not find what has ended.
-        if let Some(slot) = lock(&self.sandboxes).remove(id) {
-            lock(&slot.running).take();
-        }
+        self.sandboxes.remove(id);
         let _layers = self.layers_lock();
         if let Err(error) = layers::sweep(&self.layout) {
             tracing::warn!(%error, "could not sweep unused snapshots");
@@ -127,8 +92,7 @@ impl Inner {
     }
 
     pub(super) fn add(self: &Arc<Self>, running: Arc<Running>) {
-        let slot = self.slot(&running.state.sandbox_id);
-        *lock(&slot.running) = Some(Arc::clone(&running));
+        self.sandboxes.put(&running.state.sandbox_id, Arc::clone(&running));
         tokio::spawn(running.watch(Arc::clone(self)));
     }
 
@@ -149,10 +113,10 @@ impl Inner {
     pub(super) fn create(
         self: &Arc<Self>,
         id: &SandboxId,
-        request: &CreateSandboxRequest,
+        order: &SandboxOrder,
         secrets: &BootSecrets,
     ) -> Result<Arc<Running>, ProviderError> {
-        let created = self.try_create(id, request, secrets);
+        let created = self.try_create(id, order, secrets);
         if created.is_err() {
             let _ = self.layout.discard(&self.layout.sandbox(id));
             self.cgroups.remove_group(&self.cgroups.find_group(id.as_str()));
@@ -163,7 +127,7 @@ impl Inner {
     fn try_create(
         self: &Arc<Self>,
         id: &SandboxId,
-        request: &CreateSandboxRequest,
+        order: &SandboxOrder,
         secrets: &BootSecrets,
     ) -> Result<Arc<Running>, ProviderError> {
         let failed = |error: io::Error| unavailable("could not create the sandbox", error);
@@ -173,18 +137,20 @@ impl Inner {
                 io::Error::other(refusal),
             ));
         }
+        self.check_base(order)?;
         let directory = self.layout.make_sandbox(id).map_err(failed)?;
         let (door, weak_port) = self.open_door(id, None).map_err(failed)?;
-        self.shorten_chain(request);
+        self.shorten_chain(order);
         // Nobody sweeps what is leased; others need not wait for the check of this snapshot.
-        let (lowers, _leases) = self.lowers(request)?;
+        let (lowers, leases) = self.lowers(order)?;
         let state = SandboxState {
             sandbox_id: id.clone(),
-            request: request.clone(),
+            order: order.clone(),
             lowers,
             created_at: state::now_ms(),
             weak_port,
             driver: self.driver,
+            tools: self.tools(order, leases.as_ref())?,
         };
         {
             // A sweep is either over, and met the leases, or still to come, and finds the layers in use.
@@ -197,14 +163,14 @@ impl Inner {
                 .map_err(failed)?;
         }
         let group =
-            self.cgroups.make_group(id.as_str(), GroupLimits::of(&request.limits)).unwrap_or_else(|error| {
+            self.cgroups.make_group(id.as_str(), GroupLimits::of(&order.limits)).unwrap_or_else(|error| {
                 tracing::warn!(sandbox_id = %id, %error, "could not limit the sandbox as a whole");
                 Group::default()
             });
         let spec = boot::spec(&self.config, &self.layout, &self.tier, &state, &group, secrets);
         match boot::launch(self.layout.root(), &self.config.launcher, &spec).map_err(failed)?.report {
             LaunchReport::Started { process } => {
-                Running::new(state, process, group, door, self.sandbox_uid()).map_err(failed)
+                Running::new(state, None, process, group, door, self.sandbox_uid()).map_err(failed)
             }
             LaunchReport::Refused { refusal } => {
                 Err(unavailable("could not start the sandbox", io::Error::other(refusal.message)))
@@ -216,27 +182,75 @@ impl Inner {
     }
 
     /// The layers to start from, and what keeps them there until the sandbox's state says that they are used.
-    fn lowers(&self, request: &CreateSandboxRequest) -> Result<(Vec<String>, Option<Chain>), ProviderError> {
-        match &request.source {
-            SandboxSource::Base => Ok((vec![BASE_LAYER.to_owned()], None)),
-            SandboxSource::Snapshot { snapshot_id } => {
-                let chain = layers::chain(&self.layout, snapshot_id, Some(&request.session_id))
-                    .map_err(ChainError::for_restore)?;
-                Ok((chain.names.clone(), Some(chain)))
+    fn lowers(&self, order: &SandboxOrder) -> Result<(Vec<String>, Option<Chain>), ProviderError> {
+        let chain = match (&order.source, &order.owner) {
+            (SandboxSource::Base, _) => return Ok((vec![BASE_LAYER.to_owned()], None)),
+            (SandboxSource::Snapshot { snapshot_id }, Owner::Session(session)) => {
+                layers::chain(&self.layout, snapshot_id, Some(&session.session_id))
             }
+            (SandboxSource::Snapshot { snapshot_id }, Owner::Warm { .. } | Owner::Build { .. }) => {
+                let text = format!("{snapshot_id} is a session's; only its sandboxes start from it");
+                return Err(ProviderError::Rejected(text));
+            }
+            (SandboxSource::Image { image_id }, _) => {
+                layers::image_chain(&self.layout, image_id, &order.repository.id)
+            }
+        };
+        let chain = chain.map_err(ChainError::for_restore)?;
+        Ok((chain.names.clone(), Some(chain)))
+    }
+
+    /// This machine has one base: its own files, under the names that the operator gave them.
+    fn check_base(&self, order: &SandboxOrder) -> Result<(), ProviderError> {
+        let Some(name) = &order.base_image else { return Ok(()) };
+        let known = &self.config.base_images;
+        if known.contains(name) {
+            return Ok(());
         }
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(ProviderError::Rejected(format!(
+            "there is no base image {name:?} here: local sandboxes have this machine's own programs. Leave base_image out of the \
+             recipe, or let the operator give it with --base-image where they are the same (given: {known})"
+        )))
+    }
+
+    /// The tools that a sandbox needs, by name.
+    fn tools(&self, order: &SandboxOrder, chain: Option<&Chain>) -> Result<Vec<String>, ProviderError> {
+        let below = chain.and_then(|chain| chain.metas.first()).map(|meta| meta.tools.clone());
+        let mut tools = [below.unwrap_or_default(), order.tools.clone()].concat();
+        tools.sort();
+        tools.dedup();
+        let names: Vec<_> = self.config.tool_mounts.iter().filter_map(|mount| mount.name.clone()).collect();
+        if let Some(unknown) = order.tools.iter().find(|tool| !names.contains(tool)) {
+            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(ProviderError::Rejected(format!(
+                "this machine has no tool {unknown:?}; the operator gives one with --tool {unknown}:HOST=INSIDE (given: {known})"
+            )));
+        }
+        Ok(tools)
     }
 
     /// Joins a chain that is longer than what can be mounted: so many snapshots came that the background was left behind.
-    fn shorten_chain(&self, request: &CreateSandboxRequest) {
-        let SandboxSource::Snapshot { snapshot_id } = &request.source else { return };
-        let name = layers::name_of(&self.layout, snapshot_id);
+    fn shorten_chain(&self, order: &SandboxOrder) {
+        let SandboxSource::Snapshot { snapshot_id } = &order.source else { return };
+        let name = layers::name_of(&self.layout, snapshot_id.as_str());
         if read_meta(&self.layout, &name).is_ok_and(|meta| meta.lowers.len() >= MOUNT_MAX)
             && let Err(error) = flatten::flatten_if_worth(&self.layout, snapshot_id, || self.layers_lock())
         {
             tracing::warn!(%error, "could not join a snapshot of many layers");
         }
     }
+}
+
+/// What sandboxes are told of their own memory while they run.
+pub(super) fn memory_source(inner: Weak<Inner>) -> MemorySource {
+    MemorySource(Arc::new(move |id| {
+        let inner = inner.upgrade()?;
+        if !inner.tier.group_limits_memory() {
+            return None;
+        }
+        inner.sandboxes.find(id)?.memory()
+    }))
 }
 
 /// The machine's failure, with its text for people who see only the first line.

@@ -7,13 +7,13 @@
 use super::copy::{Content, Copier};
 use super::inner::unavailable;
 use super::layout::{BASE_LAYER, Layout};
-use super::meta::{LayerMeta, META, read_meta};
+use super::meta::{LayerMeta, LayerOwner, META, read_meta};
 use super::state;
 use super::structure;
 use crate::launcher::Account;
-use crate::provider::ProviderError;
+use crate::provider::{ProviderError, SavedImage};
 use nix::fcntl::{Flock, FlockArg};
-use protocol::id::{SessionId, SnapshotId};
+use protocol::id::{ImageId, RepositoryId, SessionId, SnapshotId};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
@@ -28,15 +28,15 @@ const DELETED: &str = "deleted";
 /// Why a chain of layers cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChainError {
-    #[error("the snapshot {0} is not on this machine; start the session's sandbox from the base instead")]
+    #[error("the {0} is not on this machine; start the session's sandbox from the base instead")]
     Missing(String),
-    #[error("the snapshot {0} belongs to another session")]
-    ForeignSession(String),
-    #[error("the snapshot {snapshot} cannot be restored because {lower}, which it stands on, is missing")]
+    #[error("the {0} belongs to another session or repository")]
+    Foreign(String),
+    #[error("the {snapshot} cannot be restored because {lower}, which it stands on, is missing")]
     Broken { snapshot: String, lower: String },
-    #[error("the snapshot {0} cannot be restored because it is damaged: {1}")]
+    #[error("the {0} cannot be restored because it is damaged: {1}")]
     Damaged(String, String),
-    #[error("could not read or mark the snapshot {0}")]
+    #[error("could not read or mark the {0}")]
     Unreadable(String, #[source] io::Error),
 }
 
@@ -44,12 +44,10 @@ impl ChainError {
     /// What it means for whoever wants the snapshot.
     pub(crate) fn for_restore(self) -> ProviderError {
         match self {
-            Self::Missing(_) | Self::ForeignSession(_) | Self::Broken { .. } | Self::Damaged(..) => {
+            Self::Missing(_) | Self::Foreign(_) | Self::Broken { .. } | Self::Damaged(..) => {
                 ProviderError::SnapshotUnusable(self.to_string())
             }
-            Self::Unreadable(what, source) => {
-                unavailable(&format!("could not read the snapshot {what}"), source)
-            }
+            Self::Unreadable(what, source) => unavailable(&format!("could not read the {what}"), source),
         }
     }
 }
@@ -63,9 +61,9 @@ pub(crate) struct Chain {
 }
 
 /// The layer that is a snapshot: the joined one, where there is one.
-pub(crate) fn name_of(layout: &Layout, id: &SnapshotId) -> String {
+pub(crate) fn name_of(layout: &Layout, id: &str) -> String {
     let flat = format!("{id}{FLAT}");
-    if layout.layer(&flat).join(META).exists() { flat } else { id.as_str().to_owned() }
+    if layout.layer(&flat).join(META).exists() { flat } else { id.to_owned() }
 }
 
 /// The layers that a sandbox restored from this snapshot stands on, after checking that each of them is what was saved.
@@ -75,29 +73,49 @@ pub(crate) fn chain(
     id: &SnapshotId,
     session: Option<&SessionId>,
 ) -> Result<Chain, ChainError> {
+    chain_of(layout, id.as_str(), &format!("snapshot {id}"), |owner| {
+        session.is_none_or(|session| owner.is_session(session))
+    })
+}
+
+/// The same for an image of a repository.
+pub(crate) fn image_chain(
+    layout: &Layout,
+    id: &ImageId,
+    repository: &RepositoryId,
+) -> Result<Chain, ChainError> {
+    chain_of(layout, id.as_str(), &format!("image {id}"), |owner| owner.is_repository(repository))
+}
+
+fn chain_of(
+    layout: &Layout,
+    id: &str,
+    what: &str,
+    is_allowed: impl FnOnce(&LayerOwner) -> bool,
+) -> Result<Chain, ChainError> {
     let name = name_of(layout, id);
-    let missing = || ChainError::Missing(id.to_string());
-    let (meta, lease) = take(layout, id, &name)?.ok_or_else(missing)?;
+    let missing = || ChainError::Missing(what.to_owned());
+    let (meta, lease) = take(layout, what, &name)?.ok_or_else(missing)?;
     if layout.layer(&name).join(DELETED).exists() {
         return Err(missing());
     }
-    if session.is_some_and(|session| &meta.session_id != session) {
-        return Err(ChainError::ForeignSession(id.to_string()));
+    if !is_allowed(&meta.owner) {
+        return Err(ChainError::Foreign(what.to_owned()));
     }
     let (mut metas, mut leases) = (vec![meta.clone()], vec![lease]);
     let mut above = &meta;
     let mut taken;
     for (index, lower) in meta.lowers.iter().enumerate() {
-        let broken = || ChainError::Broken { snapshot: id.to_string(), lower: lower.clone() };
+        let broken = || ChainError::Broken { snapshot: what.to_owned(), lower: lower.clone() };
         if lower == BASE_LAYER {
             layout.layer(lower).join("fs").is_dir().then_some(()).ok_or_else(broken)?;
             continue;
         }
-        let (below, lease) = take(layout, id, lower)?.ok_or_else(broken)?;
+        let (below, lease) = take(layout, what, lower)?.ok_or_else(broken)?;
         if above.parent.as_ref() != Some(&below.digest) || meta.lowers.get(index + 1..) != Some(&below.lowers)
         {
             let text = format!("it was saved on another {lower} than the one that is here");
-            return Err(ChainError::Damaged(id.to_string(), text));
+            return Err(ChainError::Damaged(what.to_owned(), text));
         }
         leases.push(lease);
         metas.push(below.clone());
@@ -109,12 +127,8 @@ pub(crate) fn chain(
 }
 
 /// Leases one layer and makes sure that it is whole; `None` when it is not there.
-fn take(
-    layout: &Layout,
-    id: &SnapshotId,
-    name: &str,
-) -> Result<Option<(LayerMeta, Flock<File>)>, ChainError> {
-    let damaged = |text: String| ChainError::Damaged(id.to_string(), text);
+fn take(layout: &Layout, what: &str, name: &str) -> Result<Option<(LayerMeta, Flock<File>)>, ChainError> {
+    let damaged = |text: String| ChainError::Damaged(what.to_owned(), text);
     let checked = || -> io::Result<Result<(LayerMeta, Flock<File>), String>> {
         let lease = lease(layout, name, FlockArg::LockShared)?;
         let meta = read_meta(layout, name)?;
@@ -138,7 +152,7 @@ fn take(
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
             Err(damaged(error.to_string()))
         }
-        Err(error) => Err(ChainError::Unreadable(id.to_string(), error)),
+        Err(error) => Err(ChainError::Unreadable(what.to_owned(), error)),
     }
 }
 
@@ -169,14 +183,49 @@ pub(crate) fn materialise(
 
 /// Forgets a snapshot and uses its id up: at once when nothing stands on it, otherwise as soon as nothing does.
 pub(crate) fn delete(layout: &Layout, id: &SnapshotId, session: &SessionId) -> Result<(), ChainError> {
-    let names = [id.as_str().to_owned(), format!("{id}{FLAT}")];
+    delete_of(layout, id.as_str(), &format!("snapshot {id}"), |owner| owner.is_session(session))
+}
+
+/// The same for an image of a repository.
+pub(crate) fn delete_image(
+    layout: &Layout,
+    id: &ImageId,
+    repository: &RepositoryId,
+) -> Result<(), ChainError> {
+    delete_of(layout, id.as_str(), &format!("image {id}"), |owner| owner.is_repository(repository))
+}
+
+/// The images of a repository that were not deleted, with what they take.
+pub(crate) fn images(layout: &Layout, repository: &RepositoryId) -> io::Result<Vec<SavedImage>> {
+    let mut images = Vec::new();
+    for name in names(layout)?.iter().filter(|name| name.starts_with(ImageId::PREFIX)) {
+        // One that cannot be read cannot be restored.
+        let Ok(meta) = read_meta(layout, name) else { continue };
+        if let LayerOwner::Repository { image } = meta.owner
+            && image.repository == *repository
+            && !layout.layer(name).join(DELETED).exists()
+        {
+            images.push(SavedImage { record: *image, size_bytes: meta.bytes });
+        }
+    }
+    images.sort_by(|a, b| a.record.image_id.cmp(&b.record.image_id));
+    Ok(images)
+}
+
+fn delete_of(
+    layout: &Layout,
+    id: &str,
+    what: &str,
+    is_allowed: impl Fn(&LayerOwner) -> bool,
+) -> Result<(), ChainError> {
+    let names = [id.to_owned(), format!("{id}{FLAT}")];
     // One whose description cannot be read can never be restored, whoever's it is.
-    let is_foreign = |name: &String| read_meta(layout, name).is_ok_and(|meta| &meta.session_id != session);
+    let is_foreign = |name: &String| read_meta(layout, name).is_ok_and(|meta| !is_allowed(&meta.owner));
     if names.iter().any(is_foreign) {
-        return Err(ChainError::ForeignSession(id.to_string()));
+        return Err(ChainError::Foreign(what.to_owned()));
     }
     let mark = || {
-        layout.use_up(id.as_str())?;
+        layout.use_up(id)?;
         let mut is_there = false;
         for path in names.iter().map(|name| layout.layer(name)).filter(|path| path.is_dir()) {
             File::create(path.join(DELETED))?;
@@ -184,7 +233,7 @@ pub(crate) fn delete(layout: &Layout, id: &SnapshotId, session: &SessionId) -> R
         }
         if is_there { sweep(layout) } else { Ok(()) }
     };
-    mark().map_err(|error| ChainError::Unreadable(id.to_string(), error))
+    mark().map_err(|error| ChainError::Unreadable(what.to_owned(), error))
 }
 
 /// Removes layers that no snapshot needs any more and no sandbox or other process stands on.

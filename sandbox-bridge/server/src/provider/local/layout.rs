@@ -1,7 +1,7 @@
 //! The state directory: where everything of the local provider lies, and who may enter.
 //!
-//! `layers/<snapshot>/{fs,meta.json}`, `sandboxes/<id>/{upper,work,root,run,tmp,socket,control,witness,state.json}`, `ended/<id>`,
-//! `tools/`, `logs/`, `trash/`. Directories belong to the bridge and are closed to everybody but the sandbox account's group,
+//! `layers/<snapshot>/{fs,meta.json}`, `sandboxes/<id>/{upper,work,root,run,tmp,socket,control,witness,state.json,models.json}`,
+//! `ended/<id>`, `tools/`, `logs/`, `trash/`. Directories belong to the bridge and are closed to everybody but the sandbox account's group,
 //! which may pass through them; only what a sandbox writes belongs to its account.
 
 use super::remove;

@@ -2,7 +2,8 @@
 
 use super::layout::Layout;
 use super::structure;
-use protocol::id::{SandboxId, SessionId};
+use crate::provider::ImageRecord;
+use protocol::id::{RepositoryId, SandboxId, SessionId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs;
@@ -35,13 +36,34 @@ pub(crate) enum Reason {
     Imported,
 }
 
+/// Whose a layer is; nobody else starts from it or deletes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum LayerOwner {
+    /// A snapshot of this session.
+    Session { session_id: SessionId },
+    /// An image of a repository.
+    Repository { image: Box<ImageRecord> },
+}
+
+impl LayerOwner {
+    pub(crate) fn is_session(&self, id: &SessionId) -> bool {
+        matches!(self, Self::Session { session_id } if session_id == id)
+    }
+
+    pub(crate) fn is_repository(&self, id: &RepositoryId) -> bool {
+        matches!(self, Self::Repository { image } if image.repository == *id)
+    }
+}
+
 /// `meta.json` of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LayerMeta {
     pub(crate) format: u32,
     /// Of its directory.
     pub(crate) name: String,
-    pub(crate) session_id: SessionId,
+    #[serde(flatten)]
+    pub(crate) owner: LayerOwner,
     pub(crate) sandbox_id: Option<SandboxId>,
     pub(crate) driver: SnapshotDriver,
     pub(crate) reason: Reason,
@@ -49,6 +71,9 @@ pub(crate) struct LayerMeta {
     pub(crate) uid: u32,
     /// Names of the layers below, the newest first, down to the base.
     pub(crate) lowers: Vec<String>,
+    /// Tools of the machine, by name, that whoever stands on it needs.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) tools: Vec<String>,
     /// Digest of the first of them, which covers those below it; `None` for the base.
     pub(crate) parent: Option<String>,
     /// What it adds on disk.

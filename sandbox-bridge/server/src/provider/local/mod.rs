@@ -35,27 +35,35 @@ mod testing;
 mod usage;
 
 pub use crate::launcher::Account;
+pub(crate) use blocked::stand_in;
 pub use blocked::{DEFAULT_BLOCKED, is_command_name};
 pub use meta::SnapshotDriver;
 pub use preflight::{Check, Preflight, Strength, preflight};
+pub(crate) use process::Membership;
 pub use settings::{DEFAULT_ACCOUNT, LocalConfig, StartError, ToolMount};
 
 use super::exec::{self as supervisor, ExecStream, SandboxStream};
-use super::{BootSecrets, ProviderError, SandboxExit, SandboxProvider, SandboxRecord};
+use super::slots::{Slots, lock};
+use super::{
+    BootSecrets, ImageRecord, ProviderError, SandboxExit, SandboxOrder, SandboxProvider, SandboxRecord,
+    SavedImage, SessionOwner, same_owner,
+};
 use crate::launcher::Landlock;
-use axum::Router;
+use axum::{Extension, Router};
 use cgroup::Cgroups;
-use inner::{Inner, lock, unavailable};
+use inner::{Inner, unavailable};
 use layers::ChainError;
 use layout::Layout;
-use protocol::bridge::{Capabilities, CreateSandboxRequest, SnapshotTaken};
-use protocol::id::{SandboxId, SessionId, SnapshotId};
+use meta::LayerOwner;
+use protocol::bridge::{Capabilities, SnapshotTaken};
+use protocol::id::{ImageId, RepositoryId, SandboxId, SessionId, SnapshotId};
 use protocol::supervisor::{ExecCommand, SupervisorStats};
 use protocol::timeline::Isolation;
-use sandbox::{Ending, Running};
+use sandbox::{Ending, GiveError};
 use settings::{Tier, choose_driver, choose_tier, install_tools};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -91,15 +99,15 @@ impl LocalProvider {
         let tier = choose_tier(&config, &layout, &preflight, own);
         let driver = choose_driver(&config, &tier, &preflight);
         let (exits, received) = mpsc::channel(EXITS_MAX);
-        let inner = Arc::new(Inner {
+        let inner = Arc::new_cyclic(|own: &Weak<Inner>| Inner {
             config,
             layout,
             tier,
             driver,
             preflight,
             cgroups,
-            inside,
-            sandboxes: Mutex::default(),
+            inside: inside.layer(Extension(inner::memory_source(own.clone()))),
+            sandboxes: Slots::default(),
             exits,
             layers: Mutex::default(),
             trash: Mutex::default(),
@@ -123,7 +131,7 @@ impl LocalProvider {
 impl LocalProvider {
     /// A stream to the supervisor of a sandbox that runs.
     async fn reach(&self, sandbox_id: &SandboxId) -> Result<SandboxStream, ProviderError> {
-        let running = self.inner.find(sandbox_id);
+        let running = self.inner.sandboxes.find(sandbox_id);
         let running = running.ok_or_else(|| ProviderError::NotFound(sandbox_id.to_string()))?;
         let directory = self.inner.layout.sandbox(&running.state.sandbox_id);
         match exec::connect(&directory).await {
@@ -204,16 +212,16 @@ impl SandboxProvider for LocalProvider {
     async fn create(
         &self,
         sandbox_id: &SandboxId,
-        request: &CreateSandboxRequest,
+        order: &SandboxOrder,
         secrets: &BootSecrets,
     ) -> Result<SandboxRecord, ProviderError> {
-        let (inner, id, request) = (Arc::clone(&self.inner), sandbox_id.clone(), request.clone());
+        let (inner, id, order) = (Arc::clone(&self.inner), sandbox_id.clone(), order.clone());
         let secrets = secrets.clone();
         to_the_end("could not create the sandbox", async move {
-            let slot = inner.slot(&id);
+            let slot = inner.sandboxes.slot(&id);
             let _gate = slot.gate.lock().await;
             if let Some(running) = slot.running() {
-                return same_generation(&running, request.generation);
+                return same_owner(running.record(), &order.owner);
             }
             if inner.layout.is_used_up(id.as_str()) {
                 return Err(ProviderError::Rejected(format!(
@@ -225,11 +233,39 @@ impl SandboxProvider for LocalProvider {
             }
             let maker = Arc::clone(&inner);
             let running =
-                blocking("could not create the sandbox", move || maker.create(&id, &request, &secrets))
-                    .await?;
-            let record = running.state.record();
+                blocking("could not create the sandbox", move || maker.create(&id, &order, &secrets)).await?;
+            let record = running.record();
             inner.add(running);
             Ok(record)
+        })
+        .await
+    }
+
+    async fn give(
+        &self,
+        sandbox_id: &SandboxId,
+        session: &SessionOwner,
+    ) -> Result<SandboxRecord, ProviderError> {
+        let (inner, id, session) = (Arc::clone(&self.inner), sandbox_id.clone(), session.clone());
+        to_the_end("could not give the sandbox", async move {
+            let slot = inner.sandboxes.slot(&id);
+            let _gate = slot.gate.lock().await;
+            let running = slot.running().ok_or_else(|| ProviderError::NotFound(id.to_string()))?;
+            blocking("could not give the sandbox", move || {
+                match running.give(&inner.layout.sandbox(&id), &session) {
+                    Ok(()) => Ok(running.record()),
+                    Err(GiveError::NotWarm) => {
+                        Err(ProviderError::Taken(format!("{id} is not of a warm pool")))
+                    }
+                    Err(GiveError::Taken(other)) => {
+                        Err(ProviderError::Taken(format!("{id} was given to {other}")))
+                    }
+                    Err(GiveError::Write(error)) => {
+                        Err(unavailable("could not write down whose it is", error))
+                    }
+                }
+            })
+            .await
         })
         .await
     }
@@ -241,7 +277,7 @@ impl SandboxProvider for LocalProvider {
     ) -> Result<SnapshotTaken, ProviderError> {
         let (inner, id, snapshot_id) = (Arc::clone(&self.inner), sandbox_id.clone(), snapshot_id.clone());
         to_the_end("could not save the sandbox", async move {
-            let running = inner.find(&id);
+            let running = inner.sandboxes.find(&id);
             let runtime = tokio::runtime::Handle::current();
             blocking("could not save the sandbox", move || {
                 if inner.layout.is_used_up(snapshot_id.as_str()) {
@@ -249,12 +285,19 @@ impl SandboxProvider for LocalProvider {
                         "the snapshot {snapshot_id} was deleted; take one with a new id"
                     )));
                 }
-                let name = layers::name_of(&inner.layout, &snapshot_id);
+                let name = layers::name_of(&inner.layout, snapshot_id.as_str());
                 let meta = match (meta::read_meta(&inner.layout, &name), running) {
                     (Ok(meta), _) => meta,
                     (Err(_), None) => return Err(ProviderError::NotFound(id.to_string())),
                     (Err(_), Some(running)) => {
-                        let saved = running.save(&inner, &snapshot_id);
+                        let record = running.record();
+                        let session = record.session().ok_or_else(|| {
+                            ProviderError::Rejected(format!(
+                                "{id} has no session that a snapshot could be of"
+                            ))
+                        })?;
+                        let owner = LayerOwner::Session { session_id: session.session_id.clone() };
+                        let saved = running.save(&inner, snapshot_id.as_str(), owner);
                         let tidy = Arc::clone(&inner);
                         let id = snapshot_id.clone();
                         match &saved {
@@ -274,12 +317,12 @@ impl SandboxProvider for LocalProvider {
     async fn terminate(&self, sandbox_id: &SandboxId) -> Result<(), ProviderError> {
         let (inner, id) = (Arc::clone(&self.inner), sandbox_id.clone());
         to_the_end("could not end the sandbox", async move {
-            let slot = inner.slot(&id);
+            let slot = inner.sandboxes.slot(&id);
             let _gate = slot.gate.lock().await;
             let Some(running) = slot.running() else {
                 // A create that is still on its way must not bring it back.
                 let marked = inner.layout.use_up(id.as_str());
-                lock(&inner.sandboxes).remove(&id);
+                inner.sandboxes.remove(&id);
                 return marked.map_err(|error| unavailable("could not end the sandbox", error));
             };
             running.kill(Ending::Asked);
@@ -300,13 +343,67 @@ impl SandboxProvider for LocalProvider {
         let deleted = Arc::clone(&self.inner);
         blocking("could not delete the snapshot", move || {
             let _layers = inner.layers_lock();
-            layers::delete(&inner.layout, &id, &session).map_err(|error| match error {
-                ChainError::ForeignSession(_)
-                | ChainError::Missing(_)
-                | ChainError::Broken { .. }
-                | ChainError::Damaged(..) => ProviderError::Rejected(error.to_string()),
-                ChainError::Unreadable(_, source) => unavailable("could not delete the snapshot", source),
+            layers::delete(&inner.layout, &id, &session).map_err(not_deleted)
+        })
+        .await?;
+        tokio::spawn(async move { deleted.empty_trash().await });
+        Ok(())
+    }
+
+    async fn save_image(
+        &self,
+        sandbox_id: &SandboxId,
+        image: &ImageRecord,
+    ) -> Result<SavedImage, ProviderError> {
+        let (inner, id, image) = (Arc::clone(&self.inner), sandbox_id.clone(), image.clone());
+        to_the_end("could not save the image", async move {
+            let running = inner.sandboxes.find(&id);
+            blocking("could not save the image", move || {
+                let image_id = image.image_id.as_str();
+                if inner.layout.is_used_up(image_id) {
+                    return Err(ProviderError::Rejected(format!("the image {image_id} was deleted")));
+                }
+                let meta = match (meta::read_meta(&inner.layout, image_id), running) {
+                    (Ok(meta), _) => meta,
+                    (Err(_), None) => return Err(ProviderError::NotFound(id.to_string())),
+                    (Err(_), Some(running)) => {
+                        if running.state.order.repository.id != image.repository {
+                            return Err(ProviderError::Rejected(format!("{id} is another repository's")));
+                        }
+                        let owner = LayerOwner::Repository { image: Box::new(image.clone()) };
+                        let saved = running.save(&inner, image_id, owner);
+                        saved.map_err(|error| unavailable("could not save the image", error))?
+                    }
+                };
+                match meta.owner {
+                    LayerOwner::Repository { image: record } if record.repository == image.repository => {
+                        Ok(SavedImage { record: *record, size_bytes: meta.bytes })
+                    }
+                    LayerOwner::Repository { .. } | LayerOwner::Session { .. } => {
+                        Err(ProviderError::Rejected(format!("the image {image_id} is another repository's")))
+                    }
+                }
             })
+            .await
+        })
+        .await
+    }
+
+    async fn images(&self, repository: &RepositoryId) -> Result<Vec<SavedImage>, ProviderError> {
+        let (inner, repository) = (Arc::clone(&self.inner), repository.clone());
+        blocking("could not list the images", move || {
+            layers::images(&inner.layout, &repository)
+                .map_err(|error| unavailable("could not list the images", error))
+        })
+        .await
+    }
+
+    async fn delete_image(&self, image_id: &ImageId, repository: &RepositoryId) -> Result<(), ProviderError> {
+        let (inner, id, repository) = (Arc::clone(&self.inner), image_id.clone(), repository.clone());
+        let deleted = Arc::clone(&self.inner);
+        blocking("could not delete the image", move || {
+            let _layers = inner.layers_lock();
+            layers::delete_image(&inner.layout, &id, &repository).map_err(not_deleted)
         })
         .await?;
         tokio::spawn(async move { deleted.empty_trash().await });
@@ -325,8 +422,12 @@ impl SandboxProvider for LocalProvider {
         supervisor::stats(self.reach(sandbox_id).await?).await
     }
 
+    fn folder(&self, sandbox_id: &SandboxId) -> Option<PathBuf> {
+        Some(self.inner.layout.sandbox(sandbox_id))
+    }
+
     fn list(&self) -> Vec<SandboxRecord> {
-        self.inner.all().iter().map(|running| running.state.record()).collect()
+        self.inner.sandboxes.all().iter().map(|running| running.record()).collect()
     }
 
     fn exits(&self) -> Option<mpsc::Receiver<SandboxExit>> {
@@ -334,13 +435,12 @@ impl SandboxProvider for LocalProvider {
     }
 }
 
-fn same_generation(running: &Running, generation: u64) -> Result<SandboxRecord, ProviderError> {
-    let record = running.state.record();
-    if record.generation == generation {
-        return Ok(record);
+fn not_deleted(error: ChainError) -> ProviderError {
+    match error {
+        ChainError::Foreign(_)
+        | ChainError::Missing(_)
+        | ChainError::Broken { .. }
+        | ChainError::Damaged(..) => ProviderError::Rejected(error.to_string()),
+        ChainError::Unreadable(what, source) => unavailable(&format!("could not delete the {what}"), source),
     }
-    Err(ProviderError::Rejected(format!(
-        "the sandbox {} has generation {}, not {generation}",
-        record.sandbox_id, record.generation
-    )))
 }

@@ -18,6 +18,7 @@ use crate::launcher::{
     Account, Landlock, LaunchReport, LaunchSpec, Purpose, Refusal, RunLimits, Step, TRIAL_MEMORY_BYTES,
     TRIAL_PERIOD_US, TRIAL_PROCESSES, TRIAL_QUOTA_US, share_blocks,
 };
+use protocol::bridge::SandboxLimits;
 use report::{LimitTrial, report};
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,8 +30,12 @@ pub fn preflight(state: &Path, launcher: &Path, account: Account) -> io::Result<
     fs::create_dir_all(state)?;
     let place = tempfile::Builder::new().prefix("preflight-").tempdir_in(state)?;
     let layout = Layout::open(&place.path().join("state"), account)?;
-    let outcome = try_both(&layout, launcher);
-    let limits = try_limits(&layout, launcher);
+    // They wait for the kernel rather than compute, and have nothing in common but the directory.
+    let (outcome, limits) = std::thread::scope(|scope| {
+        let limits = scope.spawn(|| try_limits(&layout, launcher));
+        let outcome = try_both(&layout, launcher);
+        (outcome, limits.join().unwrap_or_else(|_| LimitTrial::failed("trying them went wrong")))
+    });
     let reflink = try_reflink(place.path());
     super::remove::remove_contents(place.path())?;
     let (outcome, without_overlay) = outcome?;
@@ -85,48 +90,76 @@ fn spec(layout: &Layout, directory: &str, purpose: Purpose) -> LaunchSpec {
         limits: RunLimits::default(),
         cgroups: Vec::new(),
         control: None,
+        guard: None,
+        thaw: Vec::new(),
         shared_memory_bytes: 1 << 20,
         log_bytes_max: 0,
         purpose,
         landlock: Landlock::IfThere,
     }
 }
+
 fn try_limits(layout: &Layout, launcher: &Path) -> LimitTrial {
     let cgroups = Cgroups::open(layout.root());
     if !["cpu", "memory", "pids"].into_iter().any(|name| cgroups.limits(name)) {
-        return LimitTrial {
-            held: Vec::new(),
-            trouble: Some("no control groups can be made here".to_owned()),
-        };
+        return LimitTrial::failed("no control groups can be made here");
     }
+    // Whoever has little processor time is slow with everything else, so that is a group of its own.
     let small = GroupLimits {
         memory_bytes: TRIAL_MEMORY_BYTES,
+        processes: TRIAL_PROCESSES,
+        ..GroupLimits::of(&SandboxLimits::default())
+    };
+    let slow = GroupLimits {
         quota_us: TRIAL_QUOTA_US,
         period_us: TRIAL_PERIOD_US,
-        processes: TRIAL_PROCESSES,
+        ..GroupLimits::of(&SandboxLimits::default())
     };
-    let id = "sbx_preflight";
-    let tried = cgroups.make_group(id, small).and_then(|group| {
-        let spec = LaunchSpec { cgroups: group.join_files(), ..spec(layout, "sandboxes", Purpose::Limits) };
-        match boot::launch(layout.root(), launcher, &spec)?.report {
-            LaunchReport::Limited { mut held } => {
-                if group.was_throttled() {
-                    held.push("cpu".to_owned());
-                }
-                Ok(held)
-            }
-            LaunchReport::Refused { refusal } => Err(io::Error::other(refusal.message)),
-            LaunchReport::Started { .. } | LaunchReport::Probed { .. } => {
-                Err(io::Error::other("the launcher did something else"))
-            }
-        }
+    let in_group = |id, limits, tried: &[&str]| {
+        let outcome = try_group(&cgroups, layout, launcher, (id, limits), tried);
+        cgroups.remove_group(&cgroups.find_group(id));
+        outcome
+    };
+    let (sizes, time) = std::thread::scope(|scope| {
+        let time = scope.spawn(|| in_group("sbx_preflight_time", slow, &["cpu"]));
+        let sizes = in_group("sbx_preflight", small, &["memory", "pids"]);
+        (sizes, time.join().unwrap_or_else(|_| Err(io::Error::other("trying it went wrong"))))
     });
-    cgroups.remove_group(&cgroups.find_group(id));
-    match tried {
-        Ok(held) => {
-            LimitTrial { held: held.into_iter().filter(|name| cgroups.limits(name)).collect(), trouble: None }
+    match (sizes, time) {
+        (Ok(mut held), Ok(time)) => {
+            held.extend(time);
+            held.retain(|name| cgroups.limits(name));
+            LimitTrial { held, trouble: None }
         }
-        Err(error) => LimitTrial { held: Vec::new(), trouble: Some(error.to_string()) },
+        (Err(error), _) | (_, Err(error)) => LimitTrial::failed(&error.to_string()),
+    }
+}
+
+/// Answers which of the limits held in a group that has little of them.
+fn try_group(
+    cgroups: &Cgroups,
+    layout: &Layout,
+    launcher: &Path,
+    (id, limits): (&str, GroupLimits),
+    tried: &[&str],
+) -> io::Result<Vec<String>> {
+    let group = cgroups.make_group(id, limits)?;
+    let spec = LaunchSpec {
+        cgroups: group.join_files(),
+        command: tried.iter().map(|name| (*name).to_owned()).collect(),
+        ..spec(layout, "sandboxes", Purpose::Limits)
+    };
+    match boot::launch(layout.root(), launcher, &spec)?.report {
+        LaunchReport::Limited { mut held } => {
+            if tried.contains(&"cpu") && group.was_throttled() {
+                held.push("cpu".to_owned());
+            }
+            Ok(held)
+        }
+        LaunchReport::Refused { refusal } => Err(io::Error::other(refusal.message)),
+        LaunchReport::Started { .. } | LaunchReport::Probed { .. } => {
+            Err(io::Error::other("the launcher did something else"))
+        }
     }
 }
 

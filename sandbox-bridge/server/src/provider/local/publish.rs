@@ -8,11 +8,11 @@ use super::copy::{Content, Copier};
 use super::earlier::{Earlier, Index};
 use super::layers::{DRAFT, FLAT};
 use super::layout::{BASE_LAYER, Layout};
-use super::meta::{FORMAT, LayerMeta, META, Reason, SnapshotDriver, read_meta};
+use super::meta::{FORMAT, LayerMeta, LayerOwner, META, Reason, SnapshotDriver, read_meta};
 use super::state;
 use super::structure;
 use nix::fcntl::{Flock, FlockArg};
-use protocol::id::{SandboxId, SessionId};
+use protocol::id::SandboxId;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,12 +20,13 @@ use std::path::{Path, PathBuf};
 /// What a new layer is.
 pub(crate) struct NewLayer<'a> {
     pub(crate) name: &'a str,
-    pub(crate) session: &'a SessionId,
+    pub(crate) owner: LayerOwner,
     pub(crate) sandbox: Option<&'a SandboxId>,
     pub(crate) driver: SnapshotDriver,
     pub(crate) reason: Reason,
     /// Layers that it stands on, the newest first.
     pub(crate) lowers: Vec<String>,
+    pub(crate) tools: Vec<String>,
     pub(crate) bytes_max: u64,
 }
 
@@ -62,12 +63,13 @@ impl<'a> Draft<'a> {
         let meta = LayerMeta {
             format: FORMAT,
             name: new.name.to_owned(),
-            session_id: new.session.clone(),
+            owner: new.owner,
             sandbox_id: new.sandbox.cloned(),
             driver: new.driver,
             reason: new.reason,
             uid: layout.account().uid,
             lowers: new.lowers,
+            tools: new.tools,
             parent,
             bytes: 0,
             entries: 0,

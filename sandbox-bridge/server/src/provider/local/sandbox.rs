@@ -3,22 +3,23 @@
 use super::cgroup::{Group, PROCESSES_MAX};
 use super::disk;
 use super::earlier::{Earlier, Index};
-use super::exec::{self, Frozen};
+use super::exec::{self, Frozen, Guard};
 use super::inner::Inner;
 use super::layers;
 use super::layout::BASE_LAYER;
-use super::meta::{LayerMeta, Reason, SnapshotDriver, read_meta};
+use super::meta::{LayerMeta, LayerOwner, Reason, SnapshotDriver, read_meta};
 use super::process::{Handles, Membership};
 use super::publish::{Draft, NewLayer};
 use super::socket::Door;
 use super::state::{self, SandboxState};
 use super::usage::Usage;
 use crate::launcher::{ExitRecord, ProcessIdentity};
-use crate::provider::SandboxExit;
+use crate::provider::{Owner, SandboxExit, SandboxRecord, SessionOwner};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use protocol::id::SnapshotId;
+use protocol::id::SessionId;
+use protocol::runner::SandboxMemory;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -48,6 +49,16 @@ pub(crate) enum Ending {
     Files = 4,
 }
 
+/// Why a sandbox was not given to a session.
+pub(crate) enum GiveError {
+    /// It was made for a session or a build.
+    NotWarm,
+    /// This session has it.
+    Taken(SessionId),
+    /// It could not be written down.
+    Write(io::Error),
+}
+
 /// A sandbox whose processes run, or did a moment ago.
 pub(crate) struct Running {
     pub(crate) state: SandboxState,
@@ -57,6 +68,7 @@ pub(crate) struct Running {
     group: Group,
     /// One snapshot at a time; the name of the last one.
     saving: Mutex<Option<String>>,
+    given: Mutex<Option<SessionOwner>>,
     door: Mutex<Option<Door>>,
     ending: AtomicU8,
     ended: watch::Sender<bool>,
@@ -66,6 +78,7 @@ impl Running {
     /// Takes hold of the processes; refuses when they are not the ones that were written down.
     pub(crate) fn new(
         state: SandboxState,
+        given: Option<SessionOwner>,
         process: ProcessIdentity,
         group: Group,
         door: Door,
@@ -80,10 +93,30 @@ impl Running {
             membership,
             group,
             saving: Mutex::new(None),
+            given: Mutex::new(given),
             door: Mutex::new(Some(door)),
             ending: AtomicU8::new(Ending::None as u8),
             ended: watch::Sender::new(false),
         }))
+    }
+
+    /// What the provider says of it.
+    pub(crate) fn record(&self) -> SandboxRecord {
+        self.state.record(self.given.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+    }
+
+    /// Gives a warm sandbox to this session, unless another one has it. Blocks.
+    pub(crate) fn give(&self, directory: &Path, session: &SessionOwner) -> Result<(), GiveError> {
+        let Owner::Warm { .. } = &self.state.order.owner else { return Err(GiveError::NotWarm) };
+        let mut given = self.given.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*given {
+            Some(known) if known == session => return Ok(()),
+            Some(known) => return Err(GiveError::Taken(known.session_id.clone())),
+            None => {}
+        }
+        state::write_given(directory, session).map_err(GiveError::Write)?;
+        *given = Some(session.clone());
+        Ok(())
     }
 
     fn begin_ending(&self, ending: Ending) {
@@ -118,6 +151,12 @@ impl Running {
         }
     }
 
+    /// How its group fares; `None` without one that counts.
+    pub(crate) fn memory(&self) -> Option<SandboxMemory> {
+        let kills = self.group.memory_kills()?;
+        Some(SandboxMemory { limit_mib: u64::from(self.state.order.limits.memory_mib), kills })
+    }
+
     /// Room that its processes take with files that have no name.
     pub(crate) fn nameless_files(&self) -> Usage {
         self.membership.nameless_files()
@@ -130,10 +169,10 @@ impl Running {
         matches!(done, Ok(Ok(_)))
     }
 
-    /// Saves the file system as a layer. Blocks.
-    pub(crate) fn save(&self, inner: &Inner, id: &SnapshotId) -> io::Result<LayerMeta> {
+    /// Saves the file system as a layer of this name. Blocks.
+    pub(crate) fn save(&self, inner: &Inner, name: &str, owner: LayerOwner) -> io::Result<LayerMeta> {
         let mut last = self.saving.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Ok(meta) = read_meta(&inner.layout, &layers::name_of(&inner.layout, id)) {
+        if let Ok(meta) = read_meta(&inner.layout, &layers::name_of(&inner.layout, name)) {
             return Ok(meta);
         }
         let directory = inner.layout.sandbox(&self.state.sandbox_id);
@@ -142,13 +181,14 @@ impl Running {
         let driver = if is_whole { SnapshotDriver::Copy } else { SnapshotDriver::Overlay };
         let lowers = if is_whole { vec![BASE_LAYER.to_owned()] } else { self.state.lowers.clone() };
         let new = NewLayer {
-            name: id.as_str(),
-            session: &self.state.request.session_id,
+            name,
+            owner,
             sandbox: Some(&self.state.sandbox_id),
             driver,
             reason: Reason::Saved,
             lowers,
-            bytes_max: u64::from(self.state.request.limits.disk_mib) << 20,
+            tools: self.state.tools.clone(),
+            bytes_max: u64::from(self.state.order.limits.disk_mib) << 20,
         };
         let mut draft = Draft::begin(&inner.layout, new)?;
         let earlier = last.as_ref().and_then(|name| Earlier::open(&inner.layout, name));
@@ -166,7 +206,7 @@ impl Running {
 
     /// Watches the sandbox until it ends, then cleans up behind it.
     pub(crate) async fn watch(self: Arc<Self>, inner: Arc<Inner>) {
-        let life = Duration::from_millis(self.state.request.limits.life_ms);
+        let life = Duration::from_millis(self.state.order.limits.life_ms);
         let lived = Duration::from_millis(state::now_ms().saturating_sub(self.state.created_at));
         let limit = tokio::time::sleep(life.saturating_sub(lived));
         tokio::select! {
@@ -181,7 +221,7 @@ impl Running {
         let reason =
             tokio::task::spawn_blocking(move || running.clean_up(&cleaner)).await.unwrap_or_default();
         if self.ending.load(Ordering::Acquire) != Ending::Asked as u8 {
-            let exit = SandboxExit { record: self.state.record(), reason };
+            let exit = SandboxExit { record: self.record(), reason, told_here: true };
             if inner.exits.send(exit).await.is_err() {
                 tracing::debug!("nobody listens for ended sandboxes");
             }
@@ -226,7 +266,7 @@ impl Running {
     }
 
     fn reason(&self, exit: Option<ExitRecord>) -> String {
-        let limits = &self.state.request.limits;
+        let limits = &self.state.order.limits;
         let ending = self.ending.load(Ordering::Acquire);
         if ending == Ending::Life as u8 {
             let seconds = limits.life_ms / 1000;
@@ -263,8 +303,13 @@ pub(crate) fn describe(exit: Option<ExitRecord>) -> String {
     }
 }
 
-/// While this lives, no process of the sandbox runs.
-pub(crate) enum Stillness<'a> {
+/// While this lives, no process of the sandbox runs. Should the bridge die meanwhile, they go on by themselves.
+pub(crate) struct Stillness<'a> {
+    how: How<'a>,
+    guard: Option<Guard>,
+}
+
+enum How<'a> {
     ByGroup(&'a Group),
     /// Ends with its connection, so also with the bridge.
     BySupervisor {
@@ -275,18 +320,21 @@ pub(crate) enum Stillness<'a> {
 
 impl<'a> Stillness<'a> {
     pub(crate) fn begin(running: &'a Running, directory: &Path) -> io::Result<Self> {
+        let sandbox_id = &running.state.sandbox_id;
+        // A sandbox of an older bridge has nobody to ask; the next bridge lets it go on.
+        let guard = exec::guard(directory)
+            .inspect_err(|error| tracing::debug!(%sandbox_id, %error, "nobody to let it go on"))
+            .ok();
         if running.group.freeze() {
-            return Ok(Self::ByGroup(&running.group));
+            return Ok(Self { how: How::ByGroup(&running.group), guard });
         }
         if running.process.pid_namespace != 0 {
             match exec::freeze(directory) {
-                Ok(frozen) => return Ok(Self::BySupervisor { _frozen: frozen }),
-                Err(error) => {
-                    tracing::debug!(sandbox_id = %running.state.sandbox_id, %error, "stopping its processes from outside");
-                }
+                Ok(frozen) => return Ok(Self { how: How::BySupervisor { _frozen: frozen }, guard }),
+                Err(error) => tracing::debug!(%sandbox_id, %error, "stopping its processes from outside"),
             }
         }
-        let still = Self::OneByOne(running);
+        let still = Self { how: How::OneByOne(running), guard };
         running.membership.stop()?;
         Ok(still)
     }
@@ -294,14 +342,17 @@ impl<'a> Stillness<'a> {
 
 impl Drop for Stillness<'_> {
     fn drop(&mut self) {
-        match self {
-            Self::ByGroup(group) => group.thaw(),
-            Self::BySupervisor { .. } => {}
-            Self::OneByOne(running) => {
+        match &self.how {
+            How::ByGroup(group) => group.thaw(),
+            How::BySupervisor { .. } => {}
+            How::OneByOne(running) => {
                 if let Err(error) = running.membership.resume() {
                     tracing::error!(sandbox_id = %running.state.sandbox_id, %error, "could not let the sandbox go on");
                 }
             }
+        }
+        if let Some(guard) = self.guard.take() {
+            guard.dismiss();
         }
     }
 }

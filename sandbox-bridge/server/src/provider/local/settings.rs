@@ -12,6 +12,9 @@ use std::path::PathBuf;
 /// The account of sandboxes where the bridge is root, unless configured otherwise.
 pub const DEFAULT_ACCOUNT: Account = Account { uid: 61184, gid: 61184 };
 
+/// The runner, by its path inside.
+const RUNNER: &str = "/opt/farhand/bin/runner";
+
 /// What the local provider needs to know.
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
@@ -39,6 +42,10 @@ pub struct LocalConfig {
     pub launcher: PathBuf,
     /// What PID 1 executes, by its path inside.
     pub command: Vec<String>,
+    /// What PID 1 executes in a sandbox in which an image is built: it waits until it is ended.
+    pub build_command: Vec<String>,
+    /// Names of base images that this machine's own files count as.
+    pub base_images: Vec<String>,
     /// What runs in place of the runner in the weak tier.
     pub weak_command: Option<Vec<String>>,
     /// How snapshots are made; where absent, with the overlay if the kernel has it.
@@ -61,20 +68,31 @@ impl LocalConfig {
             tool_mounts: Vec::new(),
             blocked_commands: DEFAULT_BLOCKED.iter().map(|name| (*name).to_owned()).collect(),
             launcher: PathBuf::from("/proc/self/exe"),
-            command: vec!["/opt/farhand/bin/runner".to_owned(), "init".to_owned()],
+            command: [RUNNER, "init"].map(str::to_owned).to_vec(),
+            build_command: [RUNNER, "init", "--", RUNNER, "rest"].map(str::to_owned).to_vec(),
+            base_images: Vec::new(),
             weak_command: None,
             snapshot_driver: None,
         }
     }
 }
 
-/// A directory or file of the host that every sandbox sees.
+/// A directory or file of the host that sandboxes see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolMount {
+    /// How recipes call it; one without a name is for every sandbox.
+    pub name: Option<String>,
     /// On the host; symbolic links are followed once, at the start.
     pub host: PathBuf,
     /// Inside, absolute; not within a place that the sandbox can write.
     pub inside: PathBuf,
+}
+
+impl ToolMount {
+    /// Whether a sandbox that asks for these has it.
+    pub(super) fn is_for(&self, tools: &[String]) -> bool {
+        self.name.as_ref().is_none_or(|name| tools.contains(name))
+    }
 }
 
 /// Why the provider could not start.

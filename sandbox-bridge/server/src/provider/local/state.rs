@@ -3,20 +3,22 @@
 use super::layout::Layout;
 use super::meta::SnapshotDriver;
 use crate::launcher::{ExitRecord, ProcessIdentity};
-use crate::provider::SandboxRecord;
-use protocol::bridge::CreateSandboxRequest;
+use crate::provider::{SandboxOrder, SandboxRecord, SessionOwner};
 use protocol::id::SandboxId;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Beside `state.json`: the session that a warm sandbox was given to.
+const GIVEN: &str = "given.json";
 
 /// `state.json`: written before the sandbox starts, never changed. Holds no secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SandboxState {
     pub(crate) sandbox_id: SandboxId,
-    pub(crate) request: CreateSandboxRequest,
+    pub(crate) order: SandboxOrder,
     /// Names of the layers it stands on, the newest first.
     pub(crate) lowers: Vec<String>,
     pub(crate) created_at: u64,
@@ -26,16 +28,14 @@ pub(crate) struct SandboxState {
     /// With copies, its upper directory holds everything, also what came from layers below.
     #[serde(default)]
     pub(crate) driver: SnapshotDriver,
+    /// Tools by name: those that were ordered, and those of what it stands on.
+    #[serde(default)]
+    pub(crate) tools: Vec<String>,
 }
 
 impl SandboxState {
-    pub(crate) fn record(&self) -> SandboxRecord {
-        SandboxRecord {
-            sandbox_id: self.sandbox_id.clone(),
-            session_id: self.request.session_id.clone(),
-            generation: self.request.generation,
-            request: self.request.clone(),
-        }
+    pub(crate) fn record(&self, given: Option<SessionOwner>) -> SandboxRecord {
+        SandboxRecord { sandbox_id: self.sandbox_id.clone(), order: self.order.clone(), given }
     }
 }
 
@@ -43,6 +43,25 @@ pub(crate) fn write(directory: &Path, state: &SandboxState) -> io::Result<()> {
     let temporary = directory.join("state.json.tmp");
     fs::write(&temporary, serde_json::to_vec(state)?)?;
     fs::rename(temporary, directory.join("state.json"))
+}
+
+/// Writes down for ever whom a warm sandbox was given to: when this returns, a crash of the machine does not undo it.
+pub(crate) fn write_given(directory: &Path, session: &SessionOwner) -> io::Result<()> {
+    let temporary = directory.join("given.json.tmp");
+    let mut file = File::create(&temporary)?;
+    file.write_all(&serde_json::to_vec(session)?)?;
+    file.sync_all()?;
+    fs::rename(temporary, directory.join(GIVEN))?;
+    File::open(directory)?.sync_all()
+}
+
+/// Whom it was given to. A file that cannot be read is an error: nobody else may have the sandbox then either.
+pub(crate) fn read_given(directory: &Path) -> io::Result<Option<SessionOwner>> {
+    match read_json(&directory.join(GIVEN)) {
+        Ok(session) => Ok(Some(session)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Every sandbox that has a readable state, running or not.

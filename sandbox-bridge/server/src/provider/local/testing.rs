@@ -5,7 +5,7 @@ use super::earlier::{Earlier, Index};
 use super::layers;
 use super::layout::{BASE_LAYER, HOME, Layout, WORKSPACE};
 use super::merge;
-use super::meta::{LayerMeta, Reason, SnapshotDriver};
+use super::meta::{LayerMeta, LayerOwner, Reason, SnapshotDriver};
 use super::publish::{Draft, NewLayer};
 use crate::launcher::Account;
 use nix::sys::ptrace;
@@ -83,21 +83,31 @@ pub(crate) fn save_again(
     lowers: &[String],
     before: Option<&SnapshotId>,
 ) -> io::Result<LayerMeta> {
-    let session = session();
-    let new = NewLayer {
-        name: id.as_str(),
-        session: &session,
-        sandbox: None,
-        driver: SnapshotDriver::Overlay,
-        reason: Reason::Saved,
-        lowers: lowers.to_vec(),
-        bytes_max: 1 << 30,
-    };
-    let mut draft = Draft::begin(layout, new)?;
+    let mut draft = draft(layout, id, lowers.to_vec(), 1 << 30)?;
     let earlier = before.and_then(|before| Earlier::open(layout, before.as_str()));
     draft.copy_upper(upper, earlier, Index::after_sync(layout)?)?;
     draft.seal()?;
     draft.publish()
+}
+
+/// A layer that has nothing yet.
+pub(crate) fn draft<'a>(
+    layout: &'a Layout,
+    id: &SnapshotId,
+    lowers: Vec<String>,
+    bytes_max: u64,
+) -> io::Result<Draft<'a>> {
+    let new = NewLayer {
+        name: id.as_str(),
+        owner: LayerOwner::Session { session_id: session() },
+        sandbox: None,
+        driver: SnapshotDriver::Overlay,
+        reason: Reason::Saved,
+        lowers,
+        tools: Vec::new(),
+        bytes_max,
+    };
+    Draft::begin(layout, new)
 }
 
 pub(crate) fn on_base() -> Vec<String> {

@@ -67,7 +67,9 @@ async fn at_its_most_talkative_the_bridge_says_no_secret_to_anybody() {
         let seen = soon("the origin", async { origin.seen() }).await;
         assert_eq!(seen[0].headers["authorization"], format!("Bearer {SECRET}").as_str());
     }
-    program.put::<Value>(&format!("{sandbox}/terminated"), &TerminateRequest { generation: 1 }).await;
+    program
+        .put::<Value>(&format!("{sandbox}/terminated"), &TerminateRequest { generation: 1, session_id: None })
+        .await;
     program.kill().await;
 
     let said = edge.read(|session| {
@@ -136,7 +138,9 @@ async fn opencode_works_through_the_gateway_and_its_tokens_are_counted() {
     let command = CommandRequest { generation: 1, command: turn("1", "Say hello.") };
     program.put::<Value>(&format!("{sandbox}/commands/cmd_1"), &command).await;
     edge.until("the end of the turn", is_over).await;
-    program.put::<Value>(&format!("{sandbox}/terminated"), &TerminateRequest { generation: 1 }).await;
+    program
+        .put::<Value>(&format!("{sandbox}/terminated"), &TerminateRequest { generation: 1, session_id: None })
+        .await;
     let log = std::fs::read_to_string(program.log.as_ref().unwrap()).unwrap();
     program.kill().await;
     let said = edge.read(|session| serde_json::to_string(&session.stored).unwrap());

@@ -2,15 +2,17 @@
 
 use axum::Json;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{OriginalUri, Path, State};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{OriginalUri, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use protocol::bridge::{EgressReport, EventBatch, EventsAck, RunnerAttached, SandboxEnded};
 use protocol::error::{ErrorBody, ErrorCode};
+use protocol::repository::{BuildEnded, BuildLogAck, BuildLogPiece, BuildOutcome, WarmReport, WarmState};
 use protocol::runner::RunnerEventRecord;
-use protocol::sign::{Audience, Key, verify_request};
+use protocol::sign::{ANSWER_HEADER, Audience, BridgeKeys, sign_answer, verify_request};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,7 @@ pub(crate) struct Session {
     /// When each report came.
     pub(crate) egress: Vec<(Instant, EgressReport)>,
     pub(crate) faults: VecDeque<Fault>,
+    pub(crate) repository: Repository,
     /// Answered to everything while it is set.
     pub(crate) down: Option<ErrorCode>,
     pub(crate) nonces: HashSet<String>,
@@ -51,6 +54,17 @@ impl Session {
     pub(crate) fn acked(&self) -> u64 {
         self.stored.last().map_or(0, |record| record.seq)
     }
+}
+
+/// The repository that everything here is about.
+#[derive(Default)]
+pub(crate) struct Repository {
+    pub(crate) log: String,
+    pub(crate) steps: Vec<String>,
+    pub(crate) ended: Vec<(String, BuildOutcome)>,
+    pub(crate) warm: Vec<(String, WarmState)>,
+    /// Answered to what is said about warm sandboxes while it is set.
+    pub(crate) unwanted: Option<ErrorCode>,
 }
 
 #[derive(Clone)]
@@ -90,6 +104,10 @@ impl FakeEdge {
     fn serve(&self, listener: TcpListener) {
         let router = Router::new()
             .route("/api/bridge/sessions/{session}/{what}", post(take))
+            .route("/api/bridge/repositories/{owner}/{name}/credential", post(has_no_app))
+            .route("/api/bridge/repositories/{owner}/{name}/{kind}/{id}", post(take_of_repository))
+            .route("/api/bridge/repositories/{owner}/{name}/{kind}/{id}/{what}", post(take_of_repository))
+            .layer(axum::middleware::from_fn(sign))
             .with_state(self.session.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
@@ -109,6 +127,23 @@ impl FakeEdge {
     }
 }
 
+/// Proves each answer to the bridge, as the edge does.
+async fn sign(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let keys = BridgeKeys::parse(super::BRIDGE_SECRET).unwrap();
+    let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+    let (path, now) = (parts.uri.path(), sandbox_bridge::clock::now());
+    let claims = verify_request(&keys, Audience::Edge, authorization, "POST", path, &body, now);
+    let answer = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let Ok(claims) = claims else { return answer };
+    let (mut parts, body) = answer.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let signature = sign_answer(&keys, Audience::Edge, &claims, parts.status.as_u16(), &body, now);
+    parts.headers.insert(ANSWER_HEADER, signature.parse().unwrap());
+    Response::from_parts(parts, Body::from(body))
+}
+
 async fn take(
     State(session): State<Arc<watch::Sender<Session>>>,
     Path((_, what)): Path<(String, String)>,
@@ -116,22 +151,8 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let key = Key::new(super::BRIDGE_SECRET.as_bytes()).unwrap();
-    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
-    let now = sandbox_bridge::clock::now();
-    let verified = verify_request(&key, Audience::Edge, authorization, "POST", uri.path(), &body, now);
-    let fresh = verified.is_ok_and(|claims| {
-        let mut fresh = false;
-        session.send_modify(|session| fresh = session.nonces.insert(claims.nonce));
-        fresh
-    });
-    if !fresh {
-        session.send_modify(|session| session.unsigned += 1);
-        return refuse(ErrorCode::SignatureInvalid);
-    }
-    let down = session.borrow().down;
-    if let Some(code) = down {
-        return refuse(code);
+    if let Some(refusal) = check(&session, &uri, &headers, &body) {
+        return refusal;
     }
     match what.as_str() {
         "attached" => {
@@ -152,6 +173,72 @@ async fn take(
         }
         _ => refuse(ErrorCode::NotFound),
     }
+}
+
+async fn take_of_repository(
+    State(session): State<Arc<watch::Sender<Session>>>,
+    Path(names): Path<Vec<String>>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if let Some(refusal) = check(&session, &uri, &headers, &body) {
+        return refusal;
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut answer = Json(serde_json::json!({})).into_response();
+    match names.as_slice() {
+        ["acme", "shop", "builds", _, "log"] => {
+            let piece: BuildLogPiece = serde_json::from_slice(&body).unwrap();
+            session.send_modify(|session| {
+                let known = &mut session.repository;
+                assert!(piece.offset <= known.log.len() as u64, "a gap in the log");
+                if piece.offset == known.log.len() as u64 {
+                    known.log.push_str(&piece.text);
+                    known.steps.push(piece.step);
+                }
+                answer = Json(BuildLogAck { offset: known.log.len() as u64 }).into_response();
+            });
+        }
+        ["acme", "shop", "builds", build, "ended"] => {
+            let BuildEnded { outcome } = serde_json::from_slice(&body).unwrap();
+            session.send_modify(|session| session.repository.ended.push(((*build).to_owned(), outcome)));
+        }
+        ["acme", "shop", "sandboxes", sandbox] => {
+            let WarmReport { state, .. } = serde_json::from_slice(&body).unwrap();
+            session.send_modify(|session| {
+                session.repository.warm.push(((*sandbox).to_owned(), state));
+                if let Some(code) = session.repository.unwanted {
+                    answer = refuse(code);
+                }
+            });
+        }
+        other => panic!("{other:?}"),
+    }
+    answer
+}
+
+/// Whether the bridge signed it, once; the answer is what it hears otherwise.
+fn check(
+    session: &watch::Sender<Session>,
+    uri: &axum::http::Uri,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<Response> {
+    let keys = BridgeKeys::parse(super::BRIDGE_SECRET).unwrap();
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let now = sandbox_bridge::clock::now();
+    let verified = verify_request(&keys, Audience::Edge, authorization, "POST", uri.path(), body, now);
+    let fresh = verified.is_ok_and(|claims| {
+        let mut fresh = false;
+        session.send_modify(|session| fresh = session.nonces.insert(claims.nonce));
+        fresh
+    });
+    if !fresh {
+        session.send_modify(|session| session.unsigned += 1);
+        return Some(refuse(ErrorCode::SignatureInvalid));
+    }
+    session.borrow().down.map(refuse)
 }
 
 async fn events(session: &watch::Sender<Session>, body: &[u8]) -> Response {
@@ -193,6 +280,12 @@ fn store(session: &mut Session, batch: EventBatch, fault: Option<Fault>) -> Resp
             Json(EventsAck { acked: session.acked() }).into_response()
         }
     }
+}
+
+/// As an edge without a GitHub App answers.
+async fn has_no_app() -> Response {
+    let body = ErrorBody::new(ErrorCode::RepositoryUnreachable, "this deployment has no GitHub App");
+    (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
 }
 
 fn refuse(code: ErrorCode) -> Response {

@@ -2,6 +2,8 @@
 
 pub(crate) mod code_host;
 pub(crate) mod edge;
+#[expect(dead_code, reason = "shared with the tests of Modal's provider")]
+pub(crate) mod object;
 pub(crate) mod origin;
 pub(crate) mod program;
 pub(crate) mod provider;
@@ -14,7 +16,7 @@ use protocol::bridge::{
 use protocol::error::ErrorBody;
 use protocol::id::{RepositoryId, SandboxId, SessionId, TurnId};
 use protocol::runner::{AgentKind, RunnerCommand};
-use protocol::sign::{Audience, Key, sign_request};
+use protocol::sign::{Audience, BridgeKeys, sign_request};
 use provider::FakeProvider;
 use reqwest::{Method, StatusCode};
 use runner::FakeRunner;
@@ -25,6 +27,7 @@ use sandbox_bridge::serve::{self, Bridge, Settings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longest wait for anything in a test.
@@ -48,6 +51,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) egress: EgressSettings,
     /// As in the weak tier, where every process of the machine can reach them.
     pub(crate) doors_are_open: bool,
+    /// Where the bridge keeps what is to outlive it.
+    pub(crate) folders: Option<PathBuf>,
 }
 
 impl Stack {
@@ -66,16 +71,18 @@ impl Stack {
             public_url: None,
             edge_url: edge.url.parse().unwrap(),
             secrets: Secrets {
-                shared: Secret::new(BRIDGE_SECRET),
+                shared: vec![Secret::new(BRIDGE_SECRET)],
                 keys: Keys::from_secret(BRIDGE_SECRET).unwrap(),
                 git_credentials: gateway.git_credentials,
                 model_providers: gateway.model_providers,
                 repositories: gateway.repositories,
             },
             egress: gateway.egress,
+            gateway: None,
         };
         let private = !gateway.doors_are_open;
-        let start = |inside| FakeProvider::start(inside, adopted, private);
+        let folders = gateway.folders;
+        let start = |inside| FakeProvider::start(inside, adopted, private, folders);
         let bridge = serve::start(settings, start).await.unwrap();
         Self { bridge, edge, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
@@ -143,7 +150,7 @@ impl Stack {
 
 /// The edge's signature of a request.
 pub(crate) fn sign(method: &Method, path: &str, body: &[u8]) -> String {
-    let key = Key::new(BRIDGE_SECRET.as_bytes()).unwrap();
+    let key = BridgeKeys::parse(BRIDGE_SECRET).unwrap();
     let nonce = clock::random().unwrap();
     sign_request(&key, Audience::Bridge, method.as_str(), path, body, nonce, clock::now())
 }

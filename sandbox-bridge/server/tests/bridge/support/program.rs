@@ -3,10 +3,13 @@
 use super::code_host::{self, CodeHost};
 use super::edge::FakeEdge;
 use super::{BRIDGE_SECRET, sandbox_id, sign, soon};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use protocol::id::SandboxId;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -29,6 +32,39 @@ pub(crate) fn runner() -> Option<PathBuf> {
     found
 }
 
+/// The address that a bridge which was just started says it listens on, in its first line.
+pub(crate) async fn listening(child: &mut Child) -> String {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = soon("the first line", lines.next_line()).await.unwrap().unwrap_or_else(|| panic!("no line"));
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    line["listening"].as_str().unwrap().to_owned()
+}
+
+/// Tells the program to end.
+pub(crate) fn tell_to_end(child: &Child) {
+    let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+}
+
+/// Processes of the sandboxes whose ids begin so.
+pub(crate) fn processes_of(sandbox_ids: &str) -> Vec<Pid> {
+    let mark = format!("FARHAND_SANDBOX_ID={sandbox_ids}");
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let ours = pids.filter(|pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
+    });
+    ours.map(Pid::from_raw).collect()
+}
+
+/// Ends them at once, so that a test that fails leaves nothing running either.
+pub(crate) fn end_processes_of(sandbox_ids: &str) {
+    for pid in processes_of(sandbox_ids) {
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+}
+
 /// The program with a state that outlives it.
 pub(crate) struct Program {
     runner: PathBuf,
@@ -47,10 +83,15 @@ pub(crate) struct Program {
 impl Program {
     /// Not started yet.
     pub(crate) fn new(runner: PathBuf, edge: &FakeEdge, host: &CodeHost, name: &str) -> Self {
+        Self::at(runner, &edge.url, host, name)
+    }
+
+    /// Not started yet, for the edge at this address.
+    pub(crate) fn at(runner: PathBuf, edge_url: &str, host: &CodeHost, name: &str) -> Self {
         Self {
             runner,
             state: TempDir::new().unwrap(),
-            edge_url: edge.url.clone(),
+            edge_url: edge_url.to_owned(),
             git_credentials: serde_json::json!({ &host.url: code_host::TOKEN }).to_string(),
             sandbox_id: sandbox_id(&format!("{name}{}", std::process::id())),
             arguments: Vec::new(),
@@ -82,15 +123,20 @@ impl Program {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = soon("the first line", lines.next_line()).await.unwrap().unwrap();
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        self.running = Some((child, line["listening"].as_str().unwrap().to_owned()));
+        let url = listening(&mut child).await;
+        self.running = Some((child, url));
     }
 
     pub(crate) async fn kill(&mut self) {
         let (mut child, _) = self.running.take().unwrap();
         child.kill().await.unwrap();
+    }
+
+    /// Tells it to end, and waits until it has.
+    pub(crate) async fn end(&mut self) {
+        let (mut child, _) = self.running.take().unwrap();
+        tell_to_end(&child);
+        soon("the program's end", child.wait()).await.unwrap();
     }
 
     /// Sends a request until it is done: a bridge that has just started may not have the runner yet.
@@ -118,23 +164,24 @@ impl Program {
         http.put(format!("{url}{path}")).header("authorization", signature).body(body).send().await
     }
 
-    /// Processes of the sandbox, and of those whose ids begin with its id.
-    pub(crate) fn processes(&self) -> Vec<nix::unistd::Pid> {
-        let mark = format!("FARHAND_SANDBOX_ID={}", self.sandbox_id);
-        let entries = std::fs::read_dir("/proc").unwrap().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let ours = pids.filter(|pid: &i32| {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
-        });
-        ours.map(nix::unistd::Pid::from_raw).collect()
+    /// Processes of the sandbox, and of those whose ids begin with its id, and of all that the program made otherwise.
+    pub(crate) fn processes(&self) -> Vec<Pid> {
+        self.sandbox_ids().iter().flat_map(|id| processes_of(id)).collect()
+    }
+
+    fn sandbox_ids(&self) -> BTreeSet<String> {
+        let made = std::fs::read_dir(self.state.path().join("sandboxes")).into_iter().flatten().flatten();
+        let made = made.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        made.filter(|id| !id.starts_with(self.sandbox_id.as_str()))
+            .chain([self.sandbox_id.to_string()])
+            .collect()
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        for pid in self.processes() {
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        for id in self.sandbox_ids() {
+            end_processes_of(&id);
         }
     }
 }

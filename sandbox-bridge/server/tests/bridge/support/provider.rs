@@ -1,17 +1,20 @@
 //! A provider whose sandboxes are nothing but an address of the sandbox-facing router.
 
 use axum::{Extension, Router};
-use protocol::bridge::{Capabilities, CreateSandboxRequest, SnapshotTaken};
-use protocol::id::{SandboxId, SessionId, SnapshotId};
+use protocol::bridge::{Capabilities, SnapshotTaken};
+use protocol::id::{ImageId, RepositoryId, SandboxId, SessionId, SnapshotId};
+use protocol::runner::SandboxMemory;
 use protocol::timeline::Isolation;
 use sandbox_bridge::clock;
 use sandbox_bridge::config::Keys;
 use sandbox_bridge::gateway::listen;
 use sandbox_bridge::provider::{
-    BootSecrets, OnlyThisSandbox, ProviderError, SandboxExit, SandboxProvider, SandboxRecord, SocketSandbox,
+    BootSecrets, ImageRecord, MemorySource, OnlyThisSandbox, ProviderError, SandboxExit, SandboxOrder,
+    SandboxProvider, SandboxRecord, SavedImage, SessionOwner, SocketSandbox,
 };
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -27,9 +30,14 @@ pub(crate) struct Place {
 
 pub(crate) struct FakeProvider {
     inside: Router,
+    /// What is seen of every sandbox's memory.
+    pub(crate) memory: Arc<Mutex<Option<SandboxMemory>>>,
+    /// Where the sandboxes' folders are.
+    folders: Option<PathBuf>,
     /// Whether the doors count as open to nobody else, as a socket in a sandbox's own folder is.
     doors_are_private: bool,
     pub(crate) places: Mutex<BTreeMap<SandboxId, Place>>,
+    pub(crate) images: Mutex<BTreeMap<ImageId, SavedImage>>,
     /// Every call that did something, as text.
     pub(crate) calls: Mutex<Vec<String>>,
     /// Answered by the next creation or deletion.
@@ -43,22 +51,25 @@ impl FakeProvider {
         inside: Router,
         adopted: Vec<SandboxId>,
         doors_are_private: bool,
+        folders: Option<PathBuf>,
     ) -> Result<Self, ProviderError> {
         let (exits, receiver) = mpsc::channel(8);
         let provider = Self {
             inside,
+            memory: Arc::default(),
+            folders,
             doors_are_private,
             places: Mutex::default(),
+            images: Mutex::default(),
             calls: Mutex::default(),
             refusal: Mutex::default(),
             exits,
             exits_taken: Mutex::new(Some(receiver)),
         };
         for sandbox_id in adopted {
-            let request = super::order("1", 1);
-            let secrets =
-                BootSecrets { sandbox_token: token(&sandbox_id, &request), ..BootSecrets::default() };
-            provider.create(&sandbox_id, &request, &secrets).await?;
+            let order = SandboxOrder::of_session(&super::order("1", 1));
+            let secrets = BootSecrets { sandbox_token: token(&sandbox_id), ..BootSecrets::default() };
+            provider.create(&sandbox_id, &order, &secrets).await?;
         }
         Ok(provider)
     }
@@ -81,13 +92,9 @@ impl FakeProvider {
 }
 
 /// A token as an earlier life of the bridge signed it.
-fn token(sandbox_id: &SandboxId, request: &CreateSandboxRequest) -> String {
+fn token(sandbox_id: &SandboxId) -> String {
     let keys = Keys::from_secret(super::BRIDGE_SECRET).unwrap();
-    let claims = protocol::sign::SandboxClaims {
-        sandbox_id: sandbox_id.clone(),
-        generation: request.generation,
-        session_id: request.session_id.clone(),
-    };
+    let claims = protocol::sign::SandboxClaims { sandbox_id: sandbox_id.clone() };
     let now = clock::now();
     protocol::sign::sign(&keys.gateway, protocol::sign::Audience::Gateway, claims, now, now.plus_ms(600_000))
 }
@@ -105,7 +112,7 @@ impl SandboxProvider for FakeProvider {
     async fn create(
         &self,
         sandbox_id: &SandboxId,
-        request: &CreateSandboxRequest,
+        order: &SandboxOrder,
         secrets: &BootSecrets,
     ) -> Result<SandboxRecord, ProviderError> {
         if let Some(refusal) = self.refusal.lock().unwrap().take() {
@@ -115,17 +122,17 @@ impl SandboxProvider for FakeProvider {
             return Ok(place.record.clone());
         }
         self.note(format!("create {sandbox_id}"));
+        if let Some(folder) = self.folder(sandbox_id) {
+            std::fs::create_dir_all(folder).unwrap();
+        }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
         let router = self.inside.clone().layer(Extension(SocketSandbox(sandbox_id.clone())));
         let router = if self.doors_are_private { router.layer(Extension(OnlyThisSandbox)) } else { router };
-        tokio::spawn(listen::serve(listener, router));
-        let record = SandboxRecord {
-            sandbox_id: sandbox_id.clone(),
-            session_id: request.session_id.clone(),
-            generation: request.generation,
-            request: request.clone(),
-        };
+        let memory = self.memory.clone();
+        let source = MemorySource(Arc::new(move |_| *memory.lock().unwrap()));
+        tokio::spawn(listen::serve(listener, router.layer(Extension(source))));
+        let record = SandboxRecord::new(sandbox_id.clone(), order.clone());
         let place = Place {
             url,
             token: secrets.sandbox_token.clone(),
@@ -158,6 +165,43 @@ impl SandboxProvider for FakeProvider {
         }
         self.note(format!("delete {snapshot} of {session}"));
         Ok(())
+    }
+
+    async fn give(&self, id: &SandboxId, session: &SessionOwner) -> Result<SandboxRecord, ProviderError> {
+        let mut places = self.places.lock().unwrap();
+        let place = places.get_mut(id).ok_or_else(|| ProviderError::NotFound(id.to_string()))?;
+        let given = place.record.given.get_or_insert_with(|| session.clone());
+        if given != session {
+            return Err(ProviderError::Taken(format!("{id} was given to {}", given.session_id)));
+        }
+        self.note(format!("give {id} {}", session.session_id));
+        Ok(place.record.clone())
+    }
+
+    async fn save_image(&self, id: &SandboxId, image: &ImageRecord) -> Result<SavedImage, ProviderError> {
+        self.note(format!("save {id} {}", image.image_id));
+        let saved = SavedImage { record: image.clone(), size_bytes: 11 };
+        let mut images = self.images.lock().unwrap();
+        Ok(images.entry(image.image_id.clone()).or_insert(saved).clone())
+    }
+
+    async fn images(&self, repository: &RepositoryId) -> Result<Vec<SavedImage>, ProviderError> {
+        let images = self.images.lock().unwrap();
+        Ok(images.values().filter(|image| image.record.repository == *repository).cloned().collect())
+    }
+
+    async fn delete_image(&self, id: &ImageId, repository: &RepositoryId) -> Result<(), ProviderError> {
+        let mut images = self.images.lock().unwrap();
+        if images.get(id).is_some_and(|image| image.record.repository != *repository) {
+            return Err(ProviderError::Rejected(format!("{id} is another repository's")));
+        }
+        images.remove(id);
+        self.note(format!("delete {id} of {repository}"));
+        Ok(())
+    }
+
+    fn folder(&self, sandbox_id: &SandboxId) -> Option<PathBuf> {
+        Some(self.folders.as_ref()?.join(sandbox_id.as_str()))
     }
 
     fn list(&self) -> Vec<SandboxRecord> {

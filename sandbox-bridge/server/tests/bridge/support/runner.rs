@@ -2,7 +2,9 @@
 
 use futures::{SinkExt, StreamExt};
 use protocol::id::{ItemId, SandboxId};
-use protocol::runner::{BridgeMessage, RunnerConfiguration, RunnerEvent, RunnerEventRecord, RunnerMessage};
+use protocol::runner::{
+    BridgeMessage, RunnerConfiguration, RunnerEvent, RunnerEventRecord, RunnerMessage, WarmConfiguration,
+};
 use protocol::time::Timestamp;
 use std::ops::RangeInclusive;
 use tokio::net::TcpStream;
@@ -49,7 +51,7 @@ impl FakeRunner {
     /// Returns when the bridge has read everything that was said so far.
     pub(crate) async fn ping(&mut self) {
         self.socket.send(Message::Ping("x".into())).await.unwrap();
-        super::soon("a pong", async {
+        crate::support::soon("a pong", async {
             while !matches!(self.socket.next().await, Some(Ok(Message::Pong(_)))) {}
         })
         .await;
@@ -57,7 +59,7 @@ impl FakeRunner {
 
     /// The bridge's next message; `None` when the connection ended.
     pub(crate) async fn next(&mut self) -> Option<BridgeMessage> {
-        super::soon("a frame from the bridge", async {
+        crate::support::soon("a frame from the bridge", async {
             loop {
                 match self.socket.next().await? {
                     Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
@@ -67,6 +69,27 @@ impl FakeRunner {
             }
         })
         .await
+    }
+
+    pub(crate) async fn expect_prepare(&mut self) -> WarmConfiguration {
+        match self.next().await {
+            Some(BridgeMessage::Prepare { configuration }) => configuration,
+            other => panic!("expected to prepare, got {other:?}"),
+        }
+    }
+
+    /// Stays connected and answers pings, until the bridge says something.
+    pub(crate) async fn linger(mut self) -> (Self, Option<BridgeMessage>) {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    let message = serde_json::from_str(&text).unwrap();
+                    return (self, Some(message));
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(_) | Err(_)) | None => return (self, None),
+            }
+        }
     }
 
     pub(crate) async fn expect_welcome(&mut self) -> (u64, RunnerConfiguration) {

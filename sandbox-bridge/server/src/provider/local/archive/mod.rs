@@ -9,7 +9,7 @@ mod import;
 
 use super::layers;
 use super::layout::{BASE_LAYER, HOME, Layout, WORKSPACE};
-use super::meta::{Reason, SnapshotDriver};
+use super::meta::{LayerOwner, Reason, SnapshotDriver};
 use super::publish::{Draft, NewLayer};
 use crate::launcher::Account;
 use protocol::id::{SessionId, SnapshotId};
@@ -117,11 +117,12 @@ fn import_into(
     }
     let new = NewLayer {
         name: id.as_str(),
-        session,
+        owner: LayerOwner::Session { session_id: session.clone() },
         sandbox: None,
         driver: SnapshotDriver::Overlay,
         reason: Reason::Imported,
         lowers: vec![BASE_LAYER.to_owned()],
+        tools: Vec::new(),
         bytes_max: limits.bytes,
     };
     let mut draft = Draft::begin(layout, new).map_err(failed("make a snapshot"))?;

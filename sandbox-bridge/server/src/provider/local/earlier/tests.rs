@@ -1,10 +1,8 @@
 //! A snapshot that shares files with the one before is the same as one that does not.
 
 use super::*;
-use crate::provider::local::meta::{Reason, SnapshotDriver};
-use crate::provider::local::publish::{Draft, NewLayer};
 use crate::provider::local::testing::{
-    Fixture, describe, fill, on_base, save, save_again, session, set_xattr, snapshot,
+    Fixture, describe, draft, fill, on_base, save, save_again, session, set_xattr, snapshot,
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use proptest::prelude::*;
@@ -102,7 +100,7 @@ fn what_was_written_a_moment_ago_is_not_taken_for_settled() {
     settle();
     let index = Index::after_sync(&fixture.layout).unwrap();
     std::fs::write(upper.join("workspace/new"), "new").unwrap();
-    let mut draft = draft(&fixture, &snapshot("first"));
+    let mut draft = draft(&fixture.layout, &snapshot("first"), on_base(), 1 << 20).unwrap();
     draft.copy_upper(&upper, None, index).unwrap();
     draft.seal().unwrap();
     draft.publish().unwrap();
@@ -131,7 +129,7 @@ fn stores_through_a_mapping_are_never_missed() {
         store(round);
         settle();
         let next = snapshot(&round.to_string());
-        let mut draft = draft(&fixture, &next);
+        let mut draft = draft(&fixture.layout, &next, on_base(), 1 << 20).unwrap();
         let earlier = before.as_ref().and_then(|before| Earlier::open(&fixture.layout, before.as_str()));
         draft.copy_upper(&upper, earlier, Index::after_sync(&fixture.layout).unwrap()).unwrap();
         // The sandbox goes on before what was copied is on the disk.
@@ -147,20 +145,6 @@ fn stores_through_a_mapping_are_never_missed() {
     }
     // SAFETY: nothing uses the mapping any more.
     unsafe { munmap(mapping, 4096) }.unwrap();
-}
-
-fn draft<'a>(fixture: &'a Fixture, id: &SnapshotId) -> Draft<'a> {
-    let session = session();
-    let new = NewLayer {
-        name: id.as_str(),
-        session: &session,
-        sandbox: None,
-        driver: SnapshotDriver::Overlay,
-        reason: Reason::Saved,
-        lowers: on_base(),
-        bytes_max: 1 << 20,
-    };
-    Draft::begin(&fixture.layout, new).unwrap()
 }
 
 /// What a program may do between two snapshots.

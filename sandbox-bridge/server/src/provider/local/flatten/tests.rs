@@ -66,9 +66,9 @@ fn a_joined_snapshot_shows_what_its_chain_showed() {
     let chain = layers::chain(&fixture.layout, &id, None).unwrap();
     save(&fixture.layout, &third, &upper, &chain.names).unwrap();
     drop(chain);
-    layers::delete(&fixture.layout, &id, &meta.session_id).unwrap();
+    layers::delete(&fixture.layout, &id, &crate::provider::local::testing::session()).unwrap();
     assert!(fixture.seen(&third).contains("third"));
-    layers::delete(&fixture.layout, &third, &meta.session_id).unwrap();
+    layers::delete(&fixture.layout, &third, &crate::provider::local::testing::session()).unwrap();
     assert_eq!(layers_of(&fixture), ["base"]);
 }
 

@@ -134,6 +134,13 @@ pub(super) struct LimitTrial {
     pub(super) held: Vec<String>,
     pub(super) trouble: Option<String>,
 }
+impl LimitTrial {
+    /// None was seen to hold.
+    pub(super) fn failed(trouble: &str) -> Self {
+        Self { held: Vec::new(), trouble: Some(trouble.to_owned()) }
+    }
+}
+
 /// Judges what was seen.
 pub(super) fn report(
     outcome: LaunchReport,
