@@ -1,38 +1,66 @@
 /** The HTTP API of the edge. Every failure becomes an `ApiError` with words to show; nothing is retried here. */
 import type {
+  ApiKeyList,
+  ApiKeyMade,
+  ApiKeyRequest,
   ArchiveRequest,
   ArtifactId,
+  BuildId,
   Configuration,
   CreateSessionRequest,
   CreateSessionResponse,
-  ErrorBody,
-  ErrorCode,
   HistoryPage,
+  PeopleList,
+  Recipe,
+  RepositoryHints,
+  RepositoryId,
   RepositoryList,
+  RepositoryStatus,
+  ReservationId,
   SessionId,
   SessionList,
+  SignInList,
   SignInRequest,
   TicketResponse,
   User,
 } from "@farhand/protocol";
-import { capitalised } from "@farhand/session-view";
+import { ApiError, readAnswer, readFailure, sendRequest } from "@farhand/session-view/api-error";
 
-export class ApiError extends Error {
-  constructor(
-    /** The edge's own, or `unavailable` when there was no answer that says one. */
-    readonly code: ErrorCode,
-    message: string,
-  ) {
-    super(capitalised(message));
-  }
-}
+export { ApiError };
 
 export const api = {
   configuration: () => request<Configuration>("GET", "/api/configuration"),
   me: () => request<User>("GET", "/api/me"),
   signIn: (body: SignInRequest) => request<User>("POST", "/api/sign-in", body),
   signOut: () => request<unknown>("POST", "/api/sign-out"),
+  grantKey: (body: { client: string; challenge: string; state: string }) =>
+    request<{ redirect: string }>("POST", "/api/keys/grants", body),
+  signOutEverywhere: () => request<unknown>("POST", "/api/sign-out-everywhere"),
+  signIns: () => request<SignInList>("GET", "/api/sign-ins"),
+  endSignIn: (id: string) => request<unknown>("DELETE", `/api/sign-ins/${id}`),
+  keys: () => request<ApiKeyList>("GET", "/api/keys"),
+  createKey: (body: ApiKeyRequest) => request<ApiKeyMade>("POST", "/api/keys", body),
+  revokeKey: (id: string) => request<unknown>("DELETE", `/api/keys/${id}`),
+  people: () => request<PeopleList>("GET", "/api/operator/people"),
+  repositoryStatus: (id: RepositoryId) => request<RepositoryStatus>("GET", `/api/repositories/${id}/status`),
+  build: (id: RepositoryId) => request<unknown>("POST", `/api/repositories/${id}/builds`),
+  /** What a build has said from a byte on, and where to go on. */
+  buildLog: async (id: RepositoryId, build: BuildId, from: number, signal: AbortSignal) => {
+    const path = `/api/repositories/${id}/builds/${build}/log?from=${from}`;
+    const response = await send("GET", path, undefined, signal);
+    if (!response.ok) throw await readFailure(response);
+    return { text: await response.text(), end: Number(response.headers.get("x-farhand-log-end")) };
+  },
+  saveSettings: (id: RepositoryId, body: Recipe) =>
+    request<unknown>("PUT", `/api/repositories/${id}/settings`, body),
+  hints: (id: RepositoryId) => request<RepositoryHints>("GET", `/api/repositories/${id}/hints`),
+  saveHints: (id: RepositoryId, body: RepositoryHints) =>
+    request<unknown>("PUT", `/api/repositories/${id}/hints`, body),
+  slackLink: (body: { code: string; step: "look" | "confirm" }) =>
+    request<{ team: string; user: string; name: string }>("POST", "/api/slack/links", body),
   repositories: () => request<RepositoryList>("GET", "/api/repositories"),
+  reserve: (repository: RepositoryId, id: ReservationId) =>
+    request<unknown>("PUT", `/api/repositories/${repository}/reservations/${id}`),
   sessions: ({ before, archived }: { before?: number; archived: boolean }) => {
     const query = new URLSearchParams({ limit: String(SESSIONS_PER_PAGE) });
     if (before !== undefined) query.set("before", String(before));
@@ -63,30 +91,19 @@ export function artifactUrl(sessionId: SessionId, artifactId: ArtifactId): strin
   return `/api/sessions/${sessionId}/artifacts/${artifactId}`;
 }
 
-async function request<T>(
-  method: "GET" | "POST" | "PUT" | "DELETE",
-  path: string,
-  body?: unknown,
-  signal?: AbortSignal,
-): Promise<T> {
+async function request<T>(method: Method, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  return readAnswer<T>(await send(method, path, body, signal));
+}
+
+async function send(method: Method, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
   const init: RequestInit = { method, credentials: "same-origin" };
   if (signal !== undefined) init.signal = signal;
   if (method !== "GET") {
     init.headers = { "content-type": "application/json" };
     init.body = JSON.stringify(body ?? {});
   }
-  let response: Response;
-  try {
-    response = await fetch(path, init);
-  } catch (cause) {
-    if (signal?.aborted) throw cause;
-    throw new ApiError("unavailable", "The server cannot be reached. Check the connection, then try again.");
-  }
-  const answer: unknown = await response.json().catch(() => undefined);
-  if (response.ok) return answer as T;
-  const error = answer as Partial<ErrorBody> | undefined;
-  throw new ApiError(
-    error?.code ?? "unavailable",
-    error?.message ?? `The server answered with ${response.status}. Try again.`,
-  );
+  const unreachable = "The server cannot be reached. Check the connection, then try again.";
+  return sendRequest(() => fetch(path, init), { unreachable, signal });
 }
+
+type Method = "GET" | "POST" | "PUT" | "DELETE";

@@ -2,7 +2,10 @@
 import { type JSX, Match, onMount, Switch } from "solid-js";
 import { account, loadAccount } from "./account.js";
 import { Problem } from "./components/problem.jsx";
+import { Connect } from "./pages/connect.jsx";
 import { SignIn } from "./pages/sign-in.jsx";
+import { SlackLink } from "./pages/slack.jsx";
+import { route } from "./router.js";
 import { Workbench } from "./workbench.jsx";
 
 export function App(): JSX.Element {
@@ -26,7 +29,16 @@ export function App(): JSX.Element {
       </Match>
       <Match when={of("signed_out")}>{(out) => <SignIn configuration={out().configuration} />}</Match>
       <Match when={of("signed_in")}>
-        {(signedIn) => <Workbench user={signedIn().user} configuration={signedIn().configuration} />}
+        {(signedIn) => (
+          <Switch fallback={<Workbench user={signedIn().user} configuration={signedIn().configuration} />}>
+            <Match when={route().page === "connect"}>
+              <Connect user={signedIn().user} />
+            </Match>
+            <Match when={route().page === "slack"}>
+              <SlackLink user={signedIn().user} />
+            </Match>
+          </Switch>
+        )}
       </Match>
     </Switch>
   );

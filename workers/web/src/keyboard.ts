@@ -1,5 +1,17 @@
 /** Shortcuts of the whole client. One-key ones rest while somebody types or a dialog is open. */
-import { onCleanup } from "solid-js";
+import { createSignal, onCleanup } from "solid-js";
+
+const ONE_KEY = "farhand.one-key-shortcuts";
+const [oneKey, setOneKey] = createSignal(localStorage.getItem(ONE_KEY) !== "off");
+
+/** Whether shortcuts of a single key are on (WCAG 2.2, 2.1.4 asks for a way to turn them off). */
+export const oneKeyShortcuts = oneKey;
+
+export function setOneKeyShortcuts(on: boolean): void {
+  setOneKey(on);
+  if (on) localStorage.removeItem(ONE_KEY);
+  else localStorage.setItem(ONE_KEY, "off");
+}
 
 export interface Shortcuts {
   newSession(): void;
@@ -9,6 +21,8 @@ export interface Shortcuts {
   toggleRail(): void;
   toggleInspector(): void;
   help(): void;
+  /** Archives the session in the list that has the focus, else the open one. */
+  archive(): void;
   /** Closes the top layer. */
   escape(): void;
 }
@@ -16,6 +30,7 @@ export interface Shortcuts {
 /** What the help shows. */
 export const SHORTCUT_HELP: readonly [keys: string, meaning: string][] = [
   ["C", "New session"],
+  ["E", "Archive the session"],
   ["J / K", "Next or previous session"],
   ["⌘K", "Search sessions"],
   ["⌘↵", "Send the prompt, as chosen beside it"],
@@ -50,8 +65,14 @@ function actionFor(event: KeyboardEvent, shortcuts: Shortcuts): (() => void) | u
   if (event.metaKey || event.ctrlKey) {
     return { k: shortcuts.search, b: shortcuts.toggleRail, ".": shortcuts.toggleInspector }[key];
   }
-  if (isTyping(event.target)) return undefined;
-  return { c: shortcuts.newSession, j: shortcuts.next, k: shortcuts.previous, "?": shortcuts.help }[key];
+  if (isTyping(event.target) || !oneKey()) return undefined;
+  return {
+    c: shortcuts.newSession,
+    e: shortcuts.archive,
+    j: shortcuts.next,
+    k: shortcuts.previous,
+    "?": shortcuts.help,
+  }[key];
 }
 
 function isTyping(target: EventTarget | null): boolean {

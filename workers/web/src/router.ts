@@ -4,6 +4,11 @@ import { createSignal } from "solid-js";
 export type Route =
   | { page: "home" }
   | { page: "new" }
+  | { page: "connect" }
+  | { page: "settings" }
+  | { page: "repositories" }
+  | { page: "repository"; repository: string }
+  | { page: "slack" }
   | { page: "session"; sessionId: string }
   | { page: "unknown" };
 
@@ -15,21 +20,28 @@ export { route };
 export function parseRoute(path: string): Route {
   if (path === "/") return { page: "home" };
   if (path === "/new") return { page: "new" };
+  if (path === "/connect/extension") return { page: "connect" };
+  if (path === "/settings") return { page: "settings" };
+  if (path === "/repositories") return { page: "repositories" };
+  const repository = /^\/repositories\/([\w.-]{1,100}\/[\w.-]{1,100})$/.exec(path)?.[1];
+  if (repository !== undefined) return { page: "repository", repository };
+  if (path === "/connect/slack") return { page: "slack" };
   const session = /^\/sessions\/([a-z0-9_-]{1,64})$/.exec(path)?.[1];
   return session === undefined ? { page: "unknown" } : { page: "session", sessionId: session };
 }
 
 export function navigate(path: string, how: "push" | "replace" = "push"): void {
-  if (path !== location.pathname) {
+  if (path !== location.pathname + location.search) {
     if (how === "push") history.pushState(null, "", path);
     else history.replaceState(null, "", path);
   }
-  setRoute(parseRoute(path));
+  setRoute(parseRoute(location.pathname));
 }
 
 /** For links: follows them inside the client, and leaves new tabs and other buttons to the browser. */
 export function followLink(event: MouseEvent & { currentTarget: HTMLAnchorElement }): void {
   if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  navigate(new URL(event.currentTarget.href).pathname);
+  const url = new URL(event.currentTarget.href);
+  navigate(url.pathname + url.search);
 }

@@ -1,10 +1,11 @@
 /** The list of sessions beside everything else: loaded in pages, kept fresh while the page is looked at. */
-import type { SessionId, SessionSummary, UserId } from "@farhand/protocol";
+import type { RepositoryId, SessionId, SessionSummary, UserId } from "@farhand/protocol";
 import { startOfDay } from "@farhand/session-view";
 import { createSignal, onCleanup } from "solid-js";
 import { createStore, reconcile } from "solid-js/store";
 import { leaveAccount, messageOf } from "./account.js";
 import { ApiError, api, SESSIONS_PER_PAGE } from "./api.js";
+import { showToast } from "./components/toasts.jsx";
 
 const REFRESH_EVERY_MS = 10_000;
 
@@ -129,16 +130,63 @@ export function groupSessions(sessions: readonly SessionSummary[], now: number):
     .filter((group) => group.sessions.length > 0);
 }
 
-/** Those that match the words in the search field, of everybody or of one user. */
-export function filterSessions(
-  sessions: readonly SessionSummary[],
-  search: string,
-  of: UserId | null,
-): SessionSummary[] {
-  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+/** Archives a session, or takes it up again, with a word about it and the way back. */
+export async function archiveSession(
+  listing: SessionListing,
+  id: SessionId,
+  archived = true,
+): Promise<boolean> {
+  try {
+    await api.archive(id, { archived });
+  } catch (error) {
+    showToast({ text: messageOf(error), problem: true });
+    return false;
+  }
+  listing.forget(id);
+  showToast({
+    text: archived ? "The session is archived." : "The session takes prompts again.",
+    undo: () => void archiveSession(listing, id, !archived).then(() => listing.refresh()),
+  });
+  return true;
+}
+
+/** Whose sessions a list shows. */
+export type Whose = "mine" | "team" | "needs-me";
+
+export type StateFilter = "all" | "running" | "idle" | "failed" | "pull";
+
+export interface SessionFilter {
+  search: string;
+  whose: Whose;
+  me: UserId;
+  repository: RepositoryId | "all";
+  state: StateFilter;
+  /** What of the sessions was looked at before. */
+  seen: (session: SessionSummary) => boolean;
+}
+
+/** Whether a session of one's own has come to an end that one has not looked at. */
+export function needsMe(session: SessionSummary, me: UserId, seen: SessionFilter["seen"]): boolean {
+  return session.createdBy === me && session.activity !== "running" && !seen(session);
+}
+
+/** Those that match all that was chosen. */
+export function filterSessions(sessions: readonly SessionSummary[], filter: SessionFilter): SessionSummary[] {
+  const words = filter.search.toLowerCase().split(/\s+/).filter(Boolean);
   return sessions.filter((one) => {
     const text =
       `${one.title} ${one.repository} ${one.createdByName} ${one.pullRequestNumber ?? ""}`.toLowerCase();
-    return (of === null || one.createdBy === of) && words.every((word) => text.includes(word));
+    return (
+      (filter.whose !== "mine" || one.createdBy === filter.me) &&
+      (filter.whose !== "needs-me" || needsMe(one, filter.me, filter.seen)) &&
+      (filter.repository === "all" || one.repository === filter.repository) &&
+      isOfState(one, filter.state) &&
+      words.every((word) => text.includes(word))
+    );
   });
+}
+
+function isOfState(session: SessionSummary, state: StateFilter): boolean {
+  if (state === "all") return true;
+  return state === "pull" ? session.pullRequestNumber !== undefined : session.activity === state;
 }

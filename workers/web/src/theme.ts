@@ -13,7 +13,11 @@ export { theme };
 
 /** On to the next one. */
 export function cycleTheme(): void {
-  const next = NEXT[theme()];
+  chooseTheme(NEXT[theme()]);
+}
+
+/** Takes this one. */
+export function chooseTheme(next: Theme): void {
   setTheme(next);
   if (next === "system") {
     delete document.documentElement.dataset.theme;

@@ -1,15 +1,21 @@
 /** The signed-in client: session list, one page beside it, and the shortcuts over both. */
 import type { Configuration, User } from "@farhand/protocol";
-import { createEffect, createSignal, type JSX, Match, on, Show, Switch } from "solid-js";
+import { createEffect, createSignal, type JSX, lazy, Match, on, Show, Suspense, Switch } from "solid-js";
 import { Help } from "./components/help.jsx";
 import { Problem } from "./components/problem.jsx";
 import { Rail } from "./components/rail.jsx";
+import { Toasts } from "./components/toasts.jsx";
 import { listenForShortcuts } from "./keyboard.js";
 import { Home } from "./pages/home.jsx";
 import { NewSession } from "./pages/new-session.jsx";
 import { SessionPage } from "./pages/session.jsx";
 import { navigate, route } from "./router.js";
-import { createSessionList } from "./session-list.js";
+import { archiveSession, createSessionList } from "./session-list.js";
+
+// Opened less often than a session, so that a session need not wait for them.
+const Settings = lazy(() => import("./pages/settings.jsx"));
+const Repositories = lazy(() => import("./pages/repositories.jsx"));
+const Repository = lazy(() => import("./pages/repository.jsx"));
 
 /** Below this the rail lies over the page. */
 const RAIL_BESIDE = "(min-width: 900px)";
@@ -58,6 +64,10 @@ export function Workbench(props: { user: User; configuration: Configuration }): 
     toggleRail,
     toggleInspector: () => setInspector(!inspector()),
     help: () => help?.showModal(),
+    archive: () => {
+      const id = sessionInFocus() ?? currentSession();
+      if (id !== undefined && !listing.state.archived) void archiveSession(listing, id);
+    },
     escape: () => {
       if (drawer()) setDrawer(false);
       else if (inspector() && !matchMedia(INSPECTOR_BESIDE).matches) setInspector(false);
@@ -94,37 +104,51 @@ export function Workbench(props: { user: User; configuration: Configuration }): 
           onClick={() => setDrawer(false)}
         />
       </Show>
-      <Switch
-        fallback={
-          <main class="page" id="content">
-            <Problem title="Nothing here" text="No page of Farhand has this address.">
-              <a class="button" href="/">
-                To the sessions
-              </a>
-            </Problem>
-          </main>
-        }
+      <Suspense
+        fallback={<main class="page is-loading" id="content" aria-busy="true" aria-label="Loading" />}
       >
-        <Match when={route().page === "home"}>
-          <Home listing={listing} onRail={showRail} />
-        </Match>
-        <Match when={route().page === "new"}>
-          <NewSession configuration={props.configuration} user={props.user} onRail={showRail} />
-        </Match>
-        <Match when={currentSession()} keyed>
-          {(sessionId) => (
-            <SessionPage
-              sessionId={sessionId}
-              user={props.user}
-              configuration={props.configuration}
-              listing={listing}
-              onRail={showRail}
-              inspector={inspector()}
-              onInspector={setInspector}
-            />
-          )}
-        </Match>
-      </Switch>
+        <Switch
+          fallback={
+            <main class="page" id="content">
+              <Problem title="Nothing here" text="No page of Farhand has this address.">
+                <a class="button" href="/">
+                  To the sessions
+                </a>
+              </Problem>
+            </main>
+          }
+        >
+          <Match when={route().page === "home"}>
+            <Home listing={listing} onRail={showRail} />
+          </Match>
+          <Match when={route().page === "new"}>
+            <NewSession configuration={props.configuration} user={props.user} onRail={showRail} />
+          </Match>
+          <Match when={route().page === "settings"}>
+            <Settings user={props.user} onRail={showRail} />
+          </Match>
+          <Match when={route().page === "repositories"}>
+            <Repositories onRail={showRail} />
+          </Match>
+          <Match when={currentRepository()} keyed>
+            {(repository) => <Repository repository={repository} onRail={showRail} />}
+          </Match>
+          <Match when={currentSession()} keyed>
+            {(sessionId) => (
+              <SessionPage
+                sessionId={sessionId}
+                user={props.user}
+                configuration={props.configuration}
+                listing={listing}
+                onRail={showRail}
+                inspector={inspector()}
+                onInspector={setInspector}
+              />
+            )}
+          </Match>
+        </Switch>
+      </Suspense>
+      <Toasts />
       <Help
         dialog={(element) => {
           help = element;
@@ -137,6 +161,17 @@ export function Workbench(props: { user: User; configuration: Configuration }): 
 function currentSession(): string | undefined {
   const now = route();
   return now.page === "session" ? now.sessionId : undefined;
+}
+
+function currentRepository(): string | undefined {
+  const now = route();
+  return now.page === "repository" ? now.repository : undefined;
+}
+
+/** The session whose row in the list has the focus. */
+function sessionInFocus(): string | undefined {
+  const row = document.activeElement?.closest<HTMLElement>("[data-session]");
+  return row?.dataset.session;
 }
 
 /** Moves through the session list: from the focused row, else from the open session. */

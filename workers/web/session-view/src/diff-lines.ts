@@ -38,6 +38,31 @@ export function numberLines(hunk: Hunk): NumberedLine[] {
   return lines;
 }
 
+/** Two lines beside each other; one side is absent where the other has no counterpart. */
+export interface LinePair {
+  before: NumberedLine | undefined;
+  after: NumberedLine | undefined;
+}
+
+/** The lines of a hunk side by side: what was there, and what took its place. */
+export function pairLines(lines: readonly NumberedLine[]): LinePair[] {
+  const pairs: LinePair[] = [];
+  let index = 0;
+  while (index < lines.length) {
+    const removed = runOf(lines, index, "removed");
+    const added = runOf(lines, index + removed.length, "added");
+    for (let row = 0; row < Math.max(removed.length, added.length); row += 1) {
+      pairs.push({ before: removed[row], after: added[row] });
+    }
+    index += removed.length + added.length;
+    const line = lines[index];
+    if (line?.kind !== "context") continue;
+    pairs.push({ before: line, after: line });
+    index += 1;
+  }
+  return pairs;
+}
+
 /** Pairs the first removed line of each change with its first added line, and so on, and marks what differs. */
 function markWords(lines: NumberedLine[]): void {
   let index = 0;
@@ -56,7 +81,7 @@ function markWords(lines: NumberedLine[]): void {
   }
 }
 
-function runOf(lines: NumberedLine[], from: number, kind: NumberedLine["kind"]): NumberedLine[] {
+function runOf(lines: readonly NumberedLine[], from: number, kind: NumberedLine["kind"]): NumberedLine[] {
   let end = from;
   while (lines[end]?.kind === kind) end += 1;
   return lines.slice(from, end);

@@ -2,6 +2,7 @@
  * A light hand of colour for one line of code: key words, comments, names that are called. Reads a line on its own, so it never
  * claims more than it can know; unknown languages get none. Pure.
  */
+import { own } from "./own.js";
 
 export type TokenKind = "plain" | "keyword" | "function" | "comment";
 
@@ -71,7 +72,7 @@ function endings(of: Language, list: string): Record<string, Language> {
 
 /** The language of a file, by the ending of its name. */
 export function languageOf(path: string): Language | undefined {
-  return BY_ENDING[path.slice(path.lastIndexOf(".") + 1).toLowerCase()];
+  return own(BY_ENDING, path.slice(path.lastIndexOf(".") + 1).toLowerCase());
 }
 
 const STRING = /^(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|`(?:[^`\\]|\\.)*`?)/;

@@ -100,6 +100,8 @@ function applyToSnapshot(snapshot: KnownSnapshot, record: EventRecord): boolean 
     case "effect_failed":
     case "conversation_restored":
     case "egress_denied":
+    case "pull_request_changed":
+    case "review_added":
       snapshot.notices.push({ seq: record.seq, at: record.at, event });
       snapshot.notices.splice(0, snapshot.notices.length - NOTICES_MAX);
       return true;
@@ -164,6 +166,11 @@ function applyToQueue(snapshot: KnownSnapshot, event: QueueEvent): void {
       break;
     case "prompt_moved":
       place(snapshot.queue, event.promptId, event.before);
+      changePrompt(snapshot, event.promptId, (prompt) => {
+        // A snapshot leaves out what is usual.
+        if (event.delivery === "queue") delete prompt.delivery;
+        else if (event.delivery !== undefined) prompt.delivery = event.delivery;
+      });
       break;
     case "prompt_steered":
       changePrompt(snapshot, event.promptId, (prompt) => {

@@ -3,6 +3,7 @@
  * Views read `state` and the signals, and call what people can do. What is done shows up as an event, what is refused at its place.
  */
 import type {
+  Attachment,
   ClientMessage,
   PromptId,
   PromptRequest,
@@ -28,6 +29,8 @@ export interface SessionOptions extends Pick<ConnectionOptions, "fetchTicket" | 
   fetchHistory: FetchHistory;
   /** Where the whole of an artifact can be opened. */
   artifactUrl(artifactId: string): string;
+  /** Where a host that a sandbox was refused can be allowed; absent where there is no such page. */
+  allowHostUrl?: (repository: string, host: string) => string;
   storage: KeyValueStore;
   /** Where prompts written here come from. */
   origin: "web" | "extension";
@@ -45,9 +48,17 @@ export interface Session {
   /** Written here, not yet acknowledged. */
   unsent: Accessor<readonly PromptRequest[]>;
   artifactUrl(artifactId: string): string;
+  /** Where a host that a sandbox was refused can be allowed. */
+  allowHostUrl(host: string): string | undefined;
   refusal(place: Place): Refusal | undefined;
   dismissRefusal(place: Place): void;
-  submit(prompt: { text: string; model?: string | undefined; steer?: boolean }): void;
+  /** `attachments` are what the application around the session lets prompts carry; they are sent as they are. */
+  submit(prompt: {
+    text: string;
+    model?: string | undefined;
+    steer?: boolean;
+    attachments?: readonly Attachment[];
+  }): void;
   /** This user pressed a key in the composer. */
   typed(): void;
   loadEarlier(): Promise<void>;
@@ -124,10 +135,15 @@ export function openSession(options: SessionOptions): Session {
     typing: feed.typing,
     unsent: feed.unsent,
     artifactUrl: options.artifactUrl,
+    allowHostUrl(host) {
+      const repository = feed.state.snapshot?.session.repository;
+      return repository === undefined ? undefined : options.allowHostUrl?.(repository, host);
+    },
     refusal: feed.refusals.at,
     dismissRefusal: feed.refusals.dismiss,
-    submit: ({ text, model, steer }) => {
+    submit: ({ text, model, steer, attachments }) => {
       const prompt: PromptRequest = { id: newPromptId(), text, origin: options.origin };
+      if (attachments !== undefined && attachments.length > 0) prompt.attachments = [...attachments];
       if (model !== undefined) prompt.model = model;
       if (steer === true) prompt.delivery = "steer";
       feed.add(prompt);

@@ -9,9 +9,14 @@ import type {
   Item,
   ItemContent,
   Prompt,
+  PullState,
+  Review,
+  SessionEvent,
   SessionSnapshot,
   Turn,
+  Verdict,
 } from "@farhand/protocol";
+import { own } from "./own.js";
 import type { KnownSnapshot } from "./reducer.js";
 
 export type ToolContent = Extract<ItemContent, { type: "tool" }>;
@@ -95,7 +100,7 @@ const TOOLS: Record<string, { kind: ToolKind; running: string; done: string }> =
 
 /** In what words to tell a tool call. Tools of unknown names are told by their name. */
 export function describeTool(tool: ToolContent): { kind: ToolKind; verb: string } {
-  const known = TOOLS[tool.name];
+  const known = own(TOOLS, tool.name);
   if (known === undefined) return { kind: "other", verb: tool.name };
   return { kind: known.kind, verb: tool.state.type === "running" ? known.running : known.done };
 }
@@ -124,11 +129,9 @@ export function queuedPrompts(snapshot: KnownSnapshot): Prompt[] {
   return waiting.flatMap((id) => byId.get(id) ?? []);
 }
 
-/** How many waiting prompts, from the front, are on their way into the running turn. */
-export function steeringCount(snapshot: KnownSnapshot, queued: readonly Prompt[]): number {
-  if (runningTurn(snapshot) === undefined) return 0;
-  const rest = queued.findIndex((prompt) => prompt.delivery !== "steer");
-  return rest < 0 ? queued.length : rest;
+/** Whether a waiting prompt is on its way into the running turn; one that somebody gave a place waits there for its own. */
+export function isSteering(snapshot: KnownSnapshot, prompt: Prompt): boolean {
+  return prompt.delivery === "steer" && runningTurn(snapshot) !== undefined;
 }
 
 /** What stands in the timeline: a turn, a fact that stands for itself, or a prompt that was taken back. */
@@ -165,6 +168,10 @@ export function timelineEntries(
 export function noticeText({ event }: EventRecord): { level: "info" | "warning" | "error"; text: string } {
   if (event.type === "effect_failed") return { level: "error", text: `${event.what}: ${event.reason}` };
   if (event.type === "egress_denied") return { level: "warning", text: denialText(event.denial) };
+  if (event.type === "pull_request_changed")
+    return { level: "info", text: `Pull request #${event.number} ${pullStates[event.state]}.` };
+  if (event.type === "review_added")
+    return { level: reviewLevel(event.review), text: reviewText(event.review) };
   if (event.type !== "conversation_restored") return { level: "info", text: "" };
   switch (event.from.type) {
     case "snapshot":
@@ -184,10 +191,22 @@ export function noticeText({ event }: EventRecord): { level: "info" | "warning" 
   }
 }
 
-/** A refused place is shown as it was written: the sandbox chose the letters, so they stand between quotes. */
+/**
+ * A refused place is shown as it was written: the sandbox chose the letters, so they stand between quotes. Port 0 is none: what
+ * was refused at many places is counted together.
+ */
 function denialText({ host, port, reason, count }: EgressDenial): string {
-  const why = denialReasons[reason] ?? `was refused (${reason})`;
-  return `“${host}:${port}” ${why}${count > 1 ? `, ${count} times so far` : ""}.`;
+  const why = own(denialReasons, reason) ?? `was refused (${reason})`;
+  const place = port === 0 ? host : `${host}:${port}`;
+  return `“${place}” ${why}${count > 1 ? `, ${count} times so far` : ""}.`;
+}
+
+/** What would have to be allowed for a refused connection: `HOST`, or `HOST:PORT` where another port than the usual ones was meant. */
+export function deniedHost(event: SessionEvent): string | undefined {
+  if (event.type !== "egress_denied") return undefined;
+  const { host, port, reason } = event.denial;
+  if (reason !== "host_not_allowed" && reason !== "port_not_allowed") return undefined;
+  return [0, 80, 443].includes(port) ? host : `${host}:${port}`;
 }
 
 const denialReasons: Record<string, string> = {
@@ -200,6 +219,32 @@ const denialReasons: Record<string, string> = {
   read_only: "may only be read from",
   secret_elsewhere: "was sent a secret that belongs to another host",
 };
+
+const pullStates: Record<PullState, string> = {
+  open: "was opened again",
+  closed: "was closed",
+  merged: "was merged",
+  unknown: "has changed",
+};
+
+const verdicts: Record<Verdict, string> = {
+  approved: "approved",
+  changes_requested: "asked for changes",
+  dismissed: "took a review back",
+  comment: "commented",
+  unknown: "reviewed",
+};
+
+function reviewLevel({ verdict }: Review): "info" | "warning" {
+  return verdict === "changes_requested" ? "warning" : "info";
+}
+
+/** What somebody said at the code host, as plain text: it is as foreign as an agent's. */
+function reviewText({ author, verdict, path, line, text }: Review): string {
+  const place = path === undefined ? "" : ` on ${path}${line === undefined ? "" : `:${line}`}`;
+  const said = text.trim();
+  return `${author} ${verdicts[verdict]}${place}${said === "" ? "." : `: ${said}`}`;
+}
 
 function turnsOf(count: number): string {
   return count === 1 ? "one turn" : `${count} turns`;

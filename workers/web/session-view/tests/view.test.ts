@@ -2,7 +2,7 @@
 import type { EventRecord, Item, Restoration, Role } from "@farhand/protocol";
 import { describe, expect, it } from "vitest";
 import { placeAt } from "../src/components/queue-drag.js";
-import { numberLines } from "../src/diff-lines.js";
+import { numberLines, pairLines } from "../src/diff-lines.js";
 import { editedLines } from "../src/edit-input.js";
 import {
   formatAge,
@@ -18,13 +18,15 @@ import {
 import { highlightLine, languageOf } from "../src/highlight.js";
 import { newPromptId } from "../src/ids.js";
 import { evaluatePermission, roleOf } from "../src/policy.js";
+import { applyEvent } from "../src/reducer.js";
 import {
+  describeTool,
   exploredSummary,
   foldRows,
+  isSteering,
   nextPrompt,
   noticeText,
   queuedPrompts,
-  steeringCount,
   timelineEntries,
   turnRows,
 } from "../src/timeline.js";
@@ -182,6 +184,42 @@ describe("rows", () => {
   });
 });
 
+it("lines of a hunk stand beside what took their place", () => {
+  const kinds = ["context", "removed", "removed", "added", "context", "added", "removed", "context"] as const;
+  const lines = kinds.map((kind, index) => ({ kind, text: `${index}` }));
+  const pairs = pairLines(numberLines({ oldStart: 1, newStart: 1, heading: "", lines }));
+  const text = (line: (typeof pairs)[number]["before"]): string => line?.pieces[0]?.text ?? "";
+  expect(pairs.map(({ before, after }) => [text(before), text(after)])).toEqual([
+    ["0", "0"],
+    ["1", "3"],
+    ["2", ""],
+    ["4", "4"],
+    ["", "5"],
+    ["6", ""],
+    ["7", "7"],
+  ]);
+});
+
+it("words that every object has are no words of ours", () => {
+  for (const word of ["constructor", "__proto__", "toString"]) {
+    expect(languageOf(`src/${word}`)).toBeUndefined();
+    expect(highlightLine("x", languageOf(word))).toEqual([{ text: "x", kind: "plain" }]);
+    const tool = {
+      type: "tool",
+      name: word,
+      title: "",
+      input: "",
+      state: { type: "running" },
+      output: "",
+      omittedBytes: 0,
+    } as const;
+    expect(describeTool(tool)).toEqual({ kind: "other", verb: word });
+    const denial = { host: "x", port: 1, reason: word, count: 1 };
+    const record: EventRecord = { seq: 1, at: AT, event: { type: "egress_denied", denial } };
+    expect(noticeText(record).text).toBe(`“x:1” was refused (${word}).`);
+  }
+});
+
 describe("waiting prompts", () => {
   const snapshot = emptySnapshot();
   snapshot.prompts = [queued("prm_1"), queued("prm_2"), queued("prm_3", { delivery: "steer" })];
@@ -190,15 +228,26 @@ describe("waiting prompts", () => {
   it("the first stands in the timeline when nothing runs", () => {
     expect(nextPrompt(snapshot)?.id).toBe("prm_3");
     expect(queuedPrompts(snapshot).map((prompt) => prompt.id)).toEqual(["prm_2", "prm_1"]);
-    expect(steeringCount(snapshot, queuedPrompts(snapshot))).toBe(0);
+    expect(queuedPrompts(snapshot).some((prompt) => isSteering(snapshot, prompt))).toBe(false);
   });
 
   it("all wait while a turn runs, and those in front that are meant for it are on their way", () => {
     const busy = { ...snapshot, turns: [{ id: "trn_1", promptId: "prm_0", attempt: 1, startedAt: AT }] };
     expect(nextPrompt(busy)).toBeUndefined();
     expect(queuedPrompts(busy).map((prompt) => prompt.id)).toEqual(["prm_3", "prm_2", "prm_1"]);
-    expect(steeringCount(busy, queuedPrompts(busy))).toBe(1);
-    expect(steeringCount(busy, [...queuedPrompts(busy)].reverse())).toBe(0);
+    const steering = () => queuedPrompts(busy).filter((prompt) => isSteering(busy, prompt));
+    expect(steering().map((prompt) => prompt.id)).toEqual(["prm_3"]);
+  });
+
+  it("a prompt that somebody gave a place is not on its way into the turn", () => {
+    const now = {
+      ...structuredClone(snapshot),
+      turns: [{ id: "trn_1", promptId: "prm_0", attempt: 1, startedAt: AT }],
+    };
+    const event = { type: "prompt_moved", promptId: "prm_3", by: "usr_1", delivery: "queue" } as const;
+    expect(applyEvent({ seq: 0, snapshot: now }, { seq: 1, at: AT, event })).toBe("applied");
+    expect(queuedPrompts(now).map((prompt) => prompt.id)).toEqual(["prm_2", "prm_1", "prm_3"]);
+    expect(queuedPrompts(now).some((prompt) => isSteering(now, prompt))).toBe(false);
   });
 
   it("are dropped where the dragged one's middle lies", () => {
@@ -224,6 +273,13 @@ describe("a refused connection", () => {
       level: "warning",
       text: "“example.net:443” is not among the hosts that this sandbox may reach.",
     });
+  });
+
+  it("at many places together is told without a port", () => {
+    const denial = { host: "other hosts", port: 0, reason: "host_not_allowed", count: 7 };
+    expect(noticeText({ seq: 1, at: AT, event: { type: "egress_denied", denial } }).text).toBe(
+      "“other hosts” is not among the hosts that this sandbox may reach, 7 times so far.",
+    );
   });
 
   it("is told with the word of a newer bridge, and how often", () => {
@@ -333,4 +389,30 @@ it("reads what an editing tool changed, and gives up on what it does not know", 
   for (const input of ["", "{cut", "[]", '{"oldString":3}', JSON.stringify({ content: "x\n".repeat(500) })]) {
     expect(editedLines(input)).toBeNull();
   }
+});
+
+describe("a pull request in the timeline", () => {
+  const told = (event: EventRecord["event"]) => noticeText({ seq: 1, at: AT, event });
+  const review = { id: "review-1", author: "grace", url: "https://code.example", updatedAt: AT };
+
+  it("says what became of it", () => {
+    expect(told({ type: "pull_request_changed", number: 7, state: "merged" })).toEqual({
+      level: "info",
+      text: "Pull request #7 was merged.",
+    });
+  });
+
+  it("says who said what, where, as plain text", () => {
+    const text = " <b>No</b>\n";
+    expect(
+      told({ type: "review_added", number: 7, review: { ...review, verdict: "changes_requested", text } }),
+    ).toEqual({ level: "warning", text: "grace asked for changes: <b>No</b>" });
+    expect(
+      told({ type: "review_added", number: 7, review: { ...review, verdict: "approved", text: "" } }).text,
+    ).toBe("grace approved.");
+    const line = { ...review, verdict: "comment", text: "why?", path: "src/total.js", line: 12 } as const;
+    expect(told({ type: "review_added", number: 7, review: line }).text).toBe(
+      "grace commented on src/total.js:12: why?",
+    );
+  });
 });

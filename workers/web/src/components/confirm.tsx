@@ -7,6 +7,8 @@ export interface ConfirmProps {
   title: string;
   text: string;
   action: string;
+  /** What leaving everything as it is is called. */
+  keep?: string;
   /** Rejects with words for people when it could not be done. */
   onConfirm(): Promise<void>;
   onClose(): void;
@@ -50,7 +52,7 @@ export function Confirm(props: ConfirmProps): JSX.Element {
       </Show>
       <div class="dialog-tools">
         <button type="button" class="button" disabled={working()} onClick={() => dialog?.close()}>
-          Keep it
+          {props.keep ?? "Keep it"}
         </button>
         <button type="button" class="button is-danger" disabled={working()} onClick={() => void confirm()}>
           <Show when={working()}>

@@ -1,6 +1,6 @@
 /** Beside the timeline, or over it where there is no room: what has changed, and the facts. On a phone it is one of three tabs. */
 import type { FileDiff, UserId } from "@farhand/protocol";
-import { Details, DiffView, Icon, type Session } from "@farhand/session-view";
+import { createViewedFiles, Details, DiffView, Icon, type Session } from "@farhand/session-view";
 import { type JSX, Show } from "solid-js";
 
 export type InspectorTab = "changes" | "details";
@@ -16,6 +16,7 @@ export interface InspectorProps {
 }
 
 export function Inspector(props: InspectorProps): JSX.Element {
+  const viewed = createViewedFiles(props.session.id, localStorage);
   return (
     <>
       <button
@@ -56,7 +57,7 @@ export function Inspector(props: InspectorProps): JSX.Element {
         >
           <Show when={props.tab === "changes"} fallback={<Details session={props.session} me={props.me} />}>
             <Show when={props.files.length > 0} fallback={<NoChanges running={props.running} />}>
-              <DiffView files={props.files} />
+              <DiffView files={props.files} viewed={viewed} storage={localStorage} />
             </Show>
           </Show>
         </div>

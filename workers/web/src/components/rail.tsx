@@ -4,14 +4,19 @@ import { Avatar, formatAge, Icon, type IconName, keyName, LineCounts, Spinner } 
 import { createMemo, createSignal, For, type JSX, Match, Show, Switch } from "solid-js";
 import { signOut } from "../account.js";
 import { followLink, route } from "../router.js";
+import { isSeen } from "../seen.js";
 import {
   filterSessions,
   groupSessions,
+  needsMe,
   type SessionListing,
   type SessionListState,
+  type StateFilter,
+  type Whose,
 } from "../session-list.js";
 import { cycleTheme, type Theme, theme } from "../theme.js";
 import { Mark } from "./mark.jsx";
+import { RailFilter } from "./rail-filter.jsx";
 
 export interface RailProps {
   user: User;
@@ -23,22 +28,45 @@ export interface RailProps {
 
 export function Rail(props: RailProps): JSX.Element {
   const [search, setSearch] = createSignal("");
-  const [mine, setMine] = createSignal(localStorage.getItem("farhand.filter") !== "team");
-  const choose = (onlyMine: boolean): void => {
-    setMine(onlyMine);
-    localStorage.setItem("farhand.filter", onlyMine ? "mine" : "team");
+  const [whose, setWhose] = createSignal<Whose>(
+    localStorage.getItem("farhand.filter") === "team" ? "team" : "mine",
+  );
+  const [repository, setRepository] = createSignal<string>("all");
+  const [state, setState] = createSignal<StateFilter>("all");
+  const choose = (next: Whose): void => {
+    setWhose(next);
+    if (next !== "needs-me") localStorage.setItem("farhand.filter", next);
   };
   const shown = createMemo(() =>
-    filterSessions(props.listing.state.sessions, search(), mine() ? props.user.id : null),
+    filterSessions(props.listing.state.sessions, {
+      search: search(),
+      whose: whose(),
+      me: props.user.id,
+      repository: repository(),
+      state: state(),
+      seen: isSeen,
+    }),
+  );
+  const waiting = createMemo(
+    () => props.listing.state.sessions.filter((one) => needsMe(one, props.user.id, isSeen)).length,
+  );
+  const repositories = createMemo(() =>
+    [...new Set(props.listing.state.sessions.map((one) => one.repository))].sort(),
   );
   const groups = createMemo(() => groupSessions(shown(), props.listing.now()));
   return (
     <nav class="rail" aria-label="Sessions">
       <RailHead onHide={props.onHide} />
       <Search value={search()} onInput={setSearch} field={props.searchField} />
-      <Filter
-        mine={mine()}
+      <RailFilter
+        whose={whose()}
+        waiting={waiting()}
         onChoose={choose}
+        repositories={repositories()}
+        repository={repository()}
+        onRepository={setRepository}
+        state={state()}
+        onState={setState}
         archived={props.listing.state.archived}
         onArchived={props.listing.showArchived}
       />
@@ -57,7 +85,9 @@ export function Rail(props: RailProps): JSX.Element {
             </p>
           </Match>
           <Match when={groups().length === 0}>
-            <p class="rail-note">{emptyText(search(), mine(), props.listing.state)}</p>
+            <p class="rail-note">
+              {emptyText(search(), whose(), repository() !== "all" || state() !== "all", props.listing.state)}
+            </p>
           </Match>
         </Switch>
         <For each={groups()}>
@@ -66,7 +96,9 @@ export function Rail(props: RailProps): JSX.Element {
               <h3 class="group-label">{group.name}</h3>
               <ul>
                 <For each={group.sessions}>
-                  {(session) => <Row session={session} now={props.listing.now()} showName={!mine()} />}
+                  {(session) => (
+                    <Row session={session} now={props.listing.now()} showName={whose() === "team"} />
+                  )}
                 </For>
               </ul>
             </section>
@@ -78,6 +110,7 @@ export function Rail(props: RailProps): JSX.Element {
           </button>
         </Show>
       </div>
+      <RailLinks />
       <RailFoot user={props.user} onHelp={props.onHelp} />
     </nav>
   );
@@ -135,41 +168,12 @@ function Search(props: {
   );
 }
 
-interface FilterProps {
-  mine: boolean;
-  onChoose(mine: boolean): void;
-  archived: boolean;
-  onArchived(archived: boolean): void;
-}
-
-function Filter(props: FilterProps): JSX.Element {
-  return (
-    <fieldset class="filter">
-      <legend class="visually-hidden">Which sessions</legend>
-      <button type="button" aria-pressed={props.mine} onClick={() => props.onChoose(true)}>
-        Mine
-      </button>
-      <button type="button" aria-pressed={!props.mine} onClick={() => props.onChoose(false)}>
-        Team
-      </button>
-      <button
-        type="button"
-        class="filter-archived"
-        aria-pressed={props.archived}
-        title={props.archived ? "Show the sessions at work" : "Show the archived sessions"}
-        onClick={() => props.onArchived(!props.archived)}
-      >
-        <Icon name="archive" size={14} />
-        Archived
-      </button>
-    </fieldset>
-  );
-}
-
-function emptyText(search: string, mine: boolean, listing: SessionListState): string {
+function emptyText(search: string, whose: Whose, filtered: boolean, listing: SessionListState): string {
   if (search.trim() !== "")
     return "Nothing matches. Search looks at title, repository, author and pull request number.";
-  if (mine && listing.sessions.length > 0)
+  if (filtered && listing.sessions.length > 0) return "No session is of that repository and state.";
+  if (whose === "needs-me" && listing.sessions.length > 0) return "Nothing waits for you.";
+  if (whose === "mine" && listing.sessions.length > 0)
     return `You have none${listing.archived ? " here" : " yet"}. Those of the others are under Team.`;
   return listing.archived
     ? "Nothing is archived. A session is archived from the menu beside its title."
@@ -194,12 +198,20 @@ function Row(props: { session: SessionSummary; now: number; showName: boolean })
     <li>
       <a
         class="rail-row"
+        data-session={props.session.sessionId}
         href={`/sessions/${props.session.sessionId}`}
         aria-current={current() ? "page" : undefined}
         onClick={followLink}
       >
         <RowIcon session={props.session} />
-        <span class="rail-title">{props.session.title}</span>
+        <span class="rail-title">
+          {props.session.title}
+          <Show when={!isSeen(props.session) && !current() && props.session.activity !== "running"}>
+            <span class="rail-new-dot">
+              <span class="visually-hidden"> (new)</span>
+            </span>
+          </Show>
+        </span>
         <span class="rail-meta">
           <span class="rail-reason">{parts().join(" · ")}</span>
           <Show when={changed()}>
@@ -253,6 +265,23 @@ function Skeleton(): JSX.Element {
 }
 
 const THEME_ICONS: Record<Theme, IconName> = { system: "system", light: "sun", dark: "moon" };
+
+function RailLinks(): JSX.Element {
+  const at = (pages: readonly string[]): "page" | undefined =>
+    pages.includes(route().page) ? "page" : undefined;
+  return (
+    <div class="rail-links">
+      <a href="/repositories" aria-current={at(["repositories", "repository"])} onClick={followLink}>
+        <Icon name="repository" size={16} />
+        Repositories
+      </a>
+      <a href="/settings" aria-current={at(["settings"])} onClick={followLink}>
+        <Icon name="settings" size={16} />
+        Settings
+      </a>
+    </div>
+  );
+}
 
 function RailFoot(props: { user: User; onHelp(): void }): JSX.Element {
   return (

@@ -1,12 +1,20 @@
 /** Starts a session: repository, model, first prompt. */
 import type {
+  Attachment,
   Configuration,
   CreateSessionRequest,
   RepositoryId,
   RepositorySummary,
   User,
 } from "@farhand/protocol";
-import { Composer, Icon, ModelSelect, newPromptId } from "@farhand/session-view";
+import {
+  Composer,
+  createAttachments,
+  createReservation,
+  Icon,
+  ModelSelect,
+  newPromptId,
+} from "@farhand/session-view";
 import { createSignal, type JSX, onMount, Show } from "solid-js";
 import { leaveAccount, messageOf } from "../account.js";
 import { ApiError, api } from "../api.js";
@@ -48,18 +56,33 @@ export function NewSession(props: { configuration: Configuration; user: User; on
     void load();
   });
 
+  const files = createAttachments(() => props.configuration.attachments);
+  const reservation = createReservation(api.reserve);
+  const typed = (): void => {
+    const chosen = repository();
+    if (chosen !== null) reservation.typed(chosen);
+  };
+
   // The same words keep their id, so that a second click after a lost answer is the same prompt.
-  let prompt: { id: string; text: string } | undefined;
+  let prompt: { id: string; text: string; attachments?: Attachment[] } | undefined;
+  let sent: readonly Attachment[] = [];
   const start = async (text: string): Promise<boolean> => {
     const chosen = repository();
     if (chosen === null) return false;
-    if (prompt?.text !== text) prompt = { id: newPromptId(), text };
+    if (prompt?.text !== text || sent !== files.list()) {
+      prompt = { id: newPromptId(), text };
+      sent = files.list();
+      if (sent.length > 0) prompt.attachments = [...sent];
+    }
     const body: CreateSessionRequest = { repository: chosen, prompt: { ...prompt, origin: "web" } };
     if (model() !== "") body.model = model();
+    const reserved = reservation.of(chosen);
+    if (reserved !== undefined) body.reservation = reserved;
     setError(null);
     try {
       const { sessionId } = await api.createSession(body);
       rememberRepository(chosen);
+      files.take();
       navigate(`/sessions/${sessionId}`);
       return true;
     } catch (cause) {
@@ -90,6 +113,8 @@ export function NewSession(props: { configuration: Configuration; user: User; on
             blocked={blocked()}
             sendLabel="Start the session"
             onSend={start}
+            onTyped={typed}
+            files={props.configuration.attachments === undefined ? undefined : files}
             autofocus
             tools={
               <Show when={props.configuration.models.length > 0}>

@@ -12,6 +12,7 @@ import {
   type StopReason,
   TicketRefused,
   TimelineView,
+  viewedKey,
 } from "@farhand/session-view";
 import {
   createEffect,
@@ -30,7 +31,9 @@ import { Confirm } from "../components/confirm.jsx";
 import { Inspector, type InspectorTab, PhoneTabs } from "../components/inspector.jsx";
 import { Problem } from "../components/problem.jsx";
 import { SessionHeader } from "../components/session-header.jsx";
+import { showToast } from "../components/toasts.jsx";
 import { followLink, navigate } from "../router.js";
+import { markSeen } from "../seen.js";
 import type { SessionListing } from "../session-list.js";
 
 export interface SessionPageProps {
@@ -50,6 +53,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
     fetchTicket: (signal) => fetchTicket(props.sessionId, signal),
     fetchHistory: async (before, signal) => api.history(props.sessionId, before, signal),
     artifactUrl: (artifactId) => artifactUrl(props.sessionId, artifactId),
+    allowHostUrl: (repository, host) => `/repositories/${repository}?host=${encodeURIComponent(host)}`,
     storage: localStorage,
     origin: "web",
   });
@@ -76,6 +80,10 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
   );
   // The list beside shows the same facts; it need not wait for its next round.
   createEffect(on([running, title, archivedAt], () => void props.listing.refresh(), { defer: true }));
+  createEffect(() => {
+    const row = props.listing.state.sessions.find((one) => one.sessionId === props.sessionId);
+    if (row !== undefined && document.visibilityState === "visible") markSeen(row.sessionId, row.updatedAt);
+  });
   onCleanup(() => {
     document.title = "Farhand";
   });
@@ -127,6 +135,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
               session={session}
               me={props.user}
               models={props.configuration.models}
+              limits={props.configuration.attachments}
               storage={localStorage}
               onUnarchive={() => void actions.archive(false)}
             />
@@ -168,6 +177,10 @@ function createSessionActions(props: SessionPageProps) {
       setProblem(null);
       try {
         await api.archive(props.sessionId, { archived });
+        showToast({
+          text: archived ? "The session is archived." : "The session takes prompts again.",
+          undo: () => void this.archive(!archived),
+        });
       } catch (error) {
         setProblem(messageOf(error));
       }
@@ -176,6 +189,7 @@ function createSessionActions(props: SessionPageProps) {
       const { sessionId } = props;
       await api.deleteSession(sessionId);
       forgetSession(sessionId, localStorage);
+      localStorage.removeItem(viewedKey(sessionId));
       props.listing.forget(sessionId);
       navigate("/", "replace");
     },

@@ -1,9 +1,32 @@
-/** Sign-in: with the local method one picks a user. Other methods are the deployment's to offer. */
+/** Sign-in: through GitHub by a link that leaves this page; with the local method one picks a user. */
 import type { Configuration, User } from "@farhand/protocol";
-import { Avatar, Icon, Spinner } from "@farhand/session-view";
+import { Icon, own } from "@farhand/session-view";
 import { createSignal, For, type JSX, Show } from "solid-js";
 import { messageOf, signIn } from "../account.js";
-import { Mark } from "../components/mark.jsx";
+import { Entrance, PersonButton } from "../components/entrance.jsx";
+
+/** What the edge says in `?sign-in=` when somebody came back from GitHub and is not signed in. */
+const PROBLEMS: Record<string, string> = {
+  denied: "GitHub was told not to let Farhand know who you are. Sign in again to allow it.",
+  expired: "That sign-in was started in another browser, took too long, or was used before. Sign in again.",
+  not_allowed: "Your GitHub account is not one of those that may use this deployment. Ask its operator.",
+  no_email: "GitHub knows no verified primary address of yours. Verify one in your GitHub settings.",
+  unavailable: "GitHub or the server does not answer. Try again in a moment.",
+  misconfigured: "GitHub does not accept this deployment's application. Its operator has to check it.",
+};
+
+/** Why the last attempt failed, if one did. */
+function problem(): string | null {
+  const code = new URLSearchParams(location.search).get("sign-in");
+  return code === null ? null : (own(PROBLEMS, code) ?? "That did not work. Sign in again.");
+}
+
+/** The way to GitHub and back to this page. */
+function githubUrl(): string {
+  const here = new URL(location.href);
+  here.searchParams.delete("sign-in");
+  return `/api/sign-in/github?to=${encodeURIComponent(here.pathname + here.search)}`;
+}
 
 export function SignIn(props: { configuration: Configuration }): JSX.Element {
   const users = (): User[] => {
@@ -11,7 +34,7 @@ export function SignIn(props: { configuration: Configuration }): JSX.Element {
     return method.type === "local" ? method.users : [];
   };
   const [busy, setBusy] = createSignal<string | null>(null);
-  const [error, setError] = createSignal<string | null>(null);
+  const [error, setError] = createSignal<string | null>(problem());
   const enter = async (login: string): Promise<void> => {
     setBusy(login);
     setError(null);
@@ -23,58 +46,39 @@ export function SignIn(props: { configuration: Configuration }): JSX.Element {
     }
   };
   return (
-    <main class="page sign-in">
-      <div class="sign-in-card">
-        <p class="brand">
-          <Mark />
-          Farhand
-        </p>
-        <h1>Sign in</h1>
-        <Show
-          when={props.configuration.signIn.type === "local"}
-          fallback={
-            <p class="quiet">
-              This deployment signs people in through GitHub, which this client does not offer yet. On a
-              machine of your own, set SIGN_IN to "local".
-            </p>
-          }
-        >
-          <p class="quiet">This is a local deployment without passwords. Who are you?</p>
-          <ul class="user-list">
-            <For each={users()} fallback={<li class="quiet">No users are configured: set LOCAL_USERS.</li>}>
-              {(user) => (
-                <li>
-                  <button
-                    type="button"
-                    class="user-button"
-                    disabled={busy() !== null}
-                    onClick={() => void enter(user.login)}
-                  >
-                    <Avatar id={user.id} name={user.name} />
-                    <span class="user-text">
-                      <span class="user-name">{user.name}</span>
-                      <span class="user-login">
-                        {user.login} · {user.email}
-                      </span>
-                    </span>
-                    <Show when={busy() === user.login} fallback={<Icon name="chevron" />}>
-                      <Spinner label="signing in" />
-                    </Show>
-                  </button>
-                </li>
-              )}
-            </For>
-          </ul>
-        </Show>
-        <Show when={error()}>
-          {(message) => (
-            <p class="form-error" role="alert">
-              <Icon name="alert" size={14} />
-              {message()}
-            </p>
-          )}
-        </Show>
-      </div>
-    </main>
+    <Entrance title="Sign in" error={error()}>
+      <Show
+        when={props.configuration.signIn.type === "local"}
+        fallback={
+          <>
+            <p class="quiet">Your prompts, commits and pull requests carry your GitHub account's name.</p>
+            <a class="user-button" href={githubUrl()}>
+              <span class="user-text">
+                <span class="user-name">Continue with GitHub</span>
+              </span>
+              <Icon name="chevron" />
+            </a>
+          </>
+        }
+      >
+        <p class="quiet">This is a local deployment without passwords. Who are you?</p>
+        <ul class="user-list">
+          <For each={users()} fallback={<li class="quiet">No users are configured: set LOCAL_USERS.</li>}>
+            {(user) => (
+              <li>
+                <PersonButton
+                  user={user}
+                  name={user.name}
+                  detail={`${user.login} · ${user.email}`}
+                  disabled={busy() !== null}
+                  busy={busy() === user.login ? "signing in" : undefined}
+                  onChoose={() => void enter(user.login)}
+                />
+              </li>
+            )}
+          </For>
+        </ul>
+      </Show>
+    </Entrance>
   );
 }

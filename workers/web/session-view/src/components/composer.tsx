@@ -5,6 +5,7 @@
 import { createEffect, createSignal, createUniqueId, type JSX, on, Show } from "solid-js";
 import { keyName } from "../keys.js";
 import type { KeyValueStore } from "../outbox.js";
+import { AttachButton, AttachChips, type Attachments } from "./attach.jsx";
 import { Icon } from "./icons.jsx";
 
 /** The limit of the wire, in bytes of UTF-8. */
@@ -29,6 +30,10 @@ export interface ComposerProps {
   restore?: string | undefined;
   tools?: JSX.Element;
   status?: JSX.Element;
+  /** What goes along with the text, shown above it. */
+  attachments?: JSX.Element;
+  /** Takes files that are pasted, dropped or chosen; absent where none are taken. */
+  files?: Attachments | undefined;
   autofocus?: boolean;
 }
 
@@ -36,6 +41,7 @@ export function Composer(props: ComposerProps): JSX.Element {
   const key = (): string => `farhand.draft.${props.draftName}`;
   const [text, setText] = createSignal(readDraft(props.storage, key()));
   const [sending, setSending] = createSignal(false);
+  const [dropping, setDropping] = createSignal(false);
   const hintId = createUniqueId();
   let field: HTMLTextAreaElement | undefined;
   const change = (value: string): void => {
@@ -56,6 +62,7 @@ export function Composer(props: ComposerProps): JSX.Element {
   const reason = (): string | undefined => {
     if (props.blocked !== undefined) return props.blocked;
     if (sending()) return "Sending";
+    if (props.files?.busy() === true) return "Reading a file";
     if (text().trim() === "") return "Write a prompt first";
     const bytes = text().length > PROMPT_BYTES_MAX / 4 ? new TextEncoder().encode(text()).length : 0;
     if (bytes > PROMPT_BYTES_MAX) {
@@ -87,14 +94,37 @@ export function Composer(props: ComposerProps): JSX.Element {
     event.preventDefault();
     void send(other);
   };
+  const takeFiles = (event: Event, transfer: DataTransfer | null): void => {
+    const files = [...(transfer?.files ?? [])];
+    if (props.files === undefined || files.length === 0) return;
+    event.preventDefault();
+    void props.files.add(files);
+  };
   return (
     <form
       class="composer"
+      classList={{ "is-dropping": dropping() }}
+      onDragOver={(event) => {
+        if (props.files === undefined || event.dataTransfer?.types.includes("Files") !== true) return;
+        event.preventDefault();
+        setDropping(true);
+      }}
+      onDragLeave={(event) => {
+        const to = event.relatedTarget;
+        if (!(to instanceof Node && event.currentTarget.contains(to))) setDropping(false);
+      }}
+      onDrop={(event) => {
+        setDropping(false);
+        takeFiles(event, event.dataTransfer);
+      }}
+      onPaste={(event) => takeFiles(event, event.clipboardData)}
       onSubmit={(event) => {
         event.preventDefault();
         void send();
       }}
     >
+      {props.attachments}
+      <Show when={props.files}>{(files) => <AttachChips attachments={files()} />}</Show>
       <textarea
         ref={field}
         class="composer-field"
@@ -114,6 +144,7 @@ export function Composer(props: ComposerProps): JSX.Element {
         {shownReason() ?? hint()}
       </p>
       <div class="composer-tools">
+        <Show when={props.files}>{(files) => <AttachButton attachments={files()} />}</Show>
         {props.tools}
         <span class="composer-space" />
         {props.status}

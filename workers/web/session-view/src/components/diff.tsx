@@ -1,9 +1,11 @@
 /** The branch against its base as one column: file headers, hunks, two gutters of line numbers, ± signs, changed words marked. */
 import type { FileDiff } from "@farhand/protocol";
 import { createMemo, createSignal, For, type JSX, Show } from "solid-js";
-import { type LinePiece, type NumberedLine, numberLines } from "../diff-lines.js";
+import { type LinePiece, type NumberedLine, numberLines, pairLines } from "../diff-lines.js";
 import { plural } from "../format.js";
 import { highlightLine, languageOf } from "../highlight.js";
+import type { KeyValueStore } from "../outbox.js";
+import type { ViewedFiles } from "../viewed.js";
 import { LineCounts } from "./fold-row.jsx";
 import { Icon } from "./icons.jsx";
 
@@ -11,47 +13,124 @@ import { Icon } from "./icons.jsx";
 const OPEN_LINES_MAX = 400;
 const OPEN_FILES_MAX = 12;
 
-export function DiffView(props: { files: readonly FileDiff[] }): JSX.Element {
+export interface DiffViewProps {
+  files: readonly FileDiff[];
+  /** Which files were read; absent where they cannot be marked. */
+  viewed?: ViewedFiles | undefined;
+  /** Where the choice of unified or split is kept; absent where there is no room for both sides. */
+  storage?: KeyValueStore | undefined;
+}
+
+const LAYOUT = "farhand.diff";
+
+export function DiffView(props: DiffViewProps): JSX.Element {
   const total = createMemo(() => ({
     additions: props.files.reduce((sum, file) => sum + file.additions, 0),
     deletions: props.files.reduce((sum, file) => sum + file.deletions, 0),
   }));
   // What a person opened or closed outlives a newer state of the diff.
   const choices = new Map<string, boolean>();
+  const [split, setSplit] = createSignal(props.storage?.getItem(LAYOUT) === "split");
+  const choose = (next: boolean): void => {
+    setSplit(next);
+    if (next) props.storage?.setItem(LAYOUT, "split");
+    else props.storage?.removeItem(LAYOUT);
+  };
   return (
     <div class="diff">
       <div class="diff-summary">
         <strong>{plural(props.files.length, "file")}</strong>
         <LineCounts additions={total().additions} deletions={total().deletions} />
+        <Show when={props.viewed}>
+          {(viewed) => (
+            <span class="diff-viewed-count">
+              {props.files.filter((file) => viewed().has(file)).length} of {props.files.length} viewed
+            </span>
+          )}
+        </Show>
+        <Show when={props.storage}>
+          <LayoutChoice split={split()} onChoose={choose} />
+        </Show>
       </div>
       <For each={props.files}>
-        {(file, index) => <FileView file={file} index={index()} choices={choices} />}
+        {(file, index) => (
+          <FileView file={file} index={index()} choices={choices} viewed={props.viewed} split={split()} />
+        )}
       </For>
     </div>
   );
 }
 
-function FileView(props: { file: FileDiff; index: number; choices: Map<string, boolean> }): JSX.Element {
+function LayoutChoice(props: { split: boolean; onChoose(split: boolean): void }): JSX.Element {
+  const choice = (name: string, split: boolean): JSX.Element => (
+    <label class="segment">
+      <input
+        type="radio"
+        name="diff-layout"
+        checked={props.split === split}
+        onChange={() => props.onChoose(split)}
+      />
+      <span>{name}</span>
+    </label>
+  );
+  return (
+    <fieldset class="segments diff-layout">
+      <legend class="visually-hidden">How changes are laid out</legend>
+      {choice("Unified", false)}
+      {choice("Split", true)}
+    </fieldset>
+  );
+}
+
+interface FileViewProps {
+  split: boolean;
+  file: FileDiff;
+  index: number;
+  choices: Map<string, boolean>;
+  viewed: ViewedFiles | undefined;
+}
+
+function FileView(props: FileViewProps): JSX.Element {
   const lineCount = (): number => props.file.hunks.reduce((sum, hunk) => sum + hunk.lines.length, 0);
   const [open, setOpen] = createSignal(
-    props.choices.get(props.file.path) ?? (props.index < OPEN_FILES_MAX && lineCount() <= OPEN_LINES_MAX),
+    props.choices.get(props.file.path) ??
+      (props.index < OPEN_FILES_MAX &&
+        lineCount() <= OPEN_LINES_MAX &&
+        props.viewed?.has(props.file) !== true),
   );
-  const toggle = (): void => {
-    setOpen(!open());
-    props.choices.set(props.file.path, open());
+  const show = (next: boolean): void => {
+    setOpen(next);
+    props.choices.set(props.file.path, next);
   };
   const slash = (): number => props.file.path.lastIndexOf("/") + 1;
   return (
     <section class="diff-file" aria-label={props.file.path}>
-      <button type="button" class="diff-header" aria-expanded={open()} onClick={toggle}>
-        <Icon name="chevron" class="fold-chevron" />
-        <span class="diff-path" title={props.file.path}>
-          <span class="diff-folder">{props.file.path.slice(0, slash())}</span>
-          <span class="diff-name">{props.file.path.slice(slash())}</span>
-        </span>
-        <span class="diff-status">{statusWord(props.file)}</span>
-        <LineCounts additions={props.file.additions} deletions={props.file.deletions} />
-      </button>
+      <div class="diff-head">
+        <button type="button" class="diff-header" aria-expanded={open()} onClick={() => show(!open())}>
+          <Icon name="chevron" class="fold-chevron" />
+          <span class="diff-path" title={props.file.path}>
+            <span class="diff-folder">{props.file.path.slice(0, slash())}</span>
+            <span class="diff-name">{props.file.path.slice(slash())}</span>
+          </span>
+          <span class="diff-status">{statusWord(props.file)}</span>
+          <LineCounts additions={props.file.additions} deletions={props.file.deletions} />
+        </button>
+        <Show when={props.viewed}>
+          {(viewed) => (
+            <label class="diff-viewed">
+              <input
+                type="checkbox"
+                checked={viewed().has(props.file)}
+                onChange={(event) => {
+                  viewed().set(props.file, event.currentTarget.checked);
+                  show(!event.currentTarget.checked);
+                }}
+              />
+              Viewed<span class="visually-hidden"> {props.file.path}</span>
+            </label>
+          )}
+        </Show>
+      </div>
       <Show when={open()}>
         <Show when={props.file.previousPath}>{(path) => <p class="diff-note">Moved from {path()}</p>}</Show>
         <Show when={props.file.omitted}>
@@ -65,7 +144,12 @@ function FileView(props: { file: FileDiff; index: number; choices: Map<string, b
                   @@ -{hunk.oldStart} +{hunk.newStart} @@ {hunk.heading}
                 </p>
               </Show>
-              <DiffLines lines={numberLines(hunk)} path={props.file.path} numbered />
+              <Show
+                when={props.split}
+                fallback={<DiffLines lines={numberLines(hunk)} path={props.file.path} numbered />}
+              >
+                <SplitLines lines={numberLines(hunk)} path={props.file.path} />
+              </Show>
             </>
           )}
         </For>
@@ -79,6 +163,45 @@ function statusWord(file: FileDiff): string {
   if (file.status === "deleted") return "deleted";
   if (file.status === "renamed") return "moved";
   return "";
+}
+
+/** Lines of a hunk, what was there beside what took its place. Long lines wrap, so that both sides are seen at once. */
+function SplitLines(props: { lines: NumberedLine[]; path: string }): JSX.Element {
+  const code = createMemo(() => languageOf(props.path));
+  return (
+    <section class="diff-scroll" tabindex="0" aria-label={`Changed lines of ${props.path}`}>
+      <table class="diff-lines is-split">
+        <tbody>
+          <For each={pairLines(props.lines)}>
+            {(pair) => (
+              <tr>
+                <HalfLine line={pair.before} side="old" code={code()} />
+                <HalfLine line={pair.after} side="new" code={code()} />
+              </tr>
+            )}
+          </For>
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+function HalfLine(props: {
+  line: NumberedLine | undefined;
+  side: "old" | "new";
+  code: ReturnType<typeof languageOf>;
+}): JSX.Element {
+  const tone = (): string => `is-${props.line?.kind ?? "absent"}`;
+  return (
+    <>
+      <td class={`diff-number ${tone()}`}>
+        {props.side === "old" ? props.line?.oldNumber : props.line?.newNumber}
+      </td>
+      <td class={`diff-code ${tone()}`}>
+        <For each={props.line?.pieces ?? []}>{(piece) => <Piece piece={piece} language={props.code} />}</For>
+      </td>
+    </>
+  );
 }
 
 /** Lines of a hunk. Scrolls sideways on its own. */

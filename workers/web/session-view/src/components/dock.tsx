@@ -1,11 +1,12 @@
 /** The lower edge of a session: prompts that wait, the composer or why there is none, Stop, who writes, what the session has used. */
-import type { Delivery, UserId } from "@farhand/protocol";
+import type { Attachment, AttachmentLimits, Delivery, UserId } from "@farhand/protocol";
 import { createSignal, type JSX, Match, Show, Switch } from "solid-js";
 import { formatCost, formatCount } from "../format.js";
 import type { KeyValueStore } from "../outbox.js";
 import { evaluatePermission, roleOf } from "../policy.js";
 import type { Session } from "../session-store.js";
 import { runningTurn } from "../timeline.js";
+import { createAttachments } from "./attach.jsx";
 import { ClosedComposer, Composer, ModelSelect } from "./composer.jsx";
 import { Spinner } from "./icons.jsx";
 import { Queue } from "./queue.jsx";
@@ -15,6 +16,16 @@ import { TypingLine } from "./typing-line.jsx";
 /** The limit of the wire. */
 const QUEUE_PROMPTS_MAX = 100;
 
+/** What the application around the session lets prompts carry, such as selections of a web page. */
+export interface DockAttachments {
+  /** Shown in the composer, above the text. */
+  view: JSX.Element;
+  /** Controls in the composer's row of tools. */
+  tools?: JSX.Element;
+  /** What a prompt with these words is sent as; nothing waits in the composer afterwards. */
+  take(text: string): { text: string; attachments?: readonly Attachment[] };
+}
+
 export interface DockProps {
   session: Session;
   me: { id: UserId; name: string };
@@ -22,6 +33,9 @@ export interface DockProps {
   storage: KeyValueStore;
   /** Offers to take an archived session up again; absent where that cannot be done. */
   onUnarchive?: (() => void) | undefined;
+  attachments?: DockAttachments | undefined;
+  /** How many files prompts may carry; none where absent. */
+  limits?: AttachmentLimits | undefined;
 }
 
 export function Dock(props: DockProps): JSX.Element {
@@ -94,6 +108,7 @@ interface PromptComposerProps extends DockProps {
 function PromptComposer(props: PromptComposerProps): JSX.Element {
   const [model, setModel] = createSignal<string | undefined>();
   const [delivery, setDelivery] = createSignal<Delivery>("queue");
+  const files = createAttachments(() => props.limits);
   const snapshot = () => props.session.state.snapshot;
   const running = (): boolean => props.turnId !== undefined;
   const own = (): string => snapshot()?.session.model ?? props.models[0] ?? "";
@@ -127,11 +142,16 @@ function PromptComposer(props: PromptComposerProps): JSX.Element {
       onTyped={props.session.typed}
       onSend={(text, other) => {
         props.onSent();
-        props.session.submit({ text, model: model(), steer: steers(other) });
+        const content = props.attachments?.take(text) ?? { text };
+        const attachments = [...(content.attachments ?? []), ...files.take()];
+        props.session.submit({ text: content.text, attachments, model: model(), steer: steers(other) });
         return true;
       }}
+      attachments={props.attachments?.view}
+      files={props.limits === undefined ? undefined : files}
       tools={
         <>
+          {props.attachments?.tools}
           <ModelSelect
             models={models()}
             value={model() ?? own()}

@@ -2,6 +2,7 @@
 import type { Item, ItemContent, PlanStepState } from "@farhand/protocol";
 import { createMemo, For, type JSX, Match, Show, Switch } from "solid-js";
 import { Markdown } from "../markdown/markdown.jsx";
+import { own } from "../own.js";
 import { exploredSummary, type ToolContent } from "../timeline.js";
 import { FoldRow } from "./fold-row.jsx";
 import { Icon, type IconName, Spinner } from "./icons.jsx";
@@ -157,11 +158,13 @@ function StepMark(props: { state: PlanStepState; live: boolean }): JSX.Element {
 const NOTICE_ICONS: Record<string, IconName> = { warning: "warning", error: "alert" };
 
 /** One thin line that is not the agent's. */
-export function NoticeLine(props: { level: string; text: string }): JSX.Element {
+export function NoticeLine(props: { level: string; text: string; children?: JSX.Element }): JSX.Element {
   return (
     <p class={`notice is-${props.level}`}>
-      <Icon name={NOTICE_ICONS[props.level] ?? "info"} size={14} />
-      <span>{props.text}</span>
+      <Icon name={own(NOTICE_ICONS, props.level) ?? "info"} size={14} />
+      <span>
+        {props.text} {props.children}
+      </span>
     </p>
   );
 }

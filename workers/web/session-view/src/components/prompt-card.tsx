@@ -2,8 +2,10 @@
 import type { Participant, Prompt } from "@farhand/protocol";
 import { type JSX, Show } from "solid-js";
 import { formatTime } from "../format.js";
+import { own } from "../own.js";
 import { Avatar } from "./avatar.jsx";
 import { Icon } from "./icons.jsx";
+import { PromptAttachments } from "./prompt-attachments.jsx";
 
 const ORIGINS: Record<string, string> = {
   extension: "from the Chrome extension",
@@ -42,7 +44,7 @@ export function PromptCard(props: PromptCardProps): JSX.Element {
               steered
             </span>
           </Show>
-          <span class="prompt-origin">{ORIGINS[props.prompt.origin] ?? ""}</span>
+          <span class="prompt-origin">{own(ORIGINS, props.prompt.origin) ?? ""}</span>
           <span class="prompt-when">
             <Show when={edited()}>{(text) => <span>{text()} · </span>}</Show>
             <time datetime={new Date(props.prompt.submittedAt).toISOString()}>
@@ -51,6 +53,9 @@ export function PromptCard(props: PromptCardProps): JSX.Element {
           </span>
         </header>
         <div class="prompt-text">{props.prompt.text}</div>
+        <Show when={props.prompt.attachments}>
+          {(attachments) => <PromptAttachments attachments={attachments()} />}
+        </Show>
       </div>
     </article>
   );

@@ -73,6 +73,9 @@ function RowLine(props: QueueRowProps & { onEdit(): void }): JSX.Element {
       <span class="queue-text" title={props.prompt.text}>
         {props.prompt.text}
       </span>
+      <Show when={props.prompt.attachments?.length}>
+        {(count) => <span class="chip">{count()} attached</span>}
+      </Show>
       <Show when={props.prompt.editedBy}>
         {(by) => (
           <span class="queue-note" title={`Edited by ${nameOf(by())}`}>

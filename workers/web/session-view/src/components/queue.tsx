@@ -8,7 +8,7 @@ import { plural } from "../format.js";
 import { evaluatePermission, roleOf } from "../policy.js";
 import { foreseeMove } from "../reducer.js";
 import type { Session } from "../session-store.js";
-import { queuedPrompts, steeringCount } from "../timeline.js";
+import { isSteering, queuedPrompts } from "../timeline.js";
 import { Avatar } from "./avatar.jsx";
 import { Icon } from "./icons.jsx";
 import { createRowDrag } from "./queue-drag.js";
@@ -30,9 +30,9 @@ export function Queue(props: QueueProps): JSX.Element {
     return now === null ? [] : queuedPrompts(now);
   });
   const order = createOrder(props, waiting);
-  const steering = (): number => {
+  const steers = (prompt: Prompt): boolean => {
     const now = snapshot();
-    return now === null ? 0 : steeringCount(now, order.prompts());
+    return now !== null && isSteering(now, prompt) && !order.isMoving(prompt.id);
   };
   const mayOrder = (): boolean => {
     const now = snapshot();
@@ -50,9 +50,12 @@ export function Queue(props: QueueProps): JSX.Element {
       if (next) next.focus();
       else props.onFocusLost();
     });
-  const mark = (index: number): string => {
-    const place = index - steering();
-    if (place < 0) return "steering";
+  const mark = (prompt: Prompt): string => {
+    if (steers(prompt)) return "steering";
+    const place = order
+      .prompts()
+      .filter((one) => !steers(one))
+      .indexOf(prompt);
     return place === 0 ? "next" : `${place + 1}`;
   };
   return (
@@ -63,12 +66,12 @@ export function Queue(props: QueueProps): JSX.Element {
         </p>
         <ul class="queue-list" aria-label="Waiting prompts" ref={setList}>
           <For each={order.prompts()}>
-            {(prompt, index) => (
+            {(prompt) => (
               <QueueRow
                 session={props.session}
                 prompt={prompt}
                 mine={prompt.author === props.me.id}
-                mark={mark(index())}
+                mark={mark(prompt)}
                 enabled={live()}
                 mayOrder={mayOrder()}
                 movable={order.prompts().length > 1}
@@ -163,6 +166,8 @@ function createOrder(props: QueueProps, waiting: () => Prompt[]) {
   return {
     prompts,
     announcement,
+    /** Whether somebody here has given it a place that the session has not confirmed. */
+    isMoving: (id: PromptId): boolean => wishes().some((wish) => wish.id === id),
     place,
     step: (id: PromptId, step: number): void => place(id, foreseen().indexOf(id) + step),
   };

@@ -2,13 +2,13 @@
  * The conversation: turns in order, what happened beside them, and the prompt that is about to run. Stays at its end while new things
  * come, unless the reader has scrolled away. Announces finished prose only, never single tokens.
  */
-import type { Item, Participant, Prompt, UserId } from "@farhand/protocol";
+import type { Item, Participant, Prompt, SessionEvent, UserId } from "@farhand/protocol";
 import { createEffect, createMemo, createSignal, For, type JSX, Match, on, Show, Switch } from "solid-js";
 import { createStore } from "solid-js/store";
 import { formatDay, startOfDay } from "../format.js";
 import { joinEarlier } from "../history.js";
 import type { Session } from "../session-store.js";
-import { type Entry, nextPrompt, noticeText, timelineEntries } from "../timeline.js";
+import { deniedHost, type Entry, nextPrompt, noticeText, timelineEntries } from "../timeline.js";
 import { EarlierTurns } from "./earlier.jsx";
 import { Icon } from "./icons.jsx";
 import { type Folds, NoticeLine } from "./item-view.jsx";
@@ -132,7 +132,9 @@ function EntryView(props: EntryViewProps): JSX.Element {
       <Match when={of("notice")?.record}>
         {(record) => (
           <div class="beside">
-            <NoticeLine level={noticeText(record()).level} text={noticeText(record()).text} />
+            <NoticeLine level={noticeText(record()).level} text={noticeText(record()).text}>
+              <AllowHost session={props.session} event={record().event} />
+            </NoticeLine>
           </div>
         )}
       </Match>
@@ -140,6 +142,23 @@ function EntryView(props: EntryViewProps): JSX.Element {
         {(prompt) => <Cancelled prompt={prompt()} people={snapshot()?.participants ?? []} />}
       </Match>
     </Switch>
+  );
+}
+
+/** The way to let the repository's sandboxes reach a host that was refused for want of permission. */
+function AllowHost(props: { session: Session; event: SessionEvent }): JSX.Element {
+  const url = (): string | undefined => {
+    const host = deniedHost(props.event);
+    return host === undefined ? undefined : props.session.allowHostUrl(host);
+  };
+  return (
+    <Show when={url()}>
+      {(href) => (
+        <a class="text-button" href={href()}>
+          Allow for this repository…
+        </a>
+      )}
+    </Show>
   );
 }
 

@@ -4,6 +4,7 @@
  * Called by `blocks.ts`; drawn by `markdown.tsx`.
  */
 import type { MarkedToken, Token, Tokens } from "marked";
+import { own } from "../own.js";
 
 export type Align = "left" | "center" | "right" | null;
 
@@ -114,7 +115,7 @@ const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"'
 /** The lexer leaves character references in text alone, because it expects to write HTML. */
 function decodeEntities(text: string): string {
   return text.replace(/&(?:#(\d{1,7})|#x([\da-f]{1,6})|(\w{2,6}));/gi, (whole, decimal, hex, name) => {
-    if (name !== undefined) return ENTITIES[name] ?? whole;
+    if (name !== undefined) return own(ENTITIES, name) ?? whole;
     const code = decimal === undefined ? Number.parseInt(hex, 16) : Number(decimal);
     return code > 0 && code <= 0x10ffff ? String.fromCodePoint(code) : whole;
   });
