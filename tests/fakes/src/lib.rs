@@ -1,13 +1,18 @@
-//! Stand-ins for what Farhand reaches outside: a code host with real git repositories, and a model provider.
+//! Stand-ins for what Farhand reaches outside: a code host with real git repositories, a model provider, Modal, and Slack.
 //!
 //! They listen on loopback only and speak the real protocols, so the product cannot tell the difference. `stack` starts them;
 //! nothing here knows the edge or the bridge.
 
+// GitHub's objects have some sixty members each, and `json!` takes a step for each of their tokens.
+#![recursion_limit = "512"]
+
 pub mod github;
+pub mod modal;
 pub mod model;
 mod repository;
 pub mod seed;
 mod server;
+pub mod slack;
 pub mod token;
 
 /// Why a stand-in could not do what was asked.
@@ -30,6 +35,12 @@ pub enum FakesError {
         /// As the system says.
         source: std::io::Error,
     },
+    /// A process could not be given a root folder of its own.
+    #[error(
+        "this machine lets no process have a root folder of its own: allow user namespaces (sysctl kernel.unprivileged_userns_clone, \
+         kernel.apparmor_restrict_unprivileged_userns), or run as root"
+    )]
+    View(#[source] std::io::Error),
     /// git could not be started.
     #[error("cannot run git: install it and make sure that it is on PATH")]
     GitMissing(#[source] std::io::Error),

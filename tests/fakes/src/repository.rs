@@ -5,6 +5,7 @@
 use crate::FakesError;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// `root/owner/name.git`.
@@ -61,6 +62,47 @@ pub(crate) async fn git(root: &Path, directory: &Path, arguments: &[&str]) -> Re
             message: last_lines(&output.stderr),
         })
     }
+}
+
+/// Puts one file on a branch, which begins at `HEAD` where it is new; answers the commit.
+pub(crate) async fn commit(
+    root: &Path,
+    directory: &Path,
+    branch: &str,
+    file: &str,
+    content: &str,
+) -> Result<String, FakesError> {
+    let from = match branch_commit(root, directory, branch).await {
+        Some(commit) => commit,
+        None => git(root, directory, &["rev-parse", "HEAD"]).await?,
+    };
+    let stream = format!(
+        "commit refs/heads/{branch}\ncommitter Acme <shop@acme.example> 1795000000 +0000\ndata 6\nChange\nfrom {from}\n\
+         M 100644 inline {file}\ndata {}\n{content}\n",
+        content.len()
+    );
+    let mut child = command(root)
+        .arg("-C")
+        .arg(directory)
+        .args(["fast-import", "--quiet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(FakesError::GitMissing)?;
+    if let Some(mut input) = child.stdin.take() {
+        // What git did not read it tells by its end.
+        let _ = input.write_all(stream.as_bytes()).await;
+    }
+    let output = child.wait_with_output().await.map_err(FakesError::GitMissing)?;
+    if !output.status.success() {
+        return Err(FakesError::Git {
+            command: "fast-import".to_owned(),
+            message: last_lines(&output.stderr),
+        });
+    }
+    let made = branch_commit(root, directory, branch).await;
+    made.ok_or_else(|| FakesError::Git { command: "fast-import".to_owned(), message: "no commit".to_owned() })
 }
 
 /// The end of what git printed, for an error message.

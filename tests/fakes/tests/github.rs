@@ -24,6 +24,7 @@ async fn start(root: &Path) -> (Github, Vec<Account>, String) {
         port: 0,
         accounts: accounts.clone(),
         app_token: app_token.clone(),
+        app: None,
     };
     seed::shop(&options.root).await.unwrap();
     (Github::start(options).await.unwrap(), accounts, app_token)
@@ -181,6 +182,7 @@ async fn pull_requests_outlive_the_stand_in() {
         port: 0,
         accounts: accounts.clone(),
         app_token: token::installation_token(),
+        app: None,
     };
     drop(github);
     let github = Github::start(options).await.unwrap();

@@ -1,15 +1,13 @@
 //! Routes of the code host: REST under `/api/v3`, git and pages beside it, with GitHub's own error bodies.
 
-use super::pull::{Pull, clock_ms, iso_time};
-use super::{Recorded, State, Who, git_http, lock, page};
+use super::{Recorded, State, Who, app, fault, git_http, oauth, page, pulls, shape};
 use crate::repository;
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, Query, Request, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post, put};
 use base64::Engine;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,17 +20,32 @@ pub(crate) fn router(state: Arc<State>) -> axum::Router {
         .route("/user/repos", get(user_repositories))
         .route("/repos/{owner}/{name}", get(one_repository))
         .route("/repos/{owner}/{name}/branches/{*branch}", get(one_branch))
-        .route("/repos/{owner}/{name}/pulls", get(list_pulls).post(open_pull))
-        .route("/repos/{owner}/{name}/pulls/{number}", get(one_pull))
+        .route("/repos/{owner}/{name}/contents", get(root_contents))
+        .route("/repos/{owner}/{name}/contents/", get(root_contents))
+        .route("/repos/{owner}/{name}/contents/{*path}", get(contents))
+        .route("/repos/{owner}/{name}/installation", get(app::installation))
+        .route("/app/installations/{id}/access_tokens", post(app::access_token))
+        .route("/repos/{owner}/{name}/pulls", get(pulls::list).post(pulls::open))
+        .route("/repos/{owner}/{name}/pulls/{number}", get(pulls::one).patch(pulls::update))
+        .route("/repos/{owner}/{name}/pulls/{number}/merge", put(pulls::merge))
+        .route("/repos/{owner}/{name}/pulls/{number}/reviews", get(pulls::reviews).post(pulls::add_review))
+        .route("/repos/{owner}/{name}/pulls/{number}/comments", post(pulls::add_line_comment))
+        .route("/repos/{owner}/{name}/issues/{number}/comments", post(pulls::add_comment))
+        .route("/repos/{owner}/{name}/check-runs", post(pulls::add_run))
+        .route("/repos/{owner}/{name}/commits/{reference}/check-runs", get(pulls::runs))
+        .route("/repos/{owner}/{name}/commits/{reference}/status", get(pulls::status))
+        .merge(oauth::api())
         // A wildcard and no fallback: it must win over the wider routes of git.
         .route("/{*rest}", axum::routing::any(not_found));
     axum::Router::new()
         .nest("/api/v3", api)
+        .merge(oauth::pages())
         .route("/{owner}/{name}/pull/{number}", get(page::pull))
         .route("/{owner}/{repository}", get(page::repository))
         .route("/{owner}/{repository}/{*rest}", axum::routing::any(git_http::git))
         .fallback(not_found)
         .layer(axum::extract::DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), fault::strike))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), record))
         .with_state(state)
 }
@@ -65,7 +78,7 @@ pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
 pub(crate) struct Refused(StatusCode, Value);
 
 impl Refused {
-    fn new(status: StatusCode, message: &str) -> Self {
+    pub(super) fn new(status: StatusCode, message: &str) -> Self {
         let body = json!({
             "message": message,
             "documentation_url": "https://docs.github.com/rest",
@@ -74,7 +87,7 @@ impl Refused {
         Self(status, body)
     }
 
-    fn validation(errors: Value) -> Self {
+    pub(super) fn validation(errors: Value) -> Self {
         let mut refused = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Validation Failed");
         if let Some(body) = refused.1.as_object_mut() {
             body.insert("errors".to_owned(), errors);
@@ -82,11 +95,11 @@ impl Refused {
         refused
     }
 
-    fn not_found() -> Self {
+    pub(super) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "Not Found")
     }
 
-    fn internal(error: &dyn std::error::Error) -> Self {
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, &format!("stand-in: {error}"))
     }
 }
@@ -101,37 +114,34 @@ async fn not_found() -> Response {
     Refused::not_found().into_response()
 }
 
-fn authenticate(state: &State, headers: &HeaderMap) -> Result<Who, Refused> {
+pub(super) fn authenticate(state: &State, headers: &HeaderMap) -> Result<Who, Refused> {
     let Some(token) = token(headers) else {
         return Err(Refused::new(StatusCode::UNAUTHORIZED, "Requires authentication"));
     };
     state.who(&token).ok_or_else(|| Refused::new(StatusCode::UNAUTHORIZED, "Bad credentials"))
 }
 
-fn authorize(state: &State, headers: &HeaderMap, owner: &str, name: &str) -> Result<(Who, PathBuf), Refused> {
+/// Who asks, and the repository's folder, if that token opens it.
+pub(super) fn authorize(
+    state: &State,
+    headers: &HeaderMap,
+    owner: &str,
+    name: &str,
+) -> Result<(Who, PathBuf), Refused> {
     let who = authenticate(state, headers)?;
     let directory = state.visible(&who, owner, name).ok_or_else(Refused::not_found)?;
     Ok((who, directory))
-}
-
-fn person(state: &State, login: &str) -> Value {
-    let id = state.accounts.iter().position(|account| account.login == login).map_or(0, |index| index + 1);
-    json!({"login": login, "id": id, "type": if id == 0 { "Bot" } else { "User" }, "html_url": format!("{}/{login}", state.url)})
 }
 
 async fn user(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> Result<Json<Value>, Refused> {
     let Who::Person(account) = authenticate(&state, &headers)? else {
         return Err(Refused::new(StatusCode::FORBIDDEN, "Resource not accessible by integration"));
     };
-    let mut value = person(&state, &account.login);
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("name".to_owned(), json!(account.name));
-        fields.insert("email".to_owned(), json!(account.email));
-    }
-    Ok(Json(value))
+    Ok(Json(shape::private_user(&state, &account.login, &account.name, &account.email)))
 }
 
-async fn describe(
+/// A repository as its folder says.
+pub(super) async fn describe(
     state: &State,
     directory: &std::path::Path,
     owner: &str,
@@ -143,21 +153,7 @@ async fn describe(
     let description = std::fs::read_to_string(directory.join("description")).unwrap_or_default();
     let description =
         Some(description.trim()).filter(|text| !text.is_empty() && !text.starts_with("Unnamed"));
-    let full_name = format!("{owner}/{name}");
-    Ok(json!({
-        "name": name,
-        "full_name": full_name,
-        "owner": person(state, owner),
-        "private": true,
-        "description": description,
-        "default_branch": branch,
-        "clone_url": format!("{}/{full_name}.git", state.url),
-        "html_url": format!("{}/{full_name}", state.url),
-        "url": format!("{}/api/v3/repos/{full_name}", state.url),
-        "archived": false,
-        "disabled": false,
-        "permissions": {"admin": false, "push": true, "pull": true},
-    }))
+    Ok(shape::repository(state, owner, name, &branch, description))
 }
 
 #[derive(Deserialize)]
@@ -204,127 +200,54 @@ async fn one_branch(
 }
 
 #[derive(Deserialize)]
-struct PullFilter {
-    head: Option<String>,
-    base: Option<String>,
+struct Reference {
+    r#ref: Option<String>,
 }
 
-async fn list_pulls(
-    Shared(state): Shared<Arc<State>>,
+async fn root_contents(
+    shared: Shared<Arc<State>>,
     headers: HeaderMap,
     Path((owner, name)): Path<(String, String)>,
-    Query(filter): Query<PullFilter>,
-) -> Result<Json<Vec<Value>>, Refused> {
-    let (_, directory) = authorize(&state, &headers, &owner, &name)?;
-    let full_name = format!("{owner}/{name}");
-    let wanted =
-        filter.head.map(|head| head.split_once(':').map_or(head.clone(), |(_, branch)| branch.to_owned()));
-    let pulls = lock(&state.pulls).of(&full_name);
-    let mut answer = Vec::new();
-    for pull in pulls.iter().rev() {
-        if wanted.as_ref().is_none_or(|head| *head == pull.head)
-            && filter.base.as_ref().is_none_or(|base| *base == pull.base)
-        {
-            answer.push(pull_value(&state, &directory, &full_name, pull).await);
-        }
-    }
-    Ok(Json(answer))
+    reference: Query<Reference>,
+) -> Result<Json<Value>, Refused> {
+    contents(shared, headers, Path((owner, name, String::new())), reference).await
 }
 
-async fn one_pull(
+/// A file with its content, or the names in a folder.
+async fn contents(
     Shared(state): Shared<Arc<State>>,
     headers: HeaderMap,
-    Path((owner, name, number)): Path<(String, String, u64)>,
+    Path((owner, name, path)): Path<(String, String, String)>,
+    Query(reference): Query<Reference>,
 ) -> Result<Json<Value>, Refused> {
     let (_, directory) = authorize(&state, &headers, &owner, &name)?;
     let full_name = format!("{owner}/{name}");
-    let pull = lock(&state.pulls).find(&full_name, number).ok_or_else(Refused::not_found)?;
-    Ok(Json(pull_value(&state, &directory, &full_name, &pull).await))
-}
-
-async fn pull_value(state: &State, directory: &std::path::Path, full_name: &str, pull: &Pull) -> Value {
-    let owner = full_name.split('/').next().unwrap_or_default();
-    let side = async |branch: &str| {
-        let sha = repository::branch_commit(&state.root, directory, branch).await;
-        json!({"ref": branch, "label": format!("{owner}:{branch}"), "sha": sha, "repo": {"full_name": full_name}})
+    let branch = match reference.r#ref {
+        Some(branch) => branch,
+        None => repository::default_branch(&state.root, &directory)
+            .await
+            .map_err(|error| Refused::internal(&error))?,
     };
-    let range = format!("{}..{}", pull.base, pull.head);
-    let commits =
-        repository::git(&state.root, directory, &["rev-list", "--count", &range]).await.unwrap_or_default();
-    json!({
-        "number": pull.number,
-        "id": pull.number,
-        "state": "open",
-        "draft": pull.draft,
-        "merged": false,
-        "title": pull.title,
-        "body": pull.body,
-        "user": person(state, &pull.author),
-        "html_url": format!("{}/{full_name}/pull/{}", state.url, pull.number),
-        "url": format!("{}/api/v3/repos/{full_name}/pulls/{}", state.url, pull.number),
-        "head": side(&pull.head).await,
-        "base": side(&pull.base).await,
-        "commits": commits.parse::<u64>().unwrap_or(0),
-        "created_at": iso_time(pull.created_at),
-    })
-}
-
-fn invalid(field: &str, code: &str) -> Refused {
-    Refused::validation(json!([{"resource": "PullRequest", "field": field, "code": code}]))
-}
-
-fn custom(message: &str) -> Refused {
-    Refused::validation(json!([{"resource": "PullRequest", "code": "custom", "message": message}]))
-}
-
-async fn open_pull(
-    Shared(state): Shared<Arc<State>>,
-    headers: HeaderMap,
-    Path((owner, name)): Path<(String, String)>,
-    body: Body,
-) -> Result<Response, Refused> {
-    let (who, directory) = authorize(&state, &headers, &owner, &name)?;
-    let bytes = axum::body::to_bytes(body, 1024 * 1024)
-        .await
-        .map_err(|_| Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"))?;
-    let request: Value = serde_json::from_slice(&bytes)
-        .map_err(|_| Refused::new(StatusCode::BAD_REQUEST, "Problems parsing JSON"))?;
-    let text = |field: &str| request.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    for field in ["title", "head", "base"] {
-        if text(field).trim().is_empty() {
-            return Err(invalid(field, "missing_field"));
+    let commit = repository::branch_commit(&state.root, &directory, &branch).await;
+    let commit = commit.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "No commit found for the ref"))?;
+    let path = path.trim_matches('/');
+    let place = format!("{commit}:{path}");
+    let git = async |arguments: &[&str]| repository::git(&state.root, &directory, arguments).await;
+    match git(&["cat-file", "-t", &place]).await.as_deref() {
+        Ok("blob") => {
+            let text = git(&["cat-file", "blob", &place]).await.map_err(|error| Refused::internal(&error))?;
+            Ok(Json(shape::content(&state, &full_name, path, "file", Some(text.as_bytes()))))
         }
-    }
-    let head = text("head");
-    let head = head.strip_prefix(&format!("{owner}:")).unwrap_or(&head).to_owned();
-    let base = text("base");
-    for (field, branch) in [("head", &head), ("base", &base)] {
-        if repository::branch_commit(&state.root, &directory, branch).await.is_none() {
-            return Err(invalid(field, "invalid"));
+        Ok("tree") => {
+            let listed = git(&["ls-tree", &place]).await.map_err(|error| Refused::internal(&error))?;
+            let entry = |line: &str| {
+                let (about, name) = line.split_once('\t')?;
+                let kind = if about.contains(" tree ") { "dir" } else { "file" };
+                let path = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+                Some(shape::content(&state, &full_name, &path, kind, None))
+            };
+            Ok(Json(listed.lines().filter_map(entry).collect()))
         }
+        Ok(_) | Err(_) => Err(Refused::not_found()),
     }
-    let range = format!("refs/heads/{base}..refs/heads/{head}");
-    let commits = repository::git(&state.root, &directory, &["rev-list", "--count", &range])
-        .await
-        .map_err(|error| Refused::internal(&error))?;
-    if commits == "0" {
-        return Err(custom(&format!("No commits between {base} and {head}")));
-    }
-    let full_name = format!("{owner}/{name}");
-    let pull = Pull {
-        number: 0,
-        title: text("title"),
-        body: text("body"),
-        head: head.clone(),
-        base,
-        author: who.login().to_owned(),
-        draft: request.get("draft").and_then(Value::as_bool).unwrap_or(false),
-        created_at: clock_ms(),
-    };
-    let opened = lock(&state.pulls).open(&full_name, pull).map_err(|error| Refused::internal(&error))?;
-    let Some(pull) = opened else {
-        return Err(custom(&format!("A pull request already exists for {owner}:{head}.")));
-    };
-    let value = pull_value(&state, &directory, &full_name, &pull).await;
-    Ok((StatusCode::CREATED, Json(value)).into_response())
 }

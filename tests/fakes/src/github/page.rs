@@ -13,7 +13,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;mar
 pre{overflow:auto;padding:1rem;border:1px solid #8886;border-radius:6px;font-size:13px}\
 .a{color:#1a7f37}.d{color:#cf222e}.m{opacity:.7}";
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -21,7 +21,7 @@ fn escape(text: &str) -> String {
         .replace('\'', "&#39;")
 }
 
-fn document(title: &str, content: &str) -> Response {
+pub(super) fn document(title: &str, content: &str) -> Response {
     let page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>{title}</title><style>{STYLE}</style><body>{content}\

@@ -25,6 +25,63 @@ pub struct Pull {
     pub draft: bool,
     /// Unix milliseconds.
     pub created_at: u64,
+    /// When it was last changed, Unix milliseconds.
+    #[serde(default)]
+    pub updated_at: u64,
+    /// When it was closed, merged or not.
+    #[serde(default)]
+    pub closed_at: Option<u64>,
+    /// When it was merged.
+    #[serde(default)]
+    pub merged_at: Option<u64>,
+    /// Reviews of it, oldest first.
+    #[serde(default)]
+    pub reviews: Vec<Said>,
+    /// Comments on it and on its lines, oldest first.
+    #[serde(default)]
+    pub comments: Vec<Said>,
+}
+
+/// What somebody said about a pull request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Unique at this code host.
+    pub id: u64,
+    /// Login.
+    pub author: String,
+    /// Markdown.
+    pub body: String,
+    /// `APPROVED` and its kin; empty for a comment.
+    pub verdict: String,
+    /// Of a comment on a line.
+    pub path: Option<String>,
+    /// Of a comment on a line.
+    pub line: Option<u64>,
+    /// About which commit.
+    pub commit: String,
+    /// Unix milliseconds.
+    pub at: u64,
+}
+
+/// One check run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Unique at this code host.
+    pub id: u64,
+    /// As it is shown.
+    pub name: String,
+    /// Of which commit.
+    pub head_sha: String,
+    /// On which branch that is.
+    pub branch: String,
+    /// `queued`, `in_progress`, `completed`.
+    pub status: String,
+    /// Of a completed one.
+    pub conclusion: Option<String>,
+    /// Of which pull requests.
+    pub pulls: Vec<u64>,
+    /// Unix milliseconds.
+    pub at: u64,
 }
 
 /// All pull requests of all repositories.
@@ -56,15 +113,37 @@ impl Pulls {
     /// Gives the pull request its number and keeps it, unless the same branches have one: then `None`.
     pub(crate) fn open(&mut self, repository: &str, mut pull: Pull) -> Result<Option<Pull>, FakesError> {
         let pulls = self.by_repository.entry(repository.to_owned()).or_default();
-        if pulls.iter().any(|other| other.head == pull.head && other.base == pull.base) {
+        let is_same = |other: &Pull| other.head == pull.head && other.base == pull.base;
+        if pulls.iter().any(|other| is_same(other) && other.closed_at.is_none()) {
             return Ok(None);
         }
         pull.number = pulls.len() as u64 + 1;
         pulls.push(pull.clone());
+        self.save()?;
+        Ok(Some(pull))
+    }
+
+    /// Changes a pull request; `None` where there is none.
+    pub(crate) fn change(
+        &mut self,
+        repository: &str,
+        number: u64,
+        change: impl FnOnce(&mut Pull),
+    ) -> Result<Option<Pull>, FakesError> {
+        let mut pulls = self.by_repository.get_mut(repository).into_iter().flatten();
+        let Some(pull) = pulls.find(|pull| pull.number == number) else { return Ok(None) };
+        change(pull);
+        // Of two changes in the same second the later one is later, as it is at the code host after all.
+        pull.updated_at = clock_ms().max(pull.updated_at + 1000);
+        let changed = pull.clone();
+        self.save()?;
+        Ok(Some(changed))
+    }
+
+    fn save(&self) -> Result<(), FakesError> {
         let text = serde_json::to_vec_pretty(&self.by_repository).unwrap_or_default();
         std::fs::write(&self.file, text)
-            .map_err(|source| FakesError::File { path: self.file.clone(), source })?;
-        Ok(Some(pull))
+            .map_err(|source| FakesError::File { path: self.file.clone(), source })
     }
 }
 
