@@ -10,6 +10,7 @@ import { createServer } from "node:http";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { ANSWER_HEADER, signAnswer } from "../edge/support/sign.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const [state] = process.argv.slice(2);
@@ -17,16 +18,46 @@ const compatibilityDate = /^compatibility_date = "(.*)"$/m.exec(
   await readFile(join(root, "wrangler.toml"), "utf8"),
 )[1];
 
-/** Takes every command of a session, and keeps nothing. */
+/**
+ * Takes every command of a session, and keeps nothing. A repository's builds and warm sandboxes are ready as soon as they are ordered;
+ * that is told to its object directly.
+ */
 const bridge = createServer(async (request, response) => {
-  for await (const _ of request);
+  let order = "";
+  for await (const piece of request) order += piece;
+  const [, kind, id, what] = request.url.split("/");
+  if (kind === "builds" && !what) queueMicrotask(() => finishBuild(id, JSON.parse(order)));
+  if (what === "warm") queueMicrotask(() => makeReady(id, JSON.parse(order)));
   const snapshot = /\/snapshots\/([^/]+)$/.exec(request.url);
   const sandbox = { provider: "local", isolation: "namespaces" };
-  const body = snapshot ? { snapshotId: snapshot[1], sizeBytes: 1 } : sandbox;
-  response.writeHead(request.url.includes("/commands/") ? 202 : 200, { "content-type": "application/json" });
-  response.end(JSON.stringify(body));
+  const body = JSON.stringify(snapshot ? { snapshotId: snapshot[1], sizeBytes: 1 } : sandbox);
+  const status = request.url.includes("/commands/") ? 202 : 200;
+  const signature = signAnswer(process.env.BRIDGE_KEY, {
+    authorization: request.headers.authorization,
+    status,
+    body,
+  });
+  response.writeHead(status, { "content-type": "application/json", [ANSWER_HEADER]: signature });
+  response.end(body);
 });
 await new Promise((resolve) => bridge.listen(0, "127.0.0.1", resolve));
+
+async function tell({ repository }, call, value) {
+  const url = `${urls.rust}/repository/${repository.id}/${call}`;
+  const answer = await fetch(url, { method: "POST", body: JSON.stringify(value) });
+  if (!answer.ok) console.error(`${call}: ${answer.status} ${await answer.text()}`);
+}
+
+function finishBuild(buildId, order) {
+  const origin = { commit: "a".repeat(40), recipeFingerprint: "0".repeat(64) };
+  const outcome = { type: "built", imageId: order.imageId, origin, recipe: {}, sizeBytes: 1 };
+  return tell(order, "build-ended", { buildId, ended: { outcome } });
+}
+
+function makeReady(sandboxId, order) {
+  const report = { bridgeUrl: urls.bridge, state: { type: "ready", agent: "scripted" } };
+  return tell(order, "warm-reported", { sandboxId, report });
+}
 
 function modules(main, files) {
   return [main, ...files].map((path) => ({
@@ -35,13 +66,13 @@ function modules(main, files) {
   }));
 }
 
-function worker(name, main, files) {
+function worker(name, main, files, objects = {}) {
   return {
     name,
     modulesRoot: root,
     modules: modules(main, files),
     compatibilityDate,
-    durableObjects: { SESSION: { className: "SessionObject", useSQLite: true } },
+    durableObjects: { SESSION: { className: "SessionObject", useSQLite: true }, ...objects },
     d1Databases: { DB: `${name}-index` },
     r2Buckets: { ARTIFACTS: `${name}-artifacts` },
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
@@ -64,12 +95,12 @@ function worker(name, main, files) {
 const server = new Miniflare({
   ...convertV4MiniflareOptions({
     workers: [
-      worker("rust", "tests/bench/rust/worker.mjs", [
-        "tests/bench/router.mjs",
-        "workers/edge/entry.mjs",
-        "build/index.js",
-        "build/index_bg.wasm",
-      ]),
+      worker(
+        "rust",
+        "tests/bench/rust/worker.mjs",
+        ["tests/bench/router.mjs", "workers/edge/entry.mjs", "build/index.js", "build/index_bg.wasm"],
+        { REPOSITORY: { className: "RepositoryObject", useSQLite: true } },
+      ),
       worker("plain", "tests/bench/plain/worker.mjs", [
         "tests/bench/router.mjs",
         ...(await readdir(join(root, "tests/bench/plain")))
@@ -88,7 +119,9 @@ for (const name of ["rust", "plain"]) {
   const folder = join(root, "migrations/d1");
   const known = await index.prepare("SELECT name FROM sqlite_master WHERE name = 'sessions'").all();
   for (const file of known.results.length > 0 ? [] : (await readdir(folder)).sort()) {
-    const statements = (await readFile(join(folder, file), "utf8")).replace(/^--.*$/gm, "").split(";");
+    const text = (await readFile(join(folder, file), "utf8")).replace(/^--.*$/gm, "");
+    // What is between BEGIN and END of a trigger belongs to it.
+    const statements = text.split(/;(?!\s*END\b)/);
     for (const statement of statements) {
       if (statement.trim()) await index.prepare(statement).run();
     }

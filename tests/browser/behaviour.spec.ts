@@ -52,14 +52,47 @@ test("a session starts with repository, model and prompt", async ({ page }) => {
   await page.getByRole("textbox", { name: "First prompt" }).fill("Fix the total");
   await page.keyboard.press("Control+Enter");
   await expect(page).toHaveURL(/\/sessions\/ses_cart$/);
+  const reservation = expect.stringMatching(/^rsv_[0-9a-z]{26}$/);
   expect(deployment.created).toEqual([
     {
       repository: "acme/shop-web",
+      reservation,
       model: "anthropic/claude-sonnet-4-5",
       prompt: { id: expect.stringMatching(/^prm_[0-9a-z]{26}$/), text: "Fix the total", origin: "web" },
     },
   ]);
   await expect(log(page)).toContainText("Starting the sandbox: cloning");
+});
+
+test("a warm sandbox is reserved at the first key, once, and the session names it", async ({ page }) => {
+  const deployment = new Deployment(page);
+  deployment.snapshot = starting();
+  await deployment.install();
+  await page.goto("/new");
+  const field = page.getByRole("textbox", { name: "First prompt" });
+  await expect(page.getByRole("combobox", { name: "Repository" })).toHaveValue("acme/billing-api");
+  expect(deployment.reservations).toEqual([]);
+  await field.pressSequentially("Fix the total");
+  await expect.poll(() => deployment.reservations.length).toBe(1);
+  await page.keyboard.press("Control+Enter");
+  await expect(page).toHaveURL(/\/sessions\/ses_cart$/);
+  const { reservation } = deployment.created[0] as { reservation: string };
+  expect(deployment.reservations).toEqual([`/api/repositories/acme/billing-api/reservations/${reservation}`]);
+});
+
+test("a session starts without a word about it where no warm sandbox can be reserved", async ({ page }) => {
+  const deployment = new Deployment(page);
+  deployment.reserves = false;
+  deployment.snapshot = starting();
+  await deployment.install();
+  await page.goto("/new");
+  const field = page.getByRole("textbox", { name: "First prompt" });
+  await expect(page.getByRole("combobox", { name: "Repository" })).toHaveValue("acme/billing-api");
+  await field.fill("Fix the total");
+  await expect.poll(() => deployment.reservations.length).toBe(1);
+  await expect(page.getByRole("alert")).toHaveCount(0);
+  await page.keyboard.press("Control+Enter");
+  await expect(page).toHaveURL(/\/sessions\/ses_cart$/);
 });
 
 test("text appears as it streams, each piece once", async ({ page }) => {

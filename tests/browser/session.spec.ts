@@ -80,7 +80,7 @@ test("everybody sees the same, a reload changes nothing, and the next prompt wai
   const before = (await words(second)).length;
   await second.reload();
   await expect(log(second)).toContainText("Hello from the agent");
-  expect((await words(second)).length).toBeGreaterThanOrEqual(before);
+  await expect.poll(async () => (await words(second)).length).toBeGreaterThanOrEqual(before);
   await expect(queue(second)).toContainText("say Second answer");
 
   for (const each of [first, second]) {

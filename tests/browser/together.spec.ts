@@ -382,6 +382,7 @@ test("archived sessions have a list of their own", async ({ page }) => {
   });
   const list = page.getByRole("navigation", { name: "Sessions" });
   await expect(list.getByText("Try the new date picker")).toHaveCount(0);
+  await list.getByRole("button", { name: "More filters" }).click();
   await list.getByRole("button", { name: "Archived" }).click();
   await expect(list.getByRole("link", { name: /Try the new date picker/ })).toBeVisible();
   await expect(list.getByRole("link", { name: /Move webhook retries/ })).toHaveCount(0);

@@ -175,12 +175,96 @@ const STATES: State[] = [
     path: "/",
     ready: async (page) => {
       await expect(page.getByText("Move webhook retries to a queue")).toBeAttached();
-      const archivedButton = page.getByRole("button", { name: "Archived" });
-      if (!(await archivedButton.isVisible())) {
+      const more = page.getByRole("button", { name: "More filters" });
+      if (!(await more.isVisible())) {
         await page.getByRole("button", { name: "Show the session list" }).click();
       }
-      await archivedButton.click();
+      await more.click();
+      await page.getByRole("button", { name: "Archived" }).click();
       await expect(page.getByRole("link", { name: /Try the new date picker/ })).toBeVisible();
+    },
+  },
+  {
+    name: "settings",
+    path: "/settings",
+    ready: async (page) => {
+      await expect(page.getByText("Nightly report").first()).toBeVisible();
+      await expect(page.getByText("Safari on iOS").first()).toBeVisible();
+      await expect(page.getByRole("list", { name: "People" })).toBeVisible();
+    },
+  },
+  {
+    name: "settings-new-key",
+    path: "/settings",
+    ready: async (page) => {
+      await page.getByLabel("What the key is for").fill("Release script");
+      await page.getByRole("button", { name: "Make a key" }).click();
+      await expect(page.getByText(/^fhk_/)).toBeVisible();
+      await page.getByText(/^fhk_/).scrollIntoViewIfNeeded();
+    },
+  },
+  {
+    name: "repositories",
+    path: "/repositories",
+    ready: async (page) => {
+      await expect(page.getByText("image of 41 min ago")).toBeVisible();
+      await expect(page.getByText("first build runs")).toBeVisible();
+      await expect(page.getByText("not worked on yet")).toBeVisible();
+    },
+  },
+  {
+    name: "repository",
+    path: "/repositories/acme/shop-web",
+    ready: async (page) => {
+      await page.getByRole("button", { name: /failed at npm ci/ }).click();
+      await expect(page.getByText("code EUSAGE").last()).toBeVisible();
+      await expect(page.getByLabel("Words that mean it")).toHaveValue(/cart/);
+    },
+  },
+  {
+    name: "repository-settings",
+    path: "/repositories/acme/shop-web?host=registry.yarn.example",
+    ready: async (page) => {
+      await expect(page.getByRole("note")).toBeInViewport();
+      await expect(page.getByLabel("Words that mean it")).toHaveValue(/cart/);
+    },
+  },
+  {
+    name: "connect",
+    path: `/connect/extension?client=enbmhbgjjakbhommiecphdjfgnmpmgkj&challenge=${"a".repeat(43)}&state=1234`,
+    ready: (page) => expect(page.getByRole("heading", { name: "Connect the extension?" })).toBeVisible(),
+  },
+  {
+    name: "connect-slack",
+    path: "/connect/slack#code=abc",
+    ready: (page) => expect(page.getByRole("button", { name: /This is me/ })).toBeVisible(),
+  },
+  {
+    name: "list-filters",
+    path: "/",
+    ready: async (page) => {
+      const more = page.getByRole("button", { name: "More filters" });
+      await expect(page.getByText("Move webhook retries to a queue")).toBeAttached();
+      if (!(await more.isVisible())) {
+        await page.getByRole("button", { name: "Show the session list" }).click();
+      }
+      await more.click();
+      await page.getByLabel("Repository of the sessions").selectOption("acme/billing-api");
+      await expect(page.getByText("Upgrade to Postgres 17 client")).toHaveCount(0);
+    },
+  },
+  {
+    name: "split",
+    path: session,
+    snapshot: finished,
+    ready: async (page) => {
+      await timelineShows("#421")(page);
+      const tab = page.getByRole("button", { name: /^Changes/ });
+      const radio = page.getByRole("radio", { name: "Split" });
+      if (await tab.isVisible()) await tab.click();
+      else if (!(await radio.isVisible()))
+        await page.getByRole("button", { name: "Show the changes" }).click();
+      await radio.check();
     },
   },
   {

@@ -95,7 +95,7 @@ test("what fits is in the item, what does not is a preview with the whole behind
   await fresh.close();
 });
 
-test("a page in an output is text, and no name leads elsewhere", async () => {
+test("A38: a page in an output is text, and no name leads elsewhere", async () => {
   const live = await startTurn(edge, ada, "Be evil");
   const page = `<!doctype html><script>alert(1)</script>${lines(64 * 1024)}`;
   const { artifactId } = await call(live, "itm_page", page);

@@ -89,7 +89,8 @@ test("nothing comes back, however soon after its beginning a session is deleted"
   for (const id of ids) await isEmpty(id);
   const listed = (await ada.list("?limit=100")).filter(({ sessionId }) => ids.includes(sessionId));
   assert.deepEqual(listed, []);
-  const ordered = edge.bridge.requests.filter(({ body }) => ids.includes(body?.sessionId));
+  const isCreation = ({ path, body }) => /^\/sandboxes\/[^/]+$/.test(path) && ids.includes(body?.sessionId);
+  const ordered = edge.bridge.requests.filter(isCreation);
   assert.ok(ordered.length > 0);
   for (const { path } of ordered) {
     const about = edge.bridge.requests.filter((request) => request.path.startsWith(path));

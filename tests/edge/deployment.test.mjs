@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ADA, read, SESSION_KEY, startEdge } from "./support/edge.mjs";
+import { ADA, read, SESSION_KEY, startEdge, TOKEN_KEYS } from "./support/edge.mjs";
 import { claims, jwt } from "./support/sign.mjs";
 import { handshake } from "./support/viewer.mjs";
 
@@ -10,11 +10,15 @@ const HOME = "https://farhand.example";
 
 let edge;
 before(async () => {
-  edge = await startEdge({ vars: { SIGN_IN: "github", PUBLIC_URL: `${HOME}/`, TEST_ROUTES: "" } });
+  edge = await startEdge({
+    vars: { SIGN_IN: "github", PUBLIC_URL: `${HOME}/`, TEST_ROUTES: "", GITHUB_CLIENT_ID: "client" },
+    secrets: { GITHUB_CLIENT_SECRET: "secret-of-the-client", TOKEN_KEYS },
+  });
 });
 after(() => edge?.close());
 
-const cookie = () => `farhand_session=${jwt(SESSION_KEY, claims("client", { issuer: "github", user: ADA }))}`;
+const cookie = () =>
+  `__Host-farhand_session=${jwt(SESSION_KEY, claims("client", { issuer: "github", user: ADA }))}`;
 const get = async (path, headers = {}) => read(await edge.server.fetch(path, { headers }));
 const post = async (path, headers = {}) =>
   read(
@@ -32,7 +36,7 @@ test("there are no local users, not even on loopback", async () => {
     assert.deepEqual([status, body.code], [403, "forbidden"], address);
     assert.match(body.message, /GitHub/);
   }
-  const local = `farhand_session=${jwt(SESSION_KEY, claims("client", { issuer: "local", user: ADA }))}`;
+  const local = `__Host-farhand_session=${jwt(SESSION_KEY, claims("client", { issuer: "local", user: ADA }))}`;
   assert.equal((await get("/api/me", { cookie: local })).status, 401, "a local user's cookie");
 });
 

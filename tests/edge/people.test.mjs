@@ -25,11 +25,12 @@ test("a local user signs in, is known, and signs out", async () => {
   const answer = await post("/api/sign-in", { login: "ada" }, { origin: edge.origin });
   assert.equal(answer.status, 200);
   assert.deepEqual(answer.body, ADA);
-  const cookie = answer.headers.get("set-cookie");
+  const [cookie, refresh] = answer.headers.getSetCookie();
   assert.match(
     cookie,
-    /^farhand_session=[\w-]+\.[\w-]+\.[\w-]+; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict$/,
+    /^farhand_session=[\w-]+\.[\w-]+\.[\w-]+; Path=\/; Max-Age=600; HttpOnly; SameSite=Strict$/,
   );
+  assert.match(refresh, /^farhand_refresh=[\w-]{43}; Path=\/; Max-Age=1209600; HttpOnly; SameSite=Strict$/);
   assert.deepEqual((await me(cookie.split(";")[0])).body, ADA);
   const rows = await edge.rows("SELECT user_id, login, name, email FROM users WHERE user_id = ?", ADA.id);
   assert.deepEqual(rows, [{ user_id: ADA.id, login: ADA.login, name: ADA.name, email: ADA.email }]);

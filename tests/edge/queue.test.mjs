@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ADA, GRACE, prompt, startEdge } from "./support/edge.mjs";
-import { startTurn, turnEnded } from "./support/runner.mjs";
+import { startRunner, startTurn, turnEnded } from "./support/runner.mjs";
 import { view } from "./support/viewer.mjs";
 
 /** `protocol::limit::QUEUE_PROMPTS_MAX`. */
@@ -134,6 +134,35 @@ test("a turn is stopped by somebody who is named", async () => {
   assert.equal((await driver.event("turn_ended")).end.outcome.type, "stopped");
   await refuses(driver, { type: "stop", turnId: turn.turnId }, "turn_not_running");
   await driver.close();
+});
+
+test("a prompt that was to steer and is given a place runs there, for everyone and after a reload", async () => {
+  const runner = await startRunner(edge, ada, "Not received yet");
+  const { sessionId } = runner;
+  await runner.attach();
+  await runner.report({ type: "ready", agent: "scripted 1" });
+  const turn = await runner.turn();
+  const owner = await view(edge, ada, sessionId);
+  const later = await owner.submit("in its own turn");
+  const steered = await owner.submit("to the left", { delivery: "steer" });
+  owner.send({ type: "move_prompt", promptId: steered });
+  const byHand = ({ promptId, before }) => promptId === steered && before === undefined;
+  assert.deepEqual(await owner.event("prompt_moved", byHand), {
+    type: "prompt_moved",
+    promptId: steered,
+    by: ADA.id,
+    delivery: "queue",
+  });
+  const reloaded = await view(edge, grace, sessionId);
+  const { prompts, queue } = reloaded.state.snapshot;
+  assert.deepEqual(queue, [later, steered]);
+  assert.notEqual(prompts.find(({ id }) => id === steered).delivery, "steer");
+  await runner.receive(turn);
+  await runner.report(turnEnded(turn));
+  await runner.turn(({ prompt }) => prompt === "in its own turn");
+  const orders = edge.bridge.requests.filter(({ body }) => body?.command?.promptId === steered);
+  assert.deepEqual(orders, [], "it is not steered");
+  await Promise.all([owner, reloaded].map((viewer) => viewer.close()));
 });
 
 test("a prompt is steered into the running turn", async () => {

@@ -42,7 +42,7 @@ function fate(ticket, { origin = edge.origin, id = sessionId } = {}) {
   });
 }
 
-test("a ticket opens one socket", async () => {
+test("A08: a ticket opens one socket", async () => {
   const { body } = await ada.post(`/api/sessions/${sessionId}/ticket`);
   assert.ok(body.expiresAt - Date.now() <= 60_000 && body.expiresAt > Date.now());
   const first = await handshake(edge.origin, socketPath(), { origin: edge.origin, ...offer(body.ticket) });
@@ -51,14 +51,14 @@ test("a ticket opens one socket", async () => {
   assert.equal(await fate(body.ticket), 4001, "a second socket for the same ticket");
 });
 
-test("twenty tries with one ticket at once open one socket", async () => {
+test("A08: twenty tries with one ticket at once open one socket", async () => {
   const ticket = await ada.ticket(sessionId);
   const fates = await Promise.all(Array.from({ length: 20 }, () => fate(ticket)));
   assert.equal(fates.filter((end) => end === "open").length, 1, JSON.stringify(fates));
   assert.equal(fates.filter((end) => end === 4001).length, 19, JSON.stringify(fates));
 });
 
-test("a ticket that is not for this is worth nothing", async () => {
+test("A08: a ticket that is not for this is worth nothing", async () => {
   const good = { jti: "0".repeat(32), user: ADA, session_id: sessionId, origin: edge.origin };
   const sign = (changed, times) => jwt(SESSION_KEY, claims("socket", { ...good, ...changed }, times));
   assert.equal(await fate(sign({ jti: "1".repeat(32) })), "open", "the forger of this test knows how");
@@ -79,7 +79,7 @@ test("a ticket that is not for this is worth nothing", async () => {
     assert.equal(await fate(ticket, options), 4001, what);
 });
 
-test("no page of another origin gets a socket, whatever it carries", async () => {
+test("A09: no page of another origin gets a socket, whatever it carries", async () => {
   for (const origin of ["https://evil.example", "null", `${edge.origin}.evil.example`, "file://"]) {
     const ticket = await ada.ticket(sessionId);
     const answer = await handshake(edge.origin, socketPath(), {
@@ -97,7 +97,7 @@ test("no page of another origin gets a socket, whatever it carries", async () =>
   assert.deepEqual([missing.status, missing.body.code], [403, "origin_refused"]);
 });
 
-test("a cookie alone opens no socket, nor does a ticket in the URL", async () => {
+test("A08: a cookie alone opens no socket, nor does a ticket in the URL", async () => {
   const ticket = await ada.ticket(sessionId);
   const headers = { origin: edge.origin, cookie: ada.cookie, "sec-websocket-protocol": "farhand.v1" };
   for (const path of [socketPath(), `${socketPath()}?ticket=${ticket}`]) {
@@ -180,7 +180,7 @@ test("frames that are none are refused", async () => {
   assert.equal(await viewer.closed(), 4008);
 });
 
-test("no ticket and no cookie is in the log", async () => {
+test("A08: no ticket and no cookie is in the log", async () => {
   const log = JSON.stringify(edge.server.getLogs());
   assert.ok(!/eyJ[\w-]+\.[\w-]+/.test(log), log.slice(0, 2000));
 });

@@ -1,12 +1,25 @@
-/** A sandbox bridge for the Worker: takes every command of sessions and keeps it; answers as `protocol::bridge` says. */
+/** A sandbox bridge for the Worker: takes every command and keeps it; answers as `protocol::bridge` and `protocol::repository` say. */
 
 import { createServer } from "node:http";
+import { ANSWER_HEADER, signAnswer } from "./sign.mjs";
 
-/** Starts one on loopback. */
-export async function startBridge() {
+/** Starts one on loopback; `key` is shared with the Worker. */
+export async function startBridge(key) {
   const requests = [];
   const waiting = new Set();
+  const refusals = [];
+  /** What it has of repositories; images are added by the test that builds them. */
+  const inventory = { warm: new Set(), builds: new Set(), images: new Set() };
+  /** Changes how answers are signed: gets the right signature, answers the one that is sent. */
+  const forgery = { of: (signature) => signature };
   const server = createServer(async (request, response) => {
+    const answer = (status, text) => {
+      const { authorization } = request.headers;
+      const signature = forgery.of(signAnswer(key, { authorization, status, body: text }), text);
+      const signed = signature ? { [ANSWER_HEADER]: signature } : {};
+      response.writeHead(status, { "content-type": "application/json", ...signed });
+      response.end(text);
+    };
     let body = "";
     for await (const piece of request) body += piece;
     requests.push({
@@ -15,20 +28,45 @@ export async function startBridge() {
       headers: request.headers,
       body: body ? JSON.parse(body) : null,
     });
+    const [, kind, id, what] = request.url.split("/");
+    if (kind === "builds" && !what) inventory.builds.add(id);
+    if (kind === "builds" && what === "cancelled") inventory.builds.delete(id);
+    if (kind === "images" && what === "deleted") inventory.images.delete(id);
+    if (what === "warm") inventory.warm.add(id);
+    if (what === "discarded" || what === "claimed") inventory.warm.delete(id);
     for (const check of [...waiting]) check();
+    const refused = refusals.find(({ fits }) => fits(requests.at(-1)));
+    if (refused) {
+      return answer(refused.status, JSON.stringify(refused.error));
+    }
     const snapshot = request.url.match(/\/snapshots\/([^/]+)$/);
-    const isCommand = request.url.includes("/commands/");
-    response.writeHead(isCommand ? 202 : 200, { "content-type": "application/json" });
-    if (/^\/sandboxes\/[^/]+$/.test(request.url)) {
-      response.end(JSON.stringify({ provider: "local", isolation: "namespaces" }));
+    const isCommand = request.url.includes("/commands/") || (kind === "builds" && !what);
+    const status = isCommand ? 202 : 200;
+    if (kind === "inventory") {
+      const lists = Object.entries(inventory).map(([name, ids]) => [name, [...ids]]);
+      answer(status, JSON.stringify(Object.fromEntries(lists)));
+    } else if (/^\/sandboxes\/[^/]+(\/warm|\/claimed)?$/.test(request.url)) {
+      answer(status, JSON.stringify({ provider: "local", isolation: "namespaces" }));
     } else {
-      response.end(JSON.stringify(snapshot ? { snapshotId: snapshot[1], sizeBytes: 1 } : {}));
+      answer(status, JSON.stringify(snapshot ? { snapshotId: snapshot[1], sizeBytes: 1 } : {}));
     }
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     requests,
+    /** Refuses to give this sandbox to anybody. */
+    refuse: (sandboxId, status, error) =>
+      refusals.push({ fits: ({ path }) => path === `/sandboxes/${sandboxId}/claimed`, status, error }),
+    /** Refuses to create sandboxes that are ordered like this. */
+    refuseCreation: (isOrdered, status, error) =>
+      refusals.push({
+        fits: ({ path, body }) => /^\/sandboxes\/[^/]+$/.test(path) && isOrdered(body),
+        status,
+        error,
+      }),
+    inventory,
+    forgery,
     /** The first request that fits, now or within ten seconds. */
     request(fits, what = "a request to the bridge") {
       return new Promise((resolve, reject) => {

@@ -1,23 +1,29 @@
 /** A code host for the Worker: the few answers of GitHub's API and of git that sessions begin with, and what was asked of it. */
 
 import { createServer } from "node:http";
+import { startPulls } from "./pulls.mjs";
 
 /** Starts one on loopback. Repositories: `acme/shop` and `acme/site` work, the others fail as they are named. */
 export async function startCodeHost() {
   const requests = [];
-  const server = createServer((request, response) => {
+  let pulls;
+  const server = createServer(async (request, response) => {
     requests.push({ method: request.method, url: request.url, headers: request.headers });
     const url = new URL(request.url, base);
+    let text = "";
+    for await (const piece of request) text += piece;
     const json = (status, value) => {
       response.writeHead(status, { "content-type": "application/json" });
       response.end(JSON.stringify(value));
     };
+    const { method, headers } = request;
+    const body = text ? JSON.parse(text) : undefined;
+    const answered = pulls.answer({ method, path: url.pathname, query: url.searchParams, headers, body });
+    if (answered === undefined) return request.socket.destroy();
+    if (answered) return json(...answered);
     const git = url.pathname.match(/^\/git\/(.+)\.git\/info\/refs$/);
     if (git) return answerGit(git[1], request, response);
-    if (
-      request.headers.authorization !== "Bearer token-of-ada" &&
-      request.headers.authorization !== "Bearer token-of-grace"
-    ) {
+    if (!/^Bearer token-of-(ada|grace|linus)$/.test(headers.authorization ?? "")) {
       return json(401, { message: "Bad credentials" });
     }
     if (url.pathname === "/user/repos")
@@ -31,6 +37,7 @@ export async function startCodeHost() {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const base = `http://127.0.0.1:${server.address().port}`;
+  pulls = startPulls(base);
   const known = [
     "acme/shop",
     "acme/site",
@@ -59,7 +66,7 @@ export async function startCodeHost() {
   function answerGit(name, request, response) {
     const [, credential] = (request.headers.authorization ?? "").split(" ");
     const login = Buffer.from(credential ?? "", "base64").toString();
-    if (!/^x-access-token:token-of-(ada|grace)$/.test(login)) {
+    if (!/^x-access-token:token-of-(ada|grace|linus)$/.test(login)) {
       response.writeHead(401, { "www-authenticate": "Basic" });
       return response.end();
     }
@@ -78,6 +85,7 @@ export async function startCodeHost() {
   return {
     url: base,
     requests,
+    pulls,
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

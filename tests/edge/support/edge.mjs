@@ -7,14 +7,27 @@ import { fileURLToPath } from "node:url";
 import { createTestHarness } from "wrangler";
 import { startBridge } from "./bridge.mjs";
 import { startCodeHost } from "./code-host.mjs";
-import { signRequest } from "./sign.mjs";
+import { startRepository } from "./repository.mjs";
+import { ANSWER_HEADER, signRequest, verifyAnswer } from "./sign.mjs";
 import { until } from "./wait.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 
 export const SESSION_KEY = "session-key-of-the-edge-tests-0123456789";
 export const BRIDGE_KEY = "bridge-key-of-the-edge-tests-0123456789";
+/** A ring of one key for sealed tokens. */
+export const TOKEN_KEYS = JSON.stringify({
+  current: "first",
+  keys: { first: Buffer.alloc(32, 1).toString("base64") },
+});
 export const ADA = { id: "usr_ada", login: "ada", name: "Ada Lovelace", email: "ada@farhand.example" };
+export const LINUS = {
+  id: "usr_linus",
+  login: "linus",
+  name: "Linus Pauling",
+  email: "linus@farhand.example",
+};
+export const WEBHOOK_SECRET = "webhook-secret-of-the-edge-tests";
 export const GRACE = {
   id: "usr_grace",
   login: "grace",
@@ -35,12 +48,17 @@ const nodeFetch = globalThis.fetch;
 globalThis.fetch = (url, { method, headers, body, signal } = {}) =>
   nodeFetch(url, { method, headers: [...(headers ?? [])], body, signal, duplex: "half", redirect: "manual" });
 
-/** Writes `wrangler.toml` without its build and with absolute paths, and the smallest web client there can be. */
-async function prepare(folder) {
-  const assets = join(folder, "assets");
-  await mkdir(assets);
-  await writeFile(join(assets, "index.html"), "<!doctype html><title>Farhand</title>");
-  await writeFile(join(assets, "_headers"), "/*\n  X-Frame-Options: DENY\n");
+/**
+ * Writes `wrangler.toml` without its build and with absolute paths, and the smallest web client there can be, unless `client` names the
+ * folder of another. `changed` may change it further.
+ */
+async function prepare(folder, changed = (config) => config, client = undefined) {
+  const assets = client === undefined ? join(folder, "assets") : join(root, client);
+  if (client === undefined) {
+    await mkdir(assets);
+    await writeFile(join(assets, "index.html"), "<!doctype html><title>Farhand</title>");
+    await writeFile(join(assets, "_headers"), "/*\n  X-Frame-Options: DENY\n");
+  }
   const toml = await readFile(join(root, "wrangler.toml"), "utf8");
   const config = toml
     .replace(/\[build\]\n(?:[^[\n].*\n)*/, "")
@@ -48,15 +66,54 @@ async function prepare(folder) {
     .replace(/^migrations_dir = "(.*)"/m, (_, path) => `migrations_dir = ${JSON.stringify(join(root, path))}`)
     .replace(/^directory = ".*"/m, `directory = ${JSON.stringify(assets)}`);
   const path = join(folder, "wrangler.toml");
-  await writeFile(path, config);
+  await writeFile(path, changed(config));
   return path;
 }
 
-/** Starts everything; `vars` and `secrets` override. */
-export async function startEdge({ vars = {}, secrets = {} } = {}) {
+const STUB = "repository-stub";
+
+/** The configuration with the objects of repositories in another Worker. */
+const withStub = (config) =>
+  config.replace(/\[\[durable_objects\.bindings\]\]\nname = "REPOSITORY"\n(?:[^[\n].*\n)*/, "").concat(`
+[[durable_objects.bindings]]
+name = "REPOSITORY"
+class_name = "RepositoryObject"
+script_name = "${STUB}"
+`);
+
+/** That Worker. */
+async function prepareStub(folder, url) {
+  const path = join(folder, "stub.toml");
+  await writeFile(
+    path,
+    `name = "${STUB}"
+main = ${JSON.stringify(join(root, "tests/edge/support/repository-object.mjs"))}
+compatibility_date = "2026-11-01"
+
+[[durable_objects.bindings]]
+name = "REPOSITORY"
+class_name = "RepositoryObject"
+
+[[migrations]]
+tag = "v1"
+new_sqlite_classes = ["RepositoryObject"]
+
+[vars]
+REPOSITORY_URL = "${url}"
+`,
+  );
+  return { configPath: path };
+}
+
+/**
+ * Starts everything; `vars` and `secrets` override. With `repository: "stub"` the objects of repositories are stand-ins, too; `assets` is
+ * the folder of a built web client.
+ */
+export async function startEdge({ vars = {}, secrets = {}, repository: kind, assets } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "farhand-edge-"));
   const codeHost = await startCodeHost();
-  const bridge = await startBridge();
+  const bridge = await startBridge(BRIDGE_KEY);
+  const repository = kind === "stub" ? await startRepository() : undefined;
   const users = [
     { ...ADA, token: "token-of-ada" },
     { ...GRACE, token: "token-of-grace" },
@@ -65,7 +122,7 @@ export async function startEdge({ vars = {}, secrets = {} } = {}) {
     root: folder,
     workers: [
       {
-        configPath: await prepare(folder),
+        configPath: await prepare(folder, repository && withStub, assets),
         vars: {
           SIGN_IN: "local",
           BRIDGE_URL: bridge.url,
@@ -73,25 +130,63 @@ export async function startEdge({ vars = {}, secrets = {} } = {}) {
           MODELS: '["demo/demo","demo/other"]',
           AGENT: "scripted",
           TEST_ROUTES: "1",
+          SLACK_TEAM_ID: "T0FARHAND",
           ...vars,
         },
-        secrets: { SESSION_KEY, BRIDGE_KEY, LOCAL_USERS: JSON.stringify(users), ...secrets },
+        secrets: {
+          SESSION_KEY,
+          BRIDGE_KEY,
+          LOCAL_USERS: JSON.stringify(users),
+          GITHUB_APP_ID: codeHost.pulls.appId,
+          GITHUB_APP_PRIVATE_KEY: codeHost.pulls.privateKey,
+          GITHUB_WEBHOOK_SECRET: WEBHOOK_SECRET,
+          SLACK_SIGNING_SECRET: "signing-secret-of-the-edge-tests",
+          SLACK_BOT_TOKEN: "xoxb-token-of-the-edge-tests",
+          ...secrets,
+        },
       },
+      ...(repository ? [await prepareStub(folder, repository.url)] : []),
     ],
   });
   const { url } = await server.listen();
-  const worker = server.getWorker();
+  const worker = server.getWorker(repository && "farhand");
   await worker.applyD1Migrations("DB");
   const origin = url.origin;
   /** Rows of an SQL query on a session's own tables. */
   const sessionRows = async (sessionId, sql) =>
     (await worker.getDurableObjectStorage("SESSION", { name: sessionId })).exec(sql);
+  async function signed(path, value, changed = {}) {
+    const body = typeof value === "string" ? value : JSON.stringify(value);
+    const authorization =
+      changed.authorization ?? signRequest(changed.key ?? BRIDGE_KEY, { path, body, ...changed.sign });
+    const answer = await read(
+      await server.fetch(changed.path ?? path, {
+        method: "POST",
+        body: changed.body ?? body,
+        headers: { authorization },
+      }),
+    );
+    // Whoever was let in hears an answer that is signed, a refusal too.
+    const signature = answer.headers.get(ANSWER_HEADER);
+    if (answer.body?.code !== "signature_invalid" && answer.body?.code !== "too_large") {
+      const { status, text } = answer;
+      verifyAnswer(changed.key ?? BRIDGE_KEY, {
+        audience: "edge",
+        authorization,
+        signature,
+        status,
+        body: text,
+      });
+    }
+    return answer;
+  }
   return {
     server,
     worker,
     origin,
     codeHost,
     bridge,
+    repository,
     /** All rows of an SQL query on the index. */
     async rows(sql, ...values) {
       const { DB } = await worker.getEnv();
@@ -121,24 +216,25 @@ export async function startEdge({ vars = {}, secrets = {} } = {}) {
       return (await ARTIFACTS.list({ prefix })).objects.map(({ key }) => key);
     },
     sessionRows,
-    /** A bridge's signed report. */
-    async report(sessionId, what, value, changed = {}) {
-      const path = `/api/bridge/sessions/${sessionId}/${what}`;
-      const body = typeof value === "string" ? value : JSON.stringify(value);
-      const authorization =
-        changed.authorization ?? signRequest(changed.key ?? BRIDGE_KEY, { path, body, ...changed.sign });
+    /** A call to a repository's object, past the Worker's routes, as a session makes it. */
+    async askRepository(repository, call, value) {
+      const { REPOSITORY } = await worker.getEnv();
+      const object = REPOSITORY.get(REPOSITORY.idFromName(repository));
       return read(
-        await server.fetch(changed.path ?? path, {
-          method: "POST",
-          body: changed.body ?? body,
-          headers: { authorization },
-        }),
+        await object.fetch(`https://repository/${call}`, { method: "POST", body: JSON.stringify(value) }),
       );
     },
+    /** A bridge's signed report about a session. */
+    report: (sessionId, what, value, changed) =>
+      signed(`/api/bridge/sessions/${sessionId}/${what}`, value, changed),
+    /** A bridge's signed report about a repository. */
+    reportOfRepository: (repository, what, value, changed) =>
+      signed(`/api/bridge/repositories/${repository}/${what}`, value, changed),
     async close() {
       await server.close();
       await codeHost.close();
       await bridge.close();
+      await repository?.close();
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -151,7 +247,7 @@ export async function read(response) {
   try {
     body = JSON.parse(text);
   } catch {}
-  return { status: response.status, headers: response.headers, body };
+  return { status: response.status, headers: response.headers, body, text };
 }
 
 /** A browser: keeps the cookie and says where its pages come from. */
@@ -165,7 +261,7 @@ async function signIn(server, origin, user) {
     }),
   );
   if (answer.status !== 200) throw new Error(`sign-in: ${answer.status} ${JSON.stringify(answer.body)}`);
-  const cookie = answer.headers.get("set-cookie").split(";")[0];
+  const cookie = answer.headers.getSetCookie()[0].split(";")[0];
   const client = {
     cookie,
     user,

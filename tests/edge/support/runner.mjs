@@ -16,10 +16,15 @@ export async function findRunner(edge, sessionId, generation) {
       /^\/sandboxes\/[^/]+$/.test(path) && body.sessionId === sessionId && body.generation === generation,
     "the order of a sandbox",
   );
-  const sandboxId = order.path.split("/")[2];
+  return Object.assign(runnerOf(edge, sessionId, order.path.split("/")[2], generation), {
+    order: order.body,
+  });
+}
+
+/** The runner of a sandbox that the session has. */
+export function runnerOf(edge, sessionId, sandboxId, generation) {
   const runner = {
     sessionId,
-    order: order.body,
     sandboxId,
     generation,
     seq: 0,

@@ -74,7 +74,10 @@ impl Elsewhere {
                     Answer::Done
                 }
             }
-            AskBody::Create { .. }
+            AskBody::Claim { .. }
+            | AskBody::Release { .. }
+            | AskBody::Bind { .. }
+            | AskBody::Create { .. }
             | AskBody::Command { .. }
             | AskBody::Snapshot { .. }
             | AskBody::Terminate { .. }

@@ -55,6 +55,12 @@ impl World {
             | Fault::CreateUnavailable
             | Fault::CreateHangs
             | Fault::RunnerAbsent
+            | Fault::RepositoryDown
+            | Fault::WarmGone
+            | Fault::WarmUnattached
+            | Fault::BindConflict
+            | Fault::LeaseShort
+            | Fault::ImageGone
             | Fault::SetupFails
             | Fault::RestoreRefused
             | Fault::SnapshotUnavailable

@@ -4,7 +4,7 @@ use crate::plan::Fault;
 use protocol::bridge::{EventBatch, EventsAck, RunnerAttached, SandboxEnded, SandboxSource};
 use protocol::client::SessionSnapshot;
 use protocol::error::ErrorBody;
-use protocol::id::{ArtifactId, CommandId, PromptId, SandboxId, SnapshotId, UserId};
+use protocol::id::{ArtifactId, CommandId, ImageId, PromptId, SandboxId, SnapshotId, UserId};
 use protocol::runner::{RunnerCommand, RunnerEventRecord};
 use protocol::timeline::{EventRecord, Isolation, Role, Seq};
 use session::core::{Input, PullRequestOrder};
@@ -40,6 +40,8 @@ pub(crate) enum Happening {
     Runner(RunnerStep),
     /// What the provider was asked to do is done.
     Provided(Provision),
+    /// Nobody wants this sandbox, unless the session has it.
+    Discard(SandboxId),
     /// A sandbox's life is over.
     LifeEnds(SandboxId),
     /// Between a client and the session.
@@ -114,6 +116,9 @@ pub(crate) struct Ask {
 /// What is asked.
 #[derive(Clone, Debug)]
 pub(crate) enum AskBody {
+    Claim { generation: u64 },
+    Release { generation: u64 },
+    Bind { sandbox_id: SandboxId, generation: u64 },
     Create { sandbox_id: SandboxId, generation: u64, source: SandboxSource },
     Command { sandbox_id: SandboxId, generation: u64, command_id: CommandId, command: RunnerCommand },
     Snapshot { sandbox_id: SandboxId, generation: u64, snapshot_id: SnapshotId },
@@ -141,6 +146,12 @@ pub(crate) enum Answer {
     Done,
     Created {
         isolation: Isolation,
+    },
+    Claimed {
+        sandbox_id: SandboxId,
+    },
+    NoWarm {
+        image_id: Option<ImageId>,
     },
     PullRequest {
         number: u64,

@@ -12,7 +12,7 @@
 //! | I3 | each prompt is terminal, or leased to the current epoch; at most one is running per session | `observer`: also that a turn is worked on once, a prompt is done once, and no snapshot is taken while an agent works |
 //! | I4 | each outbox key took effect at most once at the stub, and exactly once when the run was allowed to settle | `rest`: pull request, index, artifacts; the outbox runs empty |
 //! | I5 | no sandbox has two owners; no session has two live sandboxes of the same generation | `rest`, `observer`: words of another generation are refused and change nothing |
-//! | I6 | nothing is orphaned: process, mount, cgroup, network namespace, temp directory, stub-provider sandbox | `rest`: no sandbox and no snapshot that the session does not know; nothing at all of a deleted session |
+//! | I6 | nothing is orphaned: process, mount, cgroup, network namespace, temp directory, stub-provider sandbox | `rest`: no sandbox, claimed or created, and no snapshot that the session does not know; nothing at all of a deleted session |
 //! | I7 | no canary secret appears in a log, event, artifact, snapshot, error body, sandbox env or sandbox file | not here: nothing in this process has a secret |
 //! | I8 | liveness: within 60 s (virtual or real) after the last fault everything settles | `world`: bounded by the sum of the session's own watchdogs, which are longer than that |
 //!
@@ -32,6 +32,7 @@ mod outbox;
 mod plan;
 mod provider;
 mod random;
+mod repository;
 mod rest;
 mod run;
 mod runner;

@@ -5,11 +5,15 @@ use crate::mutant::Mutant;
 use crate::plan::Fault;
 use crate::scene::Scene;
 use crate::shell::{Around, Shell, Silence, Source, TRY_MS_MAX};
+use protocol::id::ImageId;
 use protocol::runner::RunnerCommand;
 use protocol::time::Timestamp;
 use session::core::{Input, Retry, Work, WorkOutcome, evaluate_refusal, evaluate_retry};
 use session::store::OutboxRow;
 
+/// A prompt waits for these.
+const CLAIM_MS_MAX: u64 = 2_000;
+const BIND_MS_MAX: u64 = 4_000;
 /// A command is an answer of one hop.
 const COMMAND_MS_MAX: u64 = 10_000;
 /// Making and saving a sandbox takes the provider's time.
@@ -63,9 +67,12 @@ impl Shell {
             Err(error) => return around.scene.fail("store", &error),
         };
         let timeout = match &row.work {
+            Work::ClaimSandbox { .. } => CLAIM_MS_MAX,
+            Work::BindSandbox { .. } => BIND_MS_MAX,
             Work::StartTurn { .. }
             | Work::SteerTurn { .. }
             | Work::StopTurn { .. }
+            | Work::ReleaseClaim { .. }
             | Work::TerminateSandbox { .. } => COMMAND_MS_MAX,
             Work::CreateSandbox { .. } | Work::TakeSnapshot { .. } | Work::DeleteSnapshot { .. } => {
                 SANDBOX_MS_MAX
@@ -78,6 +85,7 @@ impl Shell {
                 return around.scene.after(0, Happening::Answered(call, Answer::Nothing));
             }
             Work::OpenPullRequest(_)
+            | Work::LookAtPullRequest { .. }
             | Work::StoreOutput { .. }
             | Work::DeleteArtifacts
             | Work::UpdateIndex
@@ -109,6 +117,11 @@ impl Shell {
             })
         };
         Ok(match work {
+            Work::ClaimSandbox { generation, .. } => Some(AskBody::Claim { generation: *generation }),
+            Work::ReleaseClaim { generation } => Some(AskBody::Release { generation: *generation }),
+            Work::BindSandbox { sandbox_id, generation } => {
+                Some(AskBody::Bind { sandbox_id: sandbox_id.clone(), generation: *generation })
+            }
             Work::CreateSandbox { sandbox_id, generation, source } => Some(AskBody::Create {
                 sandbox_id: sandbox_id.clone(),
                 generation: *generation,
@@ -119,11 +132,8 @@ impl Shell {
                 turn.and_then(|turn| command(RunnerCommand::StartTurn { turn }, sandbox_id, *generation))
             }
             Work::SteerTurn { sandbox_id, generation, turn_id, prompt_id } => {
-                self.tables.load_steering(prompt_id)?.and_then(|(prompt, author)| {
-                    let (turn_id, prompt_id) = (turn_id.clone(), prompt_id.clone());
-                    let steer = RunnerCommand::SteerTurn { turn_id, prompt_id, prompt, author };
-                    command(steer, sandbox_id, *generation)
-                })
+                let steer = self.tables.load_steering(turn_id, prompt_id)?;
+                steer.and_then(|steer| command(steer, sandbox_id, *generation))
             }
             Work::StopTurn { sandbox_id, generation, turn_id } => {
                 command(RunnerCommand::StopTurn { turn_id: turn_id.clone() }, sandbox_id, *generation)
@@ -137,6 +147,8 @@ impl Shell {
                 Some(AskBody::Terminate { sandbox_id: sandbox_id.clone(), generation: *generation })
             }
             Work::OpenPullRequest(order) => Some(AskBody::PullRequest(order.clone())),
+            // The code host here has nothing to tell that its answers do not.
+            Work::LookAtPullRequest { .. } => None,
             Work::DeleteSnapshot { snapshot_id } => {
                 Some(AskBody::DeleteSnapshot { snapshot_id: snapshot_id.clone() })
             }
@@ -161,7 +173,7 @@ impl Shell {
         }
         around.scene.trace.line(around.scene.now, || format!("session: {} -> {answer:?}", row.key));
         self.memory.in_flight.remove(&row.key);
-        let outcome = judge(answer);
+        let outcome = judge(&row.work, answer);
         if self.take_outcome(around, &row, outcome).is_err() {
             return;
         }
@@ -202,14 +214,32 @@ impl Shell {
 }
 
 /// What an answer means, as the real shell judges it.
-fn judge(answer: Answer) -> WorkOutcome {
+fn judge(work: &Work, answer: Answer) -> WorkOutcome {
     match answer {
+        Answer::Claimed { sandbox_id } => match ImageId::parse("img_1") {
+            Ok(image_id) => WorkOutcome::SandboxClaimed {
+                sandbox_id,
+                bridge_url: "http://127.0.0.1:1".to_owned(),
+                image_id,
+            },
+            Err(error) => WorkOutcome::Failed { reason: error.to_string() },
+        },
+        Answer::NoWarm { image_id } => WorkOutcome::NoWarmSandbox { image_id, failure: None },
+        Answer::Refused(_, error)
+            if matches!(work, Work::ClaimSandbox { .. } | Work::ReleaseClaim { .. }) =>
+        {
+            WorkOutcome::Failed { reason: error.message }
+        }
+        Answer::Refused(503, error) if matches!(work, Work::BindSandbox { .. }) => {
+            WorkOutcome::Failed { reason: error.message }
+        }
         Answer::Done | Answer::Pointless => WorkOutcome::Done,
         Answer::Created { isolation } => {
             WorkOutcome::SandboxCreated { provider: "local".to_owned(), isolation }
         }
         Answer::PullRequest { number, url, title, base } => {
-            WorkOutcome::PullRequestOpened { number, url, title, base }
+            let progress = protocol::pull::PullRequestProgress::default();
+            WorkOutcome::PullRequestOpened { number, url, title, base, progress }
         }
         Answer::Refused(status, error) => {
             evaluate_refusal(status, &serde_json::to_vec(&error).unwrap_or_default())

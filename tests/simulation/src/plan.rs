@@ -99,6 +99,18 @@ faults! {
     CreateHangs = "create-hangs", PerMille(100, 400);
     /// The sandbox is made and its runner never dials in.
     RunnerAbsent = "runner-absent", PerMille(100, 400);
+    /// The session's repository does not answer.
+    RepositoryDown = "repository-down", PerMille(100, 800);
+    /// A warm sandbox that is handed out is not there any more.
+    WarmGone = "warm-gone", PerMille(100, 600);
+    /// The runner of a warm sandbox is not connected.
+    WarmUnattached = "warm-unattached", PerMille(100, 600);
+    /// Another session has the warm sandbox.
+    BindConflict = "bind-conflict", PerMille(100, 500);
+    /// A claim's lease ends before its sandbox is bound.
+    LeaseShort = "lease-short", PerMille(100, 600);
+    /// The provider does not have the image.
+    ImageGone = "image-gone", PerMille(200, 800);
     /// The runner cannot set its sandbox up.
     SetupFails = "setup-fails", PerMille(100, 400);
     /// The provider does not have the snapshot.
@@ -148,6 +160,8 @@ pub(crate) struct Plan {
     pub(crate) timing: Timing,
     /// Whether the session is deleted at the end, after it came to rest or in the middle of everything.
     pub(crate) deletion: Deletion,
+    /// Warm sandboxes that the repository has to give.
+    pub(crate) warm: u64,
     /// By [`Fault::ALL`].
     rates: Vec<u64>,
 }
@@ -171,8 +185,12 @@ impl Plan {
         let acts = random.between(2, 6);
         let span_ms = random.between(60, 900) * 1000;
         let timing = match random.below(4) {
-            0 => Timing { life_ms: random.between(200, 800) * 1000, idle_ms: random.between(5, 60) * 1000 },
-            1 => Timing { life_ms: 4 * 3_600_000, idle_ms: random.between(5, 60) * 1000 },
+            0 => Timing {
+                life_ms: random.between(200, 800) * 1000,
+                idle_ms: random.between(5, 60) * 1000,
+                ..Timing::default()
+            },
+            1 => Timing { idle_ms: random.between(5, 60) * 1000, ..Timing::default() },
             _ => Timing::default(),
         };
         let deletion = match random.below(8) {
@@ -188,7 +206,8 @@ impl Plan {
             let happens = random.chance(share) && !without.contains(fault);
             rates.push(if happens { rate } else { 0 });
         }
-        Self { people, acts, span_ms, timing, deletion, rates }
+        let warm = if random.chance(600) { random.between(1, 8) } else { 0 };
+        Self { people, acts, span_ms, timing, deletion, warm, rates }
     }
 
     /// How often a kind happens; 0 when it does not.

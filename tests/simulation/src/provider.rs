@@ -2,12 +2,14 @@
 //!
 //! It outlives the bridge. What it is asked to do takes time, one thing at a time for each sandbox.
 
+use crate::bridge::WARM;
 use crate::happening::{Happening, Provision, Token};
 use crate::plan::Fault;
 use crate::runner::Runner;
 use crate::scene::Scene;
 use protocol::bridge::SandboxSource;
 use protocol::id::{SandboxId, SnapshotId, TurnId};
+use protocol::limit::WARM_MS_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that the provider has.
@@ -95,6 +97,10 @@ impl Provider {
                     }
                     self.snapshots.get(snapshot_id).ok_or(Refusal::NotFound)?.memory.clone()
                 }
+                SandboxSource::Image { .. } if scene.strikes(Fault::ImageGone) => {
+                    return Err(Refusal::NotFound);
+                }
+                SandboxSource::Image { .. } => BTreeSet::new(),
             };
             if scene.strikes(Fault::CreateFails) {
                 return Err(Refusal::Rejected);
@@ -134,6 +140,26 @@ impl Provider {
         let life_ms = scene.plan.timing.life_ms;
         scene.after(life_ms, Happening::LifeEnds(sandbox_id.clone()));
         Ok(())
+    }
+
+    /// A warm sandbox has been there for a while; its runner waits at the end of this connection, or dials.
+    pub(crate) fn add_warm(&mut self, scene: &mut Scene, sandbox_id: &SandboxId, connection: Option<Token>) {
+        let mut runner = Runner::boot(scene, sandbox_id.clone(), BTreeSet::new());
+        if let Some(connection) = connection {
+            runner.await_welcome(connection);
+        }
+        let sandbox = Sandbox { generation: WARM, runner: Some(runner), saving: BTreeMap::new() };
+        self.live.insert(sandbox_id.clone(), sandbox);
+        let life_ms = scene.plan.timing.life_ms;
+        let age_ms = scene.random.below(WARM_MS_MAX.min(life_ms / 4));
+        scene.after(life_ms - age_ms, Happening::LifeEnds(sandbox_id.clone()));
+    }
+
+    /// A warm sandbox is the session's for ever.
+    pub(crate) fn bind(&mut self, sandbox_id: &SandboxId, generation: u64) {
+        if let Some(sandbox) = self.live.get_mut(sandbox_id) {
+            sandbox.generation = generation;
+        }
     }
 
     /// Begins to save a sandbox; done when `Provision::Saved` happens.

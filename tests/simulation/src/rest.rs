@@ -1,5 +1,6 @@
 //! What must hold when everything has come to rest: nothing waits, nothing is left behind, everybody shows the same.
 
+use crate::bridge::WARM;
 use crate::world::World;
 use protocol::timeline::{ArtifactContent, ItemContent, PromptState};
 use session::core::PullRequestState;
@@ -117,9 +118,10 @@ impl World {
         }
         let generations: BTreeSet<_> =
             self.provider.live.values().map(|sandbox| sandbox.generation).collect();
-        self.scene.hold("I5", generations.len() == self.provider.live.len(), || {
-            "two sandboxes of one generation run".to_owned()
-        });
+        let warm = self.provider.live.values().filter(|sandbox| sandbox.generation == WARM).count();
+        let owned = self.provider.live.len() - warm.saturating_sub(1);
+        self.scene
+            .hold("I5", generations.len() == owned, || "two sandboxes of one generation run".to_owned());
     }
 
     /// The state of everything, for a run that does not come to rest.

@@ -6,7 +6,7 @@
 use crate::happening::IndexEntry;
 use protocol::client::{Activity, ServerMessage, SessionSnapshot};
 use protocol::id::{ArtifactId, PromptId, TurnId};
-use protocol::runner::{Author, TurnOrder};
+use protocol::runner::{RunnerCommand, TurnOrder};
 use protocol::time::Timestamp;
 use protocol::timeline::{EventRecord, Seq};
 use session::core::{Effect, Session};
@@ -135,8 +135,12 @@ impl Tables {
         self.store.load_turn_order(turn_id).map_err(words)
     }
 
-    pub(crate) fn load_steering(&self, prompt_id: &PromptId) -> Result<Option<(String, Author)>, Defect> {
-        self.store.load_steering(prompt_id).map_err(words)
+    pub(crate) fn load_steering(
+        &self,
+        turn_id: &TurnId,
+        prompt_id: &PromptId,
+    ) -> Result<Option<RunnerCommand>, Defect> {
+        self.store.load_steering(turn_id, prompt_id).map_err(words)
     }
 
     pub(crate) fn load_index_entry(&self) -> Result<IndexEntry, Defect> {

@@ -46,8 +46,11 @@ pub(crate) fn start(around: &Surroundings<'_>, port: u16) -> Result<(Process, St
         .args(["--opencode".as_ref(), options.binaries.opencode.as_os_str()])
         .current_dir(root())
         .env("FARHAND_BRIDGE_KEY", &around.secrets.bridge_key)
-        .env("FARHAND_GIT_CREDENTIALS", json!({around.github.url(): around.secrets.app_token}).to_string())
         .env("FARHAND_MODEL_PROVIDERS", providers(around).to_string());
+    if !options.github_sign_in {
+        let credentials = json!({around.github.url(): around.secrets.app_token});
+        command.env("FARHAND_GIT_CREDENTIALS", credentials.to_string());
+    }
     // The keys of the user's shell are not the bridge's business.
     for name in ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"] {
         command.env_remove(name);

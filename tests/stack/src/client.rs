@@ -13,9 +13,11 @@ use protocol::id::{ArtifactId, PromptId, RepositoryId, SessionId};
 use protocol::limit::VIEWER_ACK_BYTES;
 use protocol::timeline::{Delivery, PromptOrigin, Seq, User};
 use reqwest::Method;
+use reqwest::cookie::{CookieStore as _, Jar};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -30,6 +32,7 @@ pub struct Client {
     url: String,
     http: reqwest::Client,
     user: User,
+    jar: Option<Arc<Jar>>,
 }
 
 /// A new id for a prompt.
@@ -49,7 +52,36 @@ impl Client {
         let http = reqwest::Client::builder().cookie_store(true).timeout(REQUEST_TIMEOUT).build()?;
         let body = serde_json::to_value(SignInRequest { login: login.to_owned() }).unwrap_or_default();
         let user = exchange(&http, url, Method::POST, "/api/sign-in", Some(body)).await?;
-        Ok(Self { url: url.to_owned(), http, user })
+        Ok(Self { url: url.to_owned(), http, user, jar: None })
+    }
+
+    /// The way of a browser to the code host, where this account allows it, and back.
+    pub(crate) async fn sign_in_at_code_host(url: &str, login: &str) -> Result<Self, StackError> {
+        let jar = Arc::new(Jar::default());
+        let http = reqwest::Client::builder()
+            .cookie_provider(Arc::clone(&jar))
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(REQUEST_TIMEOUT)
+            .build()?;
+        let away = follow(&http, &format!("{url}/api/sign-in/github")).await?;
+        let chosen =
+            away.replacen("/login/oauth/authorize?", &format!("/login/oauth/authorize/as/{login}?"), 1);
+        let back = follow(&http, &chosen).await?;
+        let end = follow(&http, &back).await?;
+        if end != "/" {
+            return Err(StackError::Unexpected { request: format!("signing {login} in"), answer: end });
+        }
+        let user = exchange(&http, url, Method::GET, "/api/me", None).await?;
+        Ok(Self { url: url.to_owned(), http, user, jar: Some(jar) })
+    }
+
+    /// Values of its cookies, for tests that look where none may be.
+    #[must_use]
+    pub fn cookies(&self) -> Vec<String> {
+        let url = self.url.parse().ok();
+        let header = url.and_then(|url| self.jar.as_ref()?.cookies(&url));
+        let text = header.as_ref().and_then(|header| header.to_str().ok()).unwrap_or_default();
+        text.split("; ").filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())).collect()
     }
 
     /// Who this is.
@@ -67,6 +99,7 @@ impl Client {
             model: None,
             origin: PromptOrigin::Api,
             delivery: Delivery::Queue,
+            attachments: Vec::new(),
         }
     }
 
@@ -95,7 +128,7 @@ impl Client {
             request: "a session".to_owned(),
             answer: format!("{repository:?}: {error}"),
         })?;
-        let body = CreateSessionRequest { repository, prompt, model: None };
+        let body = CreateSessionRequest { repository, prompt, model: None, reservation: None };
         let answer: CreateSessionResponse = self.request(Method::POST, "/api/sessions", Some(&body)).await?;
         Ok(answer.session_id)
     }
@@ -165,6 +198,16 @@ impl Client {
         socket.send(&ClientMessage::Subscribe { since }).await?;
         Ok(socket)
     }
+}
+
+/// Where an answer sends the browser.
+async fn follow(http: &reqwest::Client, url: &str) -> Result<String, StackError> {
+    let response = http.get(url).send().await?;
+    let to = response.headers().get("location").and_then(|to| to.to_str().ok()).map(str::to_owned);
+    to.ok_or_else(|| StackError::Unexpected {
+        request: "a step of signing in".to_owned(),
+        answer: response.status().to_string(),
+    })
 }
 
 async fn exchange<T: DeserializeOwned>(

@@ -1,6 +1,8 @@
 //! The people of a local stack, and the secrets of a run: made once, kept in the run's folder so that it can be started again.
 
 use crate::StackError;
+use crate::app::AppSecrets;
+use crate::options::Options;
 use fakes::github::Account;
 use fakes::token;
 use serde::{Deserialize, Serialize};
@@ -31,13 +33,28 @@ pub(crate) struct Secrets {
     pub(crate) bridge_key: String,
     pub(crate) app_token: String,
     pub(crate) model_key: String,
+    /// Where people sign in at the code host.
+    #[serde(default)]
+    pub(crate) app: Option<AppSecrets>,
+    #[serde(default = "slack_secret")]
+    pub(crate) slack_signing_secret: String,
+    #[serde(default = "slack_token")]
+    pub(crate) slack_token: String,
     user_tokens: Vec<String>,
+}
+
+fn slack_secret() -> String {
+    token::random_hex(16)
+}
+
+fn slack_token() -> String {
+    format!("xoxb-{}", token::random_hex(18))
 }
 
 impl Secrets {
     /// Those of the run's folder, or new ones.
-    pub(crate) fn of_run(directory: &Path) -> Result<Self, StackError> {
-        let file = directory.join("secrets.json");
+    pub(crate) fn of_run(options: &Options) -> Result<Self, StackError> {
+        let file = options.directory.join("secrets.json");
         if let Some(known) = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(known);
         }
@@ -46,6 +63,9 @@ impl Secrets {
             bridge_key: token::random_hex(32),
             app_token: token::installation_token(),
             model_key: format!("sk-{}", token::random_hex(24)),
+            app: options.github_sign_in.then(|| AppSecrets::make(options)).transpose()?,
+            slack_signing_secret: slack_secret(),
+            slack_token: slack_token(),
             user_tokens: PEOPLE.iter().map(|_| token::user_token()).collect(),
         };
         write_private(&file, &serde_json::to_vec(&secrets).unwrap_or_default())?;

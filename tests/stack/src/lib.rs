@@ -3,6 +3,7 @@
 //! `xtask` and the end-to-end tests start it. It builds nothing (see `xtask`), and it knows the product only by its command lines
 //! and wires.
 
+mod app;
 mod bridge;
 mod client;
 mod error;

@@ -135,6 +135,10 @@ pub struct Options {
     pub revives_workerd: bool,
     /// Whether the Worker and the web client are those of the start, also when they are built again meanwhile.
     pub copies_worker: bool,
+    /// Whether repositories get images and warm sandboxes, which work beside the sessions.
+    pub images: bool,
+    /// Whether people sign in at the code host, which knows this stack as a GitHub App; the bridge then has no token of its own.
+    pub github_sign_in: bool,
     /// More variables of the Worker, such as `SANDBOX_IDLE_MS`.
     pub variables: Vec<(String, String)>,
     /// What is run.
@@ -158,6 +162,8 @@ impl Options {
             faults: false,
             revives_workerd: false,
             copies_worker: false,
+            images: false,
+            github_sign_in: false,
             variables: Vec::new(),
             binaries: Binaries::of_profile("debug"),
         }

@@ -1,6 +1,7 @@
 //! The stack itself: what is started in which order, and how parts are killed and brought back.
 
 use crate::StackError;
+use crate::app::AppSecrets;
 use crate::bridge::{self, Surroundings};
 use crate::client::Client;
 use crate::identity::{PEOPLE, Person, Secrets};
@@ -14,6 +15,7 @@ use crate::worker::{self, Variables};
 use fakes::github::{Github, GithubOptions};
 use fakes::model::{DemoModel, ModelOptions};
 use fakes::seed;
+use fakes::slack::{Slack, SlackOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ pub struct Stack {
     worker: Option<Process>,
     wires: Option<Wires>,
     github: Github,
+    slack: Slack,
     model: Option<DemoModel>,
     repositories: Vec<seed::Seeded>,
     options: Options,
@@ -78,7 +81,7 @@ impl Stack {
             let mark = directory.join(KEPT);
             std::fs::write(&mark, "").map_err(StackError::file(&mark))?;
         }
-        let secrets = Secrets::of_run(&directory)?;
+        let secrets = Secrets::of_run(&options)?;
         let mut ports = Ports::of_run(&directory);
         ports.worker = choose_port(options.port, ports.worker)?;
         let url = format!("http://127.0.0.1:{}", ports.worker);
@@ -96,9 +99,21 @@ impl Stack {
             port: choose_port(None, ports.github)?,
             accounts: secrets.accounts(),
             app_token: secrets.app_token.clone(),
+            app: secrets.app.as_ref().map(AppSecrets::app),
         })
         .await?;
         ports.github = port_of(github.url());
+        if let Some(app) = &secrets.app {
+            let names: Vec<String> = repositories.iter().map(|seeded| seeded.repository.clone()).collect();
+            app.install(&github, &names, &url);
+        }
+        let slack = Slack::start(SlackOptions {
+            port: 0,
+            token: secrets.slack_token.clone(),
+            signing_secret: secrets.slack_signing_secret.clone(),
+            target: format!("{url}/api/slack"),
+        })
+        .await?;
         let model = match options.model {
             Model::Demo => {
                 let model =
@@ -124,7 +139,7 @@ impl Stack {
         let (bridge, bridge_url) = bridge::start(&around, ports.bridge)?;
         ports.save(&directory)?;
 
-        let configuration = configure(&options, &secrets, &bridge_url, &github, wires.as_ref())?;
+        let configuration = configure(&options, &secrets, &bridge_url, (&github, &slack), wires.as_ref())?;
         worker::migrate(&options, &configuration)?;
         let mut worker = worker::start(&options, &configuration, ports.worker)?;
         worker::ready(&mut worker, &url).await?;
@@ -133,6 +148,7 @@ impl Stack {
             worker: Some(worker),
             wires,
             github,
+            slack,
             model,
             repositories,
             options,
@@ -172,8 +188,14 @@ impl Stack {
             secrets.bridge_key.clone(),
             secrets.app_token.clone(),
             secrets.model_key.clone(),
+            secrets.slack_signing_secret.clone(),
+            secrets.slack_token.clone(),
         ];
         all.extend(secrets.accounts().into_iter().map(|account| account.token));
+        if let Some(app) = &secrets.app {
+            all.extend(app.canaries());
+            all.extend(self.github.secrets());
+        }
         all
     }
 
@@ -187,6 +209,12 @@ impl Stack {
     #[must_use]
     pub fn github(&self) -> &Github {
         &self.github
+    }
+
+    /// The stand-in for Slack.
+    #[must_use]
+    pub fn slack(&self) -> &Slack {
+        &self.slack
     }
 
     /// The stand-in for a model, unless a real one answers.
@@ -227,6 +255,11 @@ impl Stack {
         Client::sign_in(&self.url, login).await
     }
 
+    /// Signs somebody in at the code host, where the stack was started with [`Options::github_sign_in`].
+    pub async fn sign_in_at_code_host(&self, login: &str) -> Result<Client, StackError> {
+        Client::sign_in_at_code_host(&self.url, login).await
+    }
+
     /// Signs a local user in through another address of the Worker, such as that of a proxy.
     pub async fn sign_in_at(&self, url: &str, login: &str) -> Result<Client, StackError> {
         Client::sign_in(url, login).await
@@ -251,8 +284,13 @@ impl Stack {
             self.options.variables.push(((*name).to_owned(), (*value).to_owned()));
         }
         let secrets = &self.secrets.0;
-        self.configuration =
-            configure(&self.options, secrets, &self.bridge_url, &self.github, self.wires.as_ref())?;
+        self.configuration = configure(
+            &self.options,
+            secrets,
+            &self.bridge_url,
+            (&self.github, &self.slack),
+            self.wires.as_ref(),
+        )?;
         Ok(())
     }
 
@@ -330,14 +368,20 @@ fn configure(
     options: &Options,
     secrets: &Secrets,
     bridge_url: &str,
-    github: &Github,
+    (github, slack): (&Github, &Slack),
     wires: Option<&Wires>,
 ) -> Result<PathBuf, StackError> {
     let (bridge_url, github_api_url) = match wires {
         Some(wires) => (wires.commands.url().to_owned(), wires.through_code_host(&github.api_url())),
         None => (bridge_url.to_owned(), github.api_url()),
     };
-    let variables = Variables { bridge_url: &bridge_url, github_api_url: &github_api_url };
+    let slack_api_url = slack.api_url();
+    let variables = Variables {
+        bridge_url: &bridge_url,
+        github_api_url: &github_api_url,
+        github,
+        slack_api_url: &slack_api_url,
+    };
     worker::configure(options, secrets, &variables)
 }
 

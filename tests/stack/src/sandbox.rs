@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub struct Sandbox {
     /// `sbx_…`.
     pub id: String,
-    /// Whose it is.
+    /// Whose it is; empty while it is warm.
     pub session_id: String,
     /// Of the session.
     pub generation: u64,
@@ -26,12 +26,18 @@ pub struct Sandbox {
 #[derive(Deserialize)]
 struct State {
     sandbox_id: String,
-    request: Request,
+    order: Order,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Request {
+struct Order {
+    owner: Owner,
+}
+
+/// A session, of the sandbox's order or what a warm one was given to.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Owner {
     session_id: String,
     generation: u64,
 }
@@ -55,10 +61,12 @@ fn read(directory: PathBuf) -> Option<Sandbox> {
     let state: State = serde_json::from_slice(&std::fs::read(directory.join("state.json")).ok()?).ok()?;
     let process: Process =
         serde_json::from_slice(&std::fs::read(directory.join("witness/process.json")).ok()?).ok()?;
+    let given = std::fs::read(directory.join("given.json")).ok();
+    let owner = given.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or(state.order.owner);
     Some(Sandbox {
         id: state.sandbox_id,
-        session_id: state.request.session_id,
-        generation: state.request.generation,
+        session_id: owner.session_id,
+        generation: owner.generation,
         pid: process.pid,
         directory,
         started: process.start_time,

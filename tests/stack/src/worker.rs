@@ -7,6 +7,7 @@ use crate::identity::{Secrets, write_private};
 use crate::options::{Model, Options};
 use crate::process::{End, Process, tail};
 use crate::{StackError, revive, root};
+use fakes::github::Github;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,6 +21,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) struct Variables<'a> {
     pub(crate) bridge_url: &'a str,
     pub(crate) github_api_url: &'a str,
+    pub(crate) github: &'a Github,
+    pub(crate) slack_api_url: &'a str,
 }
 
 /// Writes the run's configuration; answers its path.
@@ -40,9 +43,21 @@ pub(crate) fn configure(
         ("SIGN_IN", "local"),
         ("BRIDGE_URL", variables.bridge_url),
         ("GITHUB_API_URL", variables.github_api_url),
+        ("SLACK_API_URL", variables.slack_api_url),
+        ("SLACK_TEAM_ID", fakes::slack::TEAM),
         ("MODELS", &models),
         ("AGENT", options.agent.name()),
+        ("IMAGES", if options.images { "on" } else { "off" }),
     ];
+    let logins = crate::identity::PEOPLE.iter().map(|person| person.login).collect::<Vec<_>>().join(",");
+    if options.github_sign_in {
+        all.retain(|(name, _)| *name != "SIGN_IN");
+        all.extend([
+            ("SIGN_IN", "github"),
+            ("GITHUB_URL", variables.github.url()),
+            ("ALLOWED_LOGINS", &logins),
+        ]);
+    }
     all.extend(options.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let built = if options.copies_worker { copy_built(options)? } else { root() };
     derive(&mut table, &root(), &built, &all);
@@ -51,11 +66,14 @@ pub(crate) fn configure(
     std::fs::create_dir_all(&temporary).map_err(StackError::file(&temporary))?;
     let file = options.directory.join("wrangler.toml");
     std::fs::write(&file, table.to_string()).map_err(StackError::file(&file))?;
-    let lines = [
-        ("SESSION_KEY", secrets.session_key.as_str()),
-        ("BRIDGE_KEY", secrets.bridge_key.as_str()),
-        ("LOCAL_USERS", &secrets.local_users()),
-    ];
+    let mut lines =
+        vec![("SESSION_KEY", secrets.session_key.clone()), ("BRIDGE_KEY", secrets.bridge_key.clone())];
+    match &secrets.app {
+        Some(app) => lines.extend(app.lines(variables.github)),
+        None => lines.push(("LOCAL_USERS", secrets.local_users())),
+    }
+    lines.push(("SLACK_SIGNING_SECRET", secrets.slack_signing_secret.clone()));
+    lines.push(("SLACK_BOT_TOKEN", secrets.slack_token.clone()));
     let content: String = lines.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
     write_private(&options.directory.join(".dev.vars"), content.as_bytes())?;
     Ok(file)

@@ -140,6 +140,27 @@ const BORDERS: &[(&str, &[&str], &str)] = &[
         "stores run natively",
     ),
     (
+        "durable-objects/repository/src/core",
+        &[
+            "std::time",
+            "std::fs",
+            "std::net",
+            "getrandom",
+            "worker::",
+            "js_sys",
+            "wasm_bindgen",
+            "rusqlite",
+            "SELECT ",
+            "INSERT ",
+        ],
+        "cores take facts and the time as arguments; only stores know SQL",
+    ),
+    (
+        "durable-objects/repository/src/store",
+        &["worker::", "js_sys", "wasm_bindgen", "getrandom", "std::time"],
+        "stores run natively",
+    ),
+    (
         "durable-objects/protocol/src",
         &["std::time", "std::fs", "std::net", "worker::", "tokio"],
         "protocol is data",
@@ -149,6 +170,16 @@ const BORDERS: &[(&str, &[&str], &str)] = &[
         "workers/github/src",
         &["std::time", "worker::", "js_sys", "getrandom", "reqwest"],
         "github is pure: requests are values",
+    ),
+    (
+        "workers/slack/src",
+        &["std::time", "worker::", "js_sys", "getrandom", "reqwest"],
+        "slack is pure: what is asked and answered are values",
+    ),
+    (
+        "durable-objects/thread/src",
+        &["std::time", "worker::", "js_sys", "wasm_bindgen", "getrandom"],
+        "the thread's rows and decisions run natively",
     ),
 ];
 
@@ -253,10 +284,12 @@ fn nothing_is_left_for_later_in_the_code() {
     let mut faults = Vec::new();
     for path in files(&["rs", "ts", "tsx", "mjs"]).into_iter().filter(|path| !is_generated(path)) {
         let text = read(&path);
+        // A suite that needs an account elsewhere is run by a section of its own.
+        let is_live = path.ends_with("live.rs");
         faults.extend(
             marks
                 .iter()
-                .filter(|mark| text.contains(**mark))
+                .filter(|mark| text.contains(**mark) && !(is_live && mark.starts_with('#')))
                 .map(|mark| format!("{}: {mark}", path.display())),
         );
     }

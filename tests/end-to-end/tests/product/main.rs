@@ -2,11 +2,16 @@
 //!
 //! The binaries are built before (`cargo xtask test`). Each test has a stack of its own.
 
+mod app;
+mod attachments;
+mod builds;
 mod faults;
 mod hostile;
 mod observer;
 mod sandbox;
+mod slack;
 mod turns;
+mod warm;
 
 use observer::Observer;
 use protocol::id::SessionId;

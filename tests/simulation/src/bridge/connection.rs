@@ -14,6 +14,22 @@ use protocol::runner::RunnerEventRecord;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+impl Connection {
+    pub(super) fn new(sandbox_id: SandboxId, generation: u64) -> Self {
+        Self {
+            sandbox_id,
+            generation,
+            is_open: false,
+            is_closed: false,
+            pending: Vec::new(),
+            queue: VecDeque::new(),
+            next_seq: 0,
+            is_sending: false,
+            failures: 0,
+        }
+    }
+}
+
 impl Bridge {
     /// A runner dials in.
     pub(crate) fn take_dial(&mut self, around: &mut Around<'_>, sandbox_id: &SandboxId, token: Token) {
@@ -28,19 +44,10 @@ impl Bridge {
             around.sockets.cut(around.scene, older, (1, 20));
         }
         around.sockets.open(token, sandbox_id.clone());
-        let connection = Connection {
-            sandbox_id: sandbox_id.clone(),
-            generation,
-            is_open: false,
-            is_closed: false,
-            pending: Vec::new(),
-            queue: VecDeque::new(),
-            next_seq: 0,
-            is_sending: false,
-            failures: 0,
-        };
-        self.connections.insert(token, connection);
-        self.tell(around, Purpose::Announce(token));
+        self.connections.insert(token, Connection::new(sandbox_id.clone(), generation));
+        if !self.is_warm(sandbox_id) {
+            self.tell(around, Purpose::Announce(token));
+        }
     }
 
     /// Events of a runner.

@@ -2,6 +2,9 @@
 //! is restarted, except what the provider can tell it. Modelled after the hub, the uplink and the API of the real one.
 
 mod connection;
+mod warm;
+
+pub(crate) use warm::WARM;
 
 use crate::happening::{Answer, Ask, AskBody, Happening, Provision, ToRunner, Token};
 use crate::provider::{Provider, Refusal};
@@ -27,6 +30,8 @@ pub(crate) struct Bridge {
     /// Sandboxes that it has: generation, and the newest connection of the runner.
     known: BTreeMap<SandboxId, (u64, Option<Token>)>,
     ended: BTreeSet<SandboxId>,
+    /// Other sessions' sandboxes.
+    foreign: BTreeSet<SandboxId>,
     connections: BTreeMap<Token, Connection>,
     /// Requests to the edge that are not answered.
     tells: BTreeMap<Token, Purpose>,
@@ -72,6 +77,7 @@ impl Bridge {
             incarnation: 1,
             known: BTreeMap::new(),
             ended: BTreeSet::new(),
+            foreign: BTreeSet::new(),
             connections: BTreeMap::new(),
             tells: BTreeMap::new(),
             retries: BTreeMap::new(),
@@ -83,8 +89,8 @@ impl Bridge {
         for connection in around.sockets.all() {
             around.sockets.cut(around.scene, connection, (1, 30));
         }
-        let incarnation = self.incarnation;
-        *self = Self { is_up: false, incarnation, ..Self::new() };
+        let (incarnation, foreign) = (self.incarnation, std::mem::take(&mut self.foreign));
+        *self = Self { is_up: false, incarnation, foreign, ..Self::new() };
     }
 
     /// The next process finds the sandboxes that run.
@@ -120,6 +126,9 @@ impl Bridge {
                     })
                 })
             }
+            AskBody::Bind { sandbox_id, generation } => {
+                return self.bind(around, &sandbox_id, generation, call);
+            }
             AskBody::Command { sandbox_id, generation, command_id, command } => {
                 let answer = self.command(around, &sandbox_id, generation, command_id, command);
                 return answer_with(around, call, answer);
@@ -136,7 +145,9 @@ impl Bridge {
                 let deleted = around.provider.delete_snapshot(around.scene, &snapshot_id);
                 return answer_with(around, call, deleted.map_err(refused));
             }
-            AskBody::PullRequest(_)
+            AskBody::Claim { .. }
+            | AskBody::Release { .. }
+            | AskBody::PullRequest(_)
             | AskBody::UpdateIndex(_)
             | AskBody::RemoveIndex
             | AskBody::Store { .. }
@@ -210,6 +221,9 @@ impl Bridge {
         if !self.is_up {
             return;
         }
+        if generation == WARM {
+            return self.forget(around, sandbox_id);
+        }
         let connection = self.known.get(sandbox_id).and_then(|(_, connection)| *connection);
         let ended = SandboxEnded { sandbox_id: sandbox_id.clone(), generation, reason: reason.to_owned() };
         self.retry(around.scene, Purpose::Ended(ended, connection, 0), 0);
@@ -230,7 +244,8 @@ impl Bridge {
         if self.known.values().any(|(other, _)| *other >= generation) {
             return Err(ErrorBody::new(ErrorCode::GenerationStale, "the session has a newer sandbox"));
         }
-        let superseded: Vec<_> = self.known.keys().cloned().collect();
+        let bound = self.known.iter().filter(|(_, (known, _))| *known != WARM);
+        let superseded: Vec<_> = bound.map(|(id, _)| id.clone()).collect();
         self.known.insert(sandbox_id.clone(), (generation, None));
         for older in superseded {
             end_by_itself(around, &older);
@@ -240,6 +255,9 @@ impl Bridge {
 
     fn find(&self, sandbox_id: &SandboxId, generation: u64) -> Result<(), ErrorBody> {
         match self.known.get(sandbox_id) {
+            _ if self.foreign.contains(sandbox_id) => {
+                Err(ErrorBody::new(ErrorCode::GenerationStale, "it is another session's"))
+            }
             Some((known, _)) if *known == generation => Ok(()),
             Some(_) => Err(ErrorBody::new(ErrorCode::GenerationStale, "it has another generation")),
             None => Err(ErrorBody::new(ErrorCode::NotFound, "it is not a sandbox of this bridge")),

@@ -1,4 +1,4 @@
-//! The person at a client: prompts, edits, moves, stops, and looks after roles and titles.
+//! The person at a client: begins to write, prompts, edits, moves, stops, and looks after roles and titles.
 //!
 //! Acts on what the client shows, which may be out of date. Called by `world` at moments that the plan has drawn.
 
@@ -23,7 +23,11 @@ impl Client {
         let chosen = scene.random.below(100);
         let queue = self.snapshot.as_ref().map(|snapshot| snapshot.queue.clone()).unwrap_or_default();
         let input = match chosen {
-            0..=50 => return self.prompt(scene),
+            0..=44 => return self.prompt(scene),
+            45..=50 => {
+                scene.see("prompt-begun");
+                Input::PromptBegun { by }
+            }
             51..=54 => return self.contradict(scene),
             55..=61 => {
                 let Some(prompt_id) = scene.random.pick(&queue).cloned() else { return self.prompt(scene) };
@@ -70,7 +74,10 @@ impl Client {
         let id = PromptId::from_random(scene.random.bytes());
         let text = "one more thing".to_owned();
         let (model, origin, delivery) = (None, PromptOrigin::Web, Delivery::Queue);
-        self.submit(scene, PromptRequest { id: id.clone(), text, model, origin, delivery });
+        self.submit(
+            scene,
+            PromptRequest { id: id.clone(), text, model, origin, delivery, attachments: Vec::new() },
+        );
         id
     }
 
@@ -85,7 +92,14 @@ impl Client {
         let Some(id) = scene.random.pick(&self.accepted).cloned() else { return self.prompt(scene) };
         self.conflicting.insert(id.clone());
         let (model, origin, delivery) = (None, PromptOrigin::Web, Delivery::Queue);
-        let prompt = PromptRequest { id, text: "other words".to_owned(), model, origin, delivery };
+        let prompt = PromptRequest {
+            id,
+            text: "other words".to_owned(),
+            model,
+            origin,
+            delivery,
+            attachments: Vec::new(),
+        };
         self.want(scene, Input::PromptSubmitted { author: self.user.clone(), prompt });
     }
 
@@ -101,6 +115,7 @@ impl Client {
             model: None,
             origin: PromptOrigin::Web,
             delivery: if steers { Delivery::Steer } else { Delivery::Queue },
+            attachments: Vec::new(),
         };
         self.submit(scene, request);
     }

@@ -122,6 +122,7 @@ impl Observer {
                 | Effect::SaveWatch
                 | Effect::SaveText { .. }
                 | Effect::SaveOutput { .. }
+                | Effect::SaveAttachments { .. }
                 | Effect::DropOutput { .. }
                 | Effect::Compact { .. }
                 | Effect::Enqueue(_)

@@ -133,6 +133,11 @@ impl Runner {
         scene.after(wait, RunnerStep::Dial(self.sandbox_id.clone(), token));
     }
 
+    /// It has been connected for a while, and nobody has wanted it yet.
+    pub(crate) fn await_welcome(&mut self, connection: Token) {
+        self.link = Link::Dialling(connection);
+    }
+
     /// Dials, unless it has begun to dial anew since.
     pub(crate) fn dial(&mut self, scene: &mut Scene, token: Token) {
         if self.link == Link::Dialling(token) {
@@ -264,7 +269,7 @@ impl Runner {
                     self.plan_tick(scene, 1_500);
                 }
             }
-            RunnerCommand::SteerTurn { turn_id, prompt_id, prompt, author } => {
+            RunnerCommand::SteerTurn { turn_id, prompt_id, prompt, author, attachments: _ } => {
                 if let Work::Turn(turn) = &mut self.work
                     && turn.order.turn_id == turn_id
                     && turn.script.wait().is_some()

@@ -196,6 +196,7 @@ impl Shell {
                 | Effect::SaveWatch
                 | Effect::SaveText { .. }
                 | Effect::SaveOutput { .. }
+                | Effect::SaveAttachments { .. }
                 | Effect::DropOutput { .. }
                 | Effect::Compact { .. }
                 | Effect::Purge

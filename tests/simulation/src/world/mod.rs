@@ -11,6 +11,7 @@ use crate::observer::Observer;
 use crate::plan::{Deletion, Fault, Occurrence, Plan};
 use crate::provider::Provider;
 use crate::random::Random;
+use crate::repository::Repository;
 use crate::scene::Scene;
 use crate::shell::{self, Shell};
 use crate::tables::Tables;
@@ -33,6 +34,7 @@ pub(crate) struct World {
     pub(crate) shell: Shell,
     pub(crate) bridge: Bridge,
     pub(crate) provider: Provider,
+    pub(crate) repository: Repository,
     pub(crate) elsewhere: Elsewhere,
     pub(crate) clients: Vec<Client>,
     pub(crate) observer: Observer,
@@ -101,6 +103,7 @@ impl World {
             shell: Shell::new(Tables::open()?, mutant),
             bridge: Bridge::new(),
             provider: Provider::default(),
+            repository: Repository::default(),
             elsewhere: Elsewhere::default(),
             clients: Vec::new(),
             observer: Observer::default(),
@@ -131,6 +134,7 @@ impl World {
                 branch: "farhand/1".to_owned(),
                 model: "demo/demo".to_owned(),
                 prompt: None,
+                reservation: None,
             };
             self.shell.create(around_shell!(self), new);
         }
@@ -232,7 +236,11 @@ impl World {
             }
             Happening::Flush(token) => self.shell.viewers.take_flush(&mut self.scene, token),
             Happening::Asked(ask) => match ask.body {
+                AskBody::Claim { .. } | AskBody::Release { .. } => {
+                    self.repository.take_ask(&mut self.bridge, around_bridge!(self), ask);
+                }
                 AskBody::Create { .. }
+                | AskBody::Bind { .. }
                 | AskBody::Command { .. }
                 | AskBody::Snapshot { .. }
                 | AskBody::Terminate { .. }
@@ -267,6 +275,7 @@ impl World {
                 }
             }
             Happening::Provided(provision) => self.bridge.take_provision(around_bridge!(self), provision),
+            Happening::Discard(sandbox_id) => self.bridge.discard(around_bridge!(self), sandbox_id),
             Happening::LifeEnds(sandbox_id) => self.end_sandbox(&sandbox_id, Some("its life is over")),
             Happening::Runner(step) => self.take_runner(step),
             Happening::Client(step) => self.take_client(step),

@@ -2,9 +2,11 @@
 
 use super::rule::{missing_bytes, request_line};
 use super::{Cut, CutAfter, Direction, Door, Pace, Shared, Then};
+use protocol::sign::{ANSWER_HEADER, Audience, BridgeKeys, sign_answer, verify_request};
+use protocol::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -118,15 +120,19 @@ impl Connection {
                 // The channels are empty: the request before was answered.
                 Some(Then::LoseAnswer) => drop(orders.verdicts.try_send(Verdict::Lose)),
                 Some(Then::HoldAnswer) => drop(orders.verdicts.try_send(Verdict::Hold)),
-                Some(Then::Answer { status, body }) => {
+                Some(then @ (Then::Answer { .. } | Then::AnswerAsBridge { .. })) => {
+                    let mut request = piece.clone();
                     let mut missing = missing_bytes(&piece);
                     while missing > 0 {
                         match pump.read().await {
-                            Ok(piece) => missing = missing.saturating_sub(piece.len() as u64),
+                            Ok(piece) => {
+                                missing = missing.saturating_sub(piece.len() as u64);
+                                request.extend_from_slice(&piece);
+                            }
                             Err(end) => return end,
                         }
                     }
-                    drop(orders.answers.try_send(render_answer(status, &body)));
+                    drop(orders.answers.try_send(render_answer(then, &request)));
                     continue;
                 }
             }
@@ -287,12 +293,39 @@ async fn until_cut(flow: &mut watch::Receiver<Flow>) -> Cut {
     if let Ok(Flow::Cut(cut)) = found { cut } else { Cut::Reset }
 }
 
-fn render_answer(status: u16, body: &str) -> Vec<u8> {
+fn render_answer(then: Then, request: &[u8]) -> Vec<u8> {
+    let (status, body, signature) = match then {
+        Then::Answer { status, body } => (status, body, None),
+        Then::AnswerAsBridge { status, body, key } => {
+            let signature = sign(&key, request, status, &body);
+            (status, body, signature)
+        }
+        Then::LoseRequest | Then::LoseAnswer | Then::HoldAnswer => return Vec::new(),
+    };
+    let signed = signature.map_or_else(String::new, |signature| format!("{ANSWER_HEADER}: {signature}\r\n"));
     let head = format!(
-        "HTTP/1.1 {status} Fault\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status} Fault\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{signed}connection: close\r\n\r\n",
         body.len()
     );
     [head.as_bytes(), body.as_bytes()].concat()
+}
+
+/// What the bridge would sign its answer with; none for a request that it would not take.
+fn sign(key: &str, request: &[u8], status: u16, answer: &str) -> Option<String> {
+    let keys = BridgeKeys::parse(key)?;
+    let head = request.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let (method, path) = request_line(request)?;
+    let text = String::from_utf8_lossy(request.get(..head)?);
+    let authorization = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("authorization").then(|| value.trim().to_owned())
+    });
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let now = Timestamp(u64::try_from(now.as_millis()).ok()?);
+    let body = request.get(head + 4..)?;
+    let claims =
+        verify_request(&keys, Audience::Bridge, authorization.as_deref(), method, path, body, now).ok()?;
+    Some(sign_answer(&keys, Audience::Bridge, &claims, status, answer.as_bytes(), now))
 }
 
 fn end<const N: usize>(cut: Cut, streams: [TcpStream; N]) {

@@ -16,6 +16,15 @@ pub enum Then {
         /// JSON.
         body: String,
     },
+    /// The same, signed as the bridge with this key: a refusal that counts.
+    AnswerAsBridge {
+        /// HTTP status.
+        status: u16,
+        /// JSON.
+        body: String,
+        /// Shared by edge and bridge.
+        key: String,
+    },
 }
 
 /// Requests by method and a part of their path.

@@ -54,6 +54,7 @@ async fn a_session_and_a_prompt_whose_answers_are_lost_are_there_once() -> anyho
         repository: RepositoryId::parse("acme/shop")?,
         prompt: Some(Client::prompt("append log.txt one")),
         model: None,
+        reservation: None,
     };
     let create = || ada.request::<CreateSessionResponse>(Method::POST, "/api/sessions", Some(&request));
     ensure!(create().await.is_err() && create().await.is_err(), "an answer came through");

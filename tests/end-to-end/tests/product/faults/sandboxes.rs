@@ -66,7 +66,8 @@ async fn a_snapshot_that_fails_is_told_and_the_next_prompt_runs() -> anyhow::Res
     let ada = stack.sign_in("ada").await?;
     let wire = &wires(&stack)?.commands;
     let body = r#"{"code":"sandbox_unavailable","message":"no space left for the snapshot"}"#.to_owned();
-    wire.add_rule(Rule::new("PUT", "/snapshots/", Then::Answer { status: 503, body }).times(1));
+    let refusal = Then::AnswerAsBridge { status: 503, body, key: stack.bridge_key().to_owned() };
+    wire.add_rule(Rule::new("PUT", "/snapshots/", refusal).times(1));
     let (session, mut observer) = session(&ada, "append a.txt one").await?;
     ada.submit(&session, &Client::prompt("append a.txt two")).await?;
     assert_eq!(observer.turns_over(2).await?.outcome, TurnOutcome::Completed);
