@@ -44,6 +44,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         options.keep = true;
     }
     options.port = Some(arguments.port);
+    options.images = true;
     options.agent = arguments.agent.into();
     options.model = Model::from_environment(|name| std::env::var(name).ok());
     let is_own = arguments.repository.is_some() || !matches!(options.model, Model::Demo);
@@ -61,15 +62,16 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             stack.repositories().iter().map(|seeded| seeded.repository.as_str()).collect();
         let people: Vec<&str> = stack.people().iter().map(|person| person.login).collect();
         let value = serde_json::json!({
-            "url": stack.url(), "code_host": stack.github().url(), "bridge": stack.bridge_url(),
+            "url": stack.url(), "code_host": stack.github().url(), "slack": stack.slack().url(), "bridge": stack.bridge_url(),
             "repositories": repositories, "users": people, "directory": stack.directory(),
         });
         println!("{value}");
     } else {
         println!(
-            "\n  Farhand     {}\n  code host   {}\n  logs        {}\n\nCtrl-C ends it.",
+            "\n  Farhand     {}\n  code host   {}\n  Slack       {}\n  logs        {}\n\nCtrl-C ends it.",
             stack.url(),
             stack.github().url(),
+            stack.slack().url(),
             stack.directory().join("logs").display()
         );
     }

@@ -3,18 +3,24 @@
 //! Everything runs on this machine, so all times are of one clock. A figure that is not measured is absent, never guessed. A target
 //! that is missed is said in the table; the command fails only when something could not be measured.
 
+mod identity;
+mod memory;
+mod native;
 mod object;
 mod overhead;
 mod report;
+mod routing;
 mod sandbox;
 mod simulator;
 mod sizes;
 mod snapshots;
+mod starts;
 mod statistics;
+mod turn;
 
 use crate::progress::Progress;
 use crate::setup::{NativeProfile, Optimise, Setup};
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use clap::Args;
 use report::{Figure, Row};
 use serde_json::{Map, Value, json};
@@ -34,21 +40,53 @@ pub(crate) struct Arguments {
 /// Figures that belong together.
 const GROUPS: &[(&str, &[&str])] = &[("SESSION", &["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B11"])];
 
-/// All figures, with what each is about.
-const FIGURES: &[(&str, &str)] = &[
-    ("B1", "durable ingest, Rust ÷ plain JS"),
-    ("B2", "events per second ingested by one session"),
-    ("B3", "bytes to a viewer ÷ the text"),
-    ("B4", "broadcast to 1,000 sockets"),
-    ("B5", "reconnect after 10,000 missed events"),
-    ("B6", "own overhead, warm"),
-    ("B7", "cold start and size of the Worker"),
-    ("B8", "warm claim"),
-    ("B9", "local sandbox: create to first command"),
-    ("B10", "restore and snapshot"),
-    ("B11", "simulator seeds in 120 s"),
-    ("B12", "bridge memory per session"),
-    ("B13", "size of the web client and the extension"),
+/// All figures, with what each is about and the names in its JSON object; a figure without names is a number. Other tools read them,
+/// so that a name never changes its meaning.
+const FIGURES: &[(&str, &str, &[&str])] = &[
+    ("B1", "durable ingest, Rust ÷ plain JS", &[]),
+    ("B2", "events per second ingested by one session", &[]),
+    ("B3", "bytes to a viewer ÷ the text", &[]),
+    ("B4", "broadcast to 1,000 sockets", &["broadcast_p99_ratio", "joins_s"]),
+    ("B5", "reconnect after 10,000 missed events", &[]),
+    (
+        "B6",
+        "own overhead, warm",
+        &["prompt_to_agent_ms", "prompt_to_agent_p99_ms", "first_delta_ms", "agent_to_viewer_ms"],
+    ),
+    ("B7", "cold start and size of the Worker", &["first_request_ratio", "wasm_gzip_kb", "script_start_ms"]),
+    ("B8", "warm claim", &["claim_p50_ms", "claim_p99_ms", "double_claims"]),
+    ("B9", "local sandbox: create to first command", &["first_exec_p50_ms", "twenty_last_ms"]),
+    ("B10", "restore and snapshot", &["restore_ratio", "snapshot_ms"]),
+    ("B11", "simulator seeds in 120 s", &[]),
+    ("B12", "bridge memory per session", &["idle_kb", "streaming_kb"]),
+    ("B13", "size of the web client and the extension", &["session_js_kb", "extension_zip_kb"]),
+    (
+        "STARTS",
+        "from a prompt to an agent that works on it",
+        &[
+            "warm_p50_ms",
+            "warm_p95_ms",
+            "image_p50_ms",
+            "image_p95_ms",
+            "snapshot_p50_ms",
+            "snapshot_p95_ms",
+            "cold_p50_ms",
+            "cold_p95_ms",
+        ],
+    ),
+    ("IDENTITY", "processor time of knowing who asks", &["cpu_ms", "cpu_worst_ms"]),
+    (
+        "ROUTING",
+        "messages of Slack and their repositories, without a model",
+        &[
+            "tuning_accuracy_percent",
+            "tuning_sure_errors_percent",
+            "tuning_bins",
+            "held_out_accuracy_percent",
+            "held_out_sure_errors_percent",
+            "held_out_bins",
+        ],
+    ),
 ];
 
 /// The figures that are asked for, in the order of the list.
@@ -58,19 +96,24 @@ fn choose(names: &[String]) -> anyhow::Result<Vec<(&'static str, &'static str)>>
         let name = name.to_uppercase();
         if let Some((_, group)) = GROUPS.iter().find(|(known, _)| *known == name) {
             wanted.extend(group.iter().copied());
-        } else if let Some((known, _)) = FIGURES.iter().find(|(known, _)| *known == name) {
+        } else if let Some((known, ..)) = FIGURES.iter().find(|(known, ..)| *known == name) {
             wanted.insert(*known);
         } else {
-            let known: Vec<&str> = FIGURES.iter().map(|(name, _)| *name).collect();
+            let known: Vec<&str> = FIGURES.iter().map(|(name, ..)| *name).collect();
             bail!("there is no figure {name:?}; choose among: session, {}", known.join(", "));
         }
     }
-    Ok(FIGURES.iter().copied().filter(|(name, _)| wanted.is_empty() || wanted.contains(name)).collect())
+    let figures = FIGURES.iter().filter(|(name, ..)| wanted.is_empty() || wanted.contains(name));
+    Ok(figures.map(|(name, about, _)| (*name, *about)).collect())
 }
 
 /// Measures.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let chosen = choose(&arguments.names)?;
+    if let [("ROUTING", _)] = chosen.as_slice() {
+        print(&chosen, BTreeMap::from([("ROUTING", routing::measure()?)]), arguments.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let progress = Progress::new();
     let setup = Setup::new(progress);
     setup.prerequisites()?;
@@ -100,17 +143,35 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             "B11" => {
                 figures.insert("B11", simulator::measure(&progress)?);
             }
+            "B12" => {
+                figures.insert("B12", memory::measure(&setup, &progress)?);
+            }
             "B13" => {
                 setup.web()?;
                 let value = json!({"session_js_kb": sizes::session_js_kb()?});
                 let rows = vec![Row::new(*about, readable(&value))];
                 figures.insert("B13", Figure { value, rows });
             }
+            "ROUTING" => {
+                figures.insert("ROUTING", routing::measure()?);
+            }
+            "STARTS" => {
+                edge(&setup)?;
+                setup.native(NativeProfile::Native)?;
+                setup.web()?;
+                figures.insert("STARTS", progress.wait("starts", starts::measure(&progress)).await?);
+            }
+            "IDENTITY" => {
+                edge(&setup)?;
+                setup.native(NativeProfile::Native)?;
+                setup.web()?;
+                figures.insert("IDENTITY", progress.wait("identity", identity::measure()).await?);
+            }
             name if figures.contains_key(name) => {}
             _ => eprintln!("– {name} {about}: not measured yet"),
         }
     }
-    print(&chosen, figures, arguments.json);
+    print(&chosen, figures, arguments.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -122,12 +183,19 @@ fn edge(setup: &Setup) -> anyhow::Result<()> {
     setup.edge(Optimise::Yes)
 }
 
-fn print(chosen: &[(&'static str, &'static str)], mut figures: BTreeMap<&'static str, Figure>, json: bool) {
+fn print(
+    chosen: &[(&'static str, &'static str)],
+    mut figures: BTreeMap<&'static str, Figure>,
+    json: bool,
+) -> anyhow::Result<()> {
     let mut metrics = Map::new();
     let mut rows = Vec::new();
     for (name, _) in chosen {
         if let Some(figure) = figures.remove(name) {
-            metrics.insert((*name).to_owned(), figure.value);
+            let value = named(name, figure.value)?;
+            // What has no number of its own is a word.
+            let is_word = matches!(*name, "STARTS" | "IDENTITY" | "ROUTING");
+            metrics.insert(if is_word { name.to_lowercase() } else { (*name).to_owned() }, value);
             rows.push((*name, figure.rows));
         }
     }
@@ -137,6 +205,22 @@ fn print(chosen: &[(&'static str, &'static str)], mut figures: BTreeMap<&'static
     } else {
         print!("{}", report::table(&rows));
     }
+    Ok(())
+}
+
+/// A figure with nothing but its names. What is not there yet, such as the extension, is absent; other names must be.
+fn named(figure: &str, value: Value) -> anyhow::Result<Value> {
+    let names = FIGURES.iter().find(|(known, ..)| *known == figure).map_or(&[][..], |(.., names)| names);
+    let Value::Object(mut fields) = value else {
+        ensure!(names.is_empty(), "{figure} is {value}, where {} belong", names.join(", "));
+        return Ok(value);
+    };
+    fields.retain(|name, _| names.contains(&name.as_str()));
+    let missing = |name: &&&str| !fields.contains_key(**name) && **name != "extension_zip_kb";
+    if let Some(name) = names.iter().find(missing) {
+        bail!("{figure} was measured without {name}");
+    }
+    Ok(Value::Object(fields))
 }
 
 /// What else the machine does, so that a figure can be judged.
@@ -174,6 +258,38 @@ mod tests {
             ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B11"]
         );
         assert_eq!(names(&[]).unwrap().len(), FIGURES.len());
+        assert_eq!(names(&["starts"]).unwrap(), ["STARTS"]);
         assert!(names(&["B99"]).is_err());
+    }
+
+    #[test]
+    fn the_names_in_json_are_those_that_other_tools_read() {
+        let names = |wanted: &str| {
+            FIGURES.iter().find(|(name, ..)| *name == wanted).map(|(.., names)| names.join(" ")).unwrap()
+        };
+        for number in ["B1", "B2", "B3", "B5", "B11"] {
+            assert_eq!(names(number), "", "{number} is a number");
+        }
+        assert_eq!(names("B4"), "broadcast_p99_ratio joins_s");
+        assert_eq!(
+            names("B6"),
+            "prompt_to_agent_ms prompt_to_agent_p99_ms first_delta_ms agent_to_viewer_ms"
+        );
+        assert_eq!(names("B7"), "first_request_ratio wasm_gzip_kb script_start_ms");
+        assert_eq!(names("B8"), "claim_p50_ms claim_p99_ms double_claims");
+        assert_eq!(names("B9"), "first_exec_p50_ms twenty_last_ms");
+        assert_eq!(names("B10"), "restore_ratio snapshot_ms");
+        assert_eq!(names("B12"), "idle_kb streaming_kb");
+        assert_eq!(names("B13"), "session_js_kb extension_zip_kb");
+    }
+
+    #[test]
+    fn a_figure_has_its_names_and_no_others() {
+        let value = json!({"restore_ratio": 0.01, "snapshot_ms": 1, "cp_ms": 2});
+        assert_eq!(named("B10", value).unwrap(), json!({"restore_ratio": 0.01, "snapshot_ms": 1}));
+        assert!(named("B10", json!({"restore_ratio": 0.01})).is_err());
+        assert!(named("B10", json!(1)).is_err());
+        assert_eq!(named("B13", json!({"session_js_kb": 80})).unwrap(), json!({"session_js_kb": 80}));
+        assert_eq!(named("B2", json!(30_000)).unwrap(), json!(30_000));
     }
 }

@@ -7,15 +7,16 @@
 
 use super::report::{Figure, Row};
 use super::statistics::{percentile, rounded};
+use super::turn::{as_ms, now_ms, prompt, quiet, submit};
 use crate::progress::Progress;
 use crate::setup::NativeProfile;
 use anyhow::{Context as _, bail};
-use protocol::client::{ClientMessage, ServerMessage};
-use protocol::id::{PromptId, SessionId};
-use protocol::timeline::{ItemContent, SessionEvent, TurnOutcome};
+use protocol::client::ServerMessage;
+use protocol::id::SessionId;
+use protocol::timeline::{SessionEvent, TurnOutcome};
 use serde_json::json;
-use stack::{Agent, Binaries, Client, Options, SessionSocket, Stack, StackError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use stack::{Agent, Binaries, Client, Options, SessionSocket, Stack};
+use std::time::Duration;
 
 /// Measured prompts, after the ones that warm up.
 const PROMPTS: usize = 150;
@@ -25,18 +26,6 @@ const VIEWERS: usize = 100;
 const LINES: usize = 200;
 const COLD_TIMEOUT: Duration = Duration::from_secs(120);
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The session is quiet when nothing came for this long: snapshots of the last turn are done.
-const QUIET: Duration = Duration::from_millis(100);
-
-fn now_ms() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |duration| duration.as_secs_f64() * 1000.0)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are below 2^53")]
-fn as_ms(number: u64) -> f64 {
-    number as f64
-}
-
 /// Measures B6.
 pub(super) async fn measure(progress: &Progress) -> anyhow::Result<Figure> {
     let mut options = Options::new("bench");
@@ -51,7 +40,7 @@ pub(super) async fn measure(progress: &Progress) -> anyhow::Result<Figure> {
 
     let (mut accepted, mut first) = (Vec::new(), Vec::new());
     for round in 0..WARM_UP + PROMPTS {
-        let sample = prompt(&mut socket, "say x").await?;
+        let sample = prompt(&mut socket, "say x", TIMEOUT).await?;
         if round >= WARM_UP {
             accepted.push(sample.accepted_to_agent_ms);
             first.push(sample.first_delta_ms);
@@ -85,68 +74,6 @@ fn report(accepted: &[f64], first: &[f64], viewers: &[f64]) -> anyhow::Result<Fi
     Ok(Figure { value, rows })
 }
 
-struct Sample {
-    accepted_to_agent_ms: f64,
-    first_delta_ms: f64,
-}
-
-async fn submit(socket: &mut SessionSocket, text: &str) -> anyhow::Result<PromptId> {
-    let request = Client::prompt(text);
-    let id = request.id.clone();
-    socket.send(&ClientMessage::Prompt { prompt: request }).await?;
-    Ok(id)
-}
-
-async fn prompt(socket: &mut SessionSocket, text: &str) -> anyhow::Result<Sample> {
-    let id = submit(socket, text).await?;
-    let (mut submitted, mut seen) = (None, None);
-    loop {
-        let message = socket.next(TIMEOUT).await?;
-        let ServerMessage::Event { event, .. } = message else { continue };
-        match event {
-            SessionEvent::PromptQueued { prompt } if prompt.id == id => submitted = Some(prompt.submitted_at),
-            SessionEvent::ItemChanged { item }
-                if seen.is_none() && matches!(item.content, ItemContent::Text { .. }) =>
-            {
-                seen = Some((item.started_at, now_ms()));
-            }
-            SessionEvent::TurnEnded { end, .. } => {
-                let (seen_at, read_at) = seen.context("the turn said nothing")?;
-                let first_token = end.first_token_ms.context("the runner measured no first token")?;
-                let submitted = submitted.context("the prompt was not queued")?;
-                let received = as_ms(seen_at.0) - as_ms(first_token);
-                return Ok(Sample {
-                    accepted_to_agent_ms: (received - as_ms(submitted.0)).max(0.0),
-                    first_delta_ms: (read_at - as_ms(seen_at.0)).max(0.0),
-                });
-            }
-            SessionEvent::SessionCreated { .. }
-            | SessionEvent::TitleChanged { .. }
-            | SessionEvent::ParticipantJoined { .. }
-            | SessionEvent::PromptQueued { .. }
-            | SessionEvent::PromptCancelled { .. }
-            | SessionEvent::PromptEdited { .. }
-            | SessionEvent::PromptMoved { .. }
-            | SessionEvent::PromptSteered { .. }
-            | SessionEvent::RoleChanged { .. }
-            | SessionEvent::TurnStarted { .. }
-            | SessionEvent::StopRequested { .. }
-            | SessionEvent::ItemChanged { .. }
-            | SessionEvent::ItemAppended { .. }
-            | SessionEvent::ItemRevised { .. }
-            | SessionEvent::ConversationRestored { .. }
-            | SessionEvent::SessionArchived { .. }
-            | SessionEvent::SessionUnarchived { .. }
-            | SessionEvent::SandboxChanged { .. }
-            | SessionEvent::SnapshotTaken { .. }
-            | SessionEvent::ArtifactChanged { .. }
-            | SessionEvent::EffectFailed { .. }
-            | SessionEvent::EgressDenied { .. }
-            | SessionEvent::Unknown => {}
-        }
-    }
-}
-
 /// Waits for the end of the first turn.
 async fn settle(socket: &mut SessionSocket, timeout: Duration) -> anyhow::Result<()> {
     let ended = socket.until("the end of the first turn", timeout, |message| match message {
@@ -169,16 +96,6 @@ async fn settle(socket: &mut SessionSocket, timeout: Duration) -> anyhow::Result
         TurnOutcome::Completed => quiet(socket).await,
         other @ (TurnOutcome::Stopped | TurnOutcome::Failed { .. }) => {
             bail!("the first turn ended as {other:?}")
-        }
-    }
-}
-
-async fn quiet(socket: &mut SessionSocket) -> anyhow::Result<()> {
-    loop {
-        match socket.next(QUIET).await {
-            Ok(_) => {}
-            Err(StackError::Timeout { .. }) => return Ok(()),
-            Err(error) => return Err(error.into()),
         }
     }
 }

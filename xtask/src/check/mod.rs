@@ -3,6 +3,7 @@
 //! Ends with `N passed, N failed` alone on the last line of standard output.
 
 mod count;
+mod modal;
 mod sections;
 
 use crate::progress::Progress;

@@ -1,6 +1,7 @@
 //! The sections of `test` in their order, and how each is run and counted.
 
 use super::count::{Count, Runner, count};
+use super::modal;
 use crate::setup::{Setup, find};
 use crate::shell;
 use anyhow::{Context as _, bail};
@@ -34,6 +35,9 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "clippy", needs_stack: false, run: |_| Box::pin(async { clippy() }) },
     Section { name: "clippy-wasm", needs_stack: false, run: |_| Box::pin(async { clippy_wasm() }) },
     Section { name: "rust", needs_stack: true, run: |_| Box::pin(async { rust() }) },
+    Section { name: "modal", needs_stack: false, run: |_| Box::pin(async { modal() }) },
+    Section { name: "slack", needs_stack: false, run: |_| Box::pin(async { slack() }) },
+    Section { name: "live", needs_stack: true, run: |_| Box::pin(async { live() }) },
     Section {
         name: "protocol-typescript",
         needs_stack: false,
@@ -50,13 +54,15 @@ pub(super) const SECTIONS: &[Section] = &[
         run: |_| Box::pin(async { node_program("biome", Runner::Single, "biome", &["check"]) }),
     },
     Section { name: "session-view", needs_stack: false, run: |_| Box::pin(async { session_view() }) },
+    Section { name: "extension-units", needs_stack: false, run: |_| Box::pin(async { extension_units() }) },
     Section { name: "web-budget", needs_stack: true, run: |_| Box::pin(async { web_budget() }) },
     Section { name: "edge", needs_stack: true, run: |_| Box::pin(async { edge() }) },
     Section { name: "end-to-end", needs_stack: true, run: |_| Box::pin(async { end_to_end() }) },
     Section { name: "browser", needs_stack: true, run: |setup| Box::pin(browser(setup)) },
+    Section { name: "extension", needs_stack: true, run: |setup| Box::pin(async move { extension(setup) }) },
 ];
 
-fn log(name: &str) -> PathBuf {
+pub(super) fn log(name: &str) -> PathBuf {
     stack::root().join("target/logs").join(format!("test-{name}.log"))
 }
 
@@ -82,18 +88,45 @@ fn format() -> anyhow::Result<Outcome> {
 }
 
 fn clippy() -> anyhow::Result<Outcome> {
-    let arguments = ["clippy", "--workspace", "--exclude", "edge", "--all-targets", "--", "-D", "warnings"];
+    let arguments = [
+        "clippy",
+        "--workspace",
+        "--exclude",
+        "edge",
+        "--all-targets",
+        "--keep-going",
+        "--",
+        "-D",
+        "warnings",
+    ];
     section("clippy", Runner::Single, shell::cargo().args(arguments))
 }
 
 fn clippy_wasm() -> anyhow::Result<Outcome> {
     let target = "wasm32-unknown-unknown";
-    let arguments = ["clippy", "-p", "edge", "-p", "session", "--target", target, "--", "-D", "warnings"];
+    let arguments = [
+        "clippy",
+        "-p",
+        "edge",
+        "-p",
+        "session",
+        "-p",
+        "repository",
+        "-p",
+        "platform",
+        "-p",
+        "thread",
+        "--target",
+        target,
+        "--",
+        "-D",
+        "warnings",
+    ];
     section("clippy-wasm", Runner::Single, shell::cargo().args(arguments))
 }
 
 /// `cargo nextest run`, or `cargo test` where nextest is not installed.
-fn cargo_tests(name: &str, arguments: &[&str], threads: Option<usize>) -> anyhow::Result<Outcome> {
+fn cargo_test(arguments: &[&str], threads: Option<usize>) -> (Runner, Command) {
     let mut command = shell::cargo();
     if find("cargo-nextest").is_some() {
         command
@@ -102,17 +135,62 @@ fn cargo_tests(name: &str, arguments: &[&str], threads: Option<usize>) -> anyhow
         if let Some(threads) = threads {
             command.arg(format!("--test-threads={threads}"));
         }
-        return section(name, Runner::Nextest, &mut command);
+        return (Runner::Nextest, command);
     }
     command.args(["test", "--no-fail-fast"]).args(arguments);
     if let Some(threads) = threads {
         command.args(["--".to_owned(), format!("--test-threads={threads}")]);
     }
-    section(name, Runner::CargoTest, &mut command)
+    (Runner::CargoTest, command)
+}
+
+fn cargo_tests(name: &str, arguments: &[&str], threads: Option<usize>) -> anyhow::Result<Outcome> {
+    let (runner, mut command) = cargo_test(arguments, threads);
+    section(name, runner, &mut command)
 }
 
 fn rust() -> anyhow::Result<Outcome> {
-    cargo_tests("rust", &["--workspace", "--exclude", "edge", "--exclude", "end-to-end"], None)
+    let elsewhere = ["--exclude", "edge", "--exclude", "end-to-end", "--exclude", "modal-conformance"];
+    cargo_tests("rust", &[["--workspace"].as_slice(), &elsewhere].concat(), None)
+}
+
+/// Our messages and our stand-in against Modal's own Python package.
+fn modal() -> anyhow::Result<Outcome> {
+    let python = modal::python(modal::MODAL)?;
+    let (runner, mut command) = cargo_test(&["-p", "modal-conformance"], None);
+    section("modal", runner, command.env("FARHAND_MODAL_PYTHON", python))
+}
+
+/// Our stand-in for Slack, and our messages, against Slack's own SDK.
+fn slack() -> anyhow::Result<Outcome> {
+    let python = modal::python(modal::SLACK)?;
+    let (root, log) = (stack::root(), log("slack-build"));
+    shell::run(shell::cargo().args(["build", "--package", "fakes", "--bin", "slack-workspace"]), &log)?;
+    let messages = root.join("target/logs/slack-messages.json");
+    shell::run(
+        shell::cargo().args(["run", "--quiet", "--package", "slack", "--example", "messages"]),
+        &messages,
+    )?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let mut check = Command::new(python);
+    check
+        .arg(root.join("tests/slack/python/check.py"))
+        .arg(target.join("debug/slack-workspace"))
+        .arg(messages);
+    section("slack", Runner::Single, &mut check)
+}
+
+/// The providers' suite at Modal itself, where the environment has an account.
+fn live() -> anyhow::Result<Outcome> {
+    let has_account =
+        ["MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"].iter().all(|name| std::env::var_os(name).is_some());
+    if !has_account {
+        eprintln!("  not run: MODAL_TOKEN_ID and MODAL_TOKEN_SECRET are not set");
+        return Ok(Outcome { count: Count::default(), trouble: None });
+    }
+    let mut command = shell::cargo();
+    command.args(["test", "-p", "sandbox-bridge", "--test", "provider", "--", "--ignored", "live::"]);
+    section("live", Runner::CargoTest, &mut command)
 }
 
 fn protocol_typescript() -> anyhow::Result<Outcome> {
@@ -147,6 +225,11 @@ fn session_view() -> anyhow::Result<Outcome> {
     )
 }
 
+fn extension_units() -> anyhow::Result<Outcome> {
+    let mut command = node_command("vitest", &["run"]);
+    section("extension-units", Runner::Vitest, command.current_dir(stack::root().join("extension")))
+}
+
 fn web_budget() -> anyhow::Result<Outcome> {
     node_program("web-budget", Runner::Single, "node", &["workers/web/scripts/budget.mjs"])
 }
@@ -160,6 +243,8 @@ fn edge() -> anyhow::Result<Outcome> {
         .map(|name| format!("tests/edge/{name}"))
         .collect();
     files.sort();
+    // Some of them try the stand-ins for GitHub and Slack, which are programs of their own there.
+    shell::run(shell::cargo().args(["build", "--package", "fakes", "--bins"]), &log("stand-ins"))?;
     let mut arguments = vec!["--test", "--test-timeout=120000", "--test-reporter=spec"];
     arguments.extend(files.iter().map(String::as_str));
     let mut command = node_command("node", &arguments);
@@ -189,6 +274,22 @@ async fn browser(setup: &Setup) -> anyhow::Result<Outcome> {
         tokio::task::spawn_blocking(move || section("browser", Runner::Playwright, &mut command)).await;
     drop(stack);
     outcome.context("the browser tests were lost")?
+}
+
+/// The Chrome extension, built, packed within its budget, and unpacked in Chromium beside pages of its own.
+fn extension(setup: &Setup) -> anyhow::Result<Outcome> {
+    let chromium = chromium(setup)?;
+    let log = log("extension-build");
+    for script in ["extension/scripts/build.mjs", "extension/scripts/zip.mjs"] {
+        shell::run(&mut node_command("node", &[script]), &log)
+            .with_context(|| shell::tail(&log, TAIL_LINES))?;
+    }
+    let mut command = node_command("playwright", &["test"]);
+    command
+        .current_dir(stack::root().join("tests/extension"))
+        .env("CHROMIUM", chromium)
+        .env("FARHAND_EDGE_PREBUILT", "1");
+    section("extension", Runner::Playwright, &mut command)
 }
 
 fn chromium(setup: &Setup) -> anyhow::Result<PathBuf> {

@@ -84,6 +84,8 @@ impl Facts {
             | SessionEvent::ItemRevised { .. }
             | SessionEvent::ConversationRestored { .. }
             | SessionEvent::EgressDenied { .. }
+            | SessionEvent::PullRequestChanged { .. }
+            | SessionEvent::ReviewAdded { .. }
             | SessionEvent::SessionArchived { .. }
             | SessionEvent::SessionUnarchived { .. }
             | SessionEvent::Unknown => {}

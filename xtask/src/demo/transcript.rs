@@ -104,6 +104,12 @@ impl Transcript {
                 let EgressDenial { host, port, reason, count } = denial;
                 self.line(&format!("✗ refused: {host}:{port} ({reason}, {count}×)"));
             }
+            SessionEvent::PullRequestChanged { number, state } => {
+                self.line(&format!("● pull request #{number}: {state:?}"));
+            }
+            SessionEvent::ReviewAdded { number, review } => {
+                self.line(&format!("● {} on #{number}: {}", review.author, review.text));
+            }
             SessionEvent::SessionCreated { .. }
             | SessionEvent::TitleChanged { .. }
             | SessionEvent::ParticipantJoined { .. }

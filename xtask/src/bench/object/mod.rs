@@ -1,10 +1,11 @@
 //! B1–B5 and the cold starts of B7: the product's session object (Rust, Wasm) against one written in plain JavaScript
-//! (`tests/bench/plain`), over the same calls and frames, in one workerd, turn about.
+//! (`tests/bench/plain`), over the same calls and frames, in one workerd, turn about. B8: the repository's object, by itself.
 //!
-//! Both store in SQLite on disk, and an answer or frame leaves only when its rows are written (workerd's output gate). In front of the
+//! All store in SQLite on disk, and an answer or frame leaves only when its rows are written (workerd's output gate). In front of the
 //! objects is the same small router; only B2 goes through the Worker's own signed route.
 
 mod broadcast;
+mod claim;
 mod cold;
 mod ingest;
 mod load;
@@ -20,6 +21,7 @@ use super::report::Figure;
 use anyhow::Context as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
+pub(super) use server::processor_ms_of_children;
 use server::{Place, Server, pin};
 use std::path::{Path, PathBuf};
 
@@ -54,7 +56,7 @@ impl<T> Pair<T> {
 }
 
 /// Figures that this module measures.
-pub(super) const NAMES: &[&str] = &["B1", "B2", "B3", "B4", "B5", "B7"];
+pub(super) const NAMES: &[&str] = &["B1", "B2", "B3", "B4", "B5", "B7", "B8"];
 
 /// Measures those of `names`, on a thread of its own.
 pub(super) fn measure(names: &[&'static str]) -> anyhow::Result<Vec<(&'static str, Figure)>> {
@@ -74,7 +76,7 @@ async fn measure_here(names: &[&'static str]) -> anyhow::Result<Vec<(&'static st
     let state = State::new()?;
     let mut figures = Vec::new();
     let wanted = |name: &str| names.contains(&name);
-    if ["B1", "B2", "B3", "B4", "B5"].into_iter().any(wanted) {
+    if ["B1", "B2", "B3", "B4", "B5", "B8"].into_iter().any(wanted) {
         let server = Server::start(&state.0.join("warm")).await?;
         for name in names {
             let figure = match *name {
@@ -83,6 +85,7 @@ async fn measure_here(names: &[&'static str]) -> anyhow::Result<Vec<(&'static st
                 "B3" => stream::measure(&server).await?,
                 "B4" => broadcast::measure(&server).await?,
                 "B5" => resume::measure(&server).await?,
+                "B8" => claim::measure(&server).await?,
                 _ => continue,
             };
             eprintln!("✓ {name}");

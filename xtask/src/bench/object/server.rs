@@ -73,11 +73,7 @@ impl Server {
 
     /// Processor time that workerd has used so far, in ms; `None` where the system does not say.
     pub(super) fn processor_ms(&self) -> Option<f64> {
-        let node = self.child.id()?;
-        let children = std::fs::read_to_string(format!("/proc/{node}/task/{node}/children")).ok()?;
-        let ticks = children.split_whitespace().filter_map(ticks).sum::<f64>();
-        // Linux counts in hundredths of a second for user space, whatever the kernel's own clock is.
-        Some(ticks * 10.0)
+        processor_ms_of_children(self.child.id()?)
     }
 
     /// Memory of workerd, in MB; `None` where the system does not say.
@@ -95,6 +91,14 @@ impl Server {
         ensure!(ended.is_ok(), "the server did not end");
         Ok(())
     }
+}
+
+/// Processor time that the children of a process have used so far, in ms; `None` where the system does not say.
+pub(in crate::bench) fn processor_ms_of_children(parent: u32) -> Option<f64> {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    let ticks = children.split_whitespace().filter_map(ticks).sum::<f64>();
+    // Linux counts in hundredths of a second for user space, whatever the kernel's own clock is.
+    Some(ticks * 10.0)
 }
 
 /// Memory of a process that is not swapped out.

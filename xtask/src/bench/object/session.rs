@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use protocol::bridge::EventBatch;
 use protocol::id::{SandboxId, SessionId, TurnId};
 use protocol::runner::RunnerEvent;
-use protocol::sign::{Audience, Key, sign_request};
+use protocol::sign::{Audience, BridgeKeys, sign_request};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(5);
 static SESSIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A number that no other session, prompt or request of this run has.
-fn unique() -> [u8; 16] {
+pub(super) fn unique() -> [u8; 16] {
     let mut bytes = [0; 16];
     let count = SESSIONS.fetch_add(1, Ordering::Relaxed);
     for (slot, byte) in bytes.iter_mut().zip(count.to_le_bytes().into_iter().chain(now().0.to_le_bytes())) {
@@ -123,7 +123,7 @@ impl Session {
         let request = match way {
             Way::Direct => self.http.post(format!("{}/events", self.object)),
             Way::Signed => {
-                let key = Key::new(BRIDGE_KEY.as_bytes()).context("the key is too short")?;
+                let key = BridgeKeys::parse(BRIDGE_KEY).context("the key is too short")?;
                 let token =
                     sign_request(&key, Audience::Edge, "POST", &self.path, &post.body, unique(), now());
                 self.http.post(&self.signed).header("authorization", token)
