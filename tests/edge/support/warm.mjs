@@ -34,11 +34,13 @@ export async function readyUp(edge, repository, imageId, count, known = new Set(
       .filter((id) => !known.has(id));
   await until(ordered, ({ length }) => length >= count, `${count} orders of warm sandboxes`);
   const ids = ordered();
-  for (const id of ids) {
-    known.add(id);
-    const report = { bridgeUrl: edge.bridge.url, state: { type: "ready", agent: "scripted" } };
-    const { status, body } = await edge.reportOfRepository(repository, `sandboxes/${id}`, report);
-    if (status !== 200) throw new Error(`ready: ${status} ${JSON.stringify(body)}`);
-  }
+  const report = { bridgeUrl: edge.bridge.url, state: { type: "ready", agent: "scripted" } };
+  await Promise.all(
+    ids.map(async (id) => {
+      known.add(id);
+      const { status, body } = await edge.reportOfRepository(repository, `sandboxes/${id}`, report);
+      if (status !== 200) throw new Error(`ready: ${status} ${JSON.stringify(body)}`);
+    }),
+  );
   return ids;
 }
