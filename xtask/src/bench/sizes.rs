@@ -30,3 +30,17 @@ pub(super) fn session_js_kb() -> anyhow::Result<Value> {
     let value = node(&["workers/web/scripts/budget.mjs", "--json"])?;
     value.get("session_js_kb").cloned().context("the budget script says no size")
 }
+
+/// The package of the extension, built as it is handed out.
+pub(super) fn extension_zip_kb() -> anyhow::Result<Value> {
+    let log = stack::root().join("target/logs/bench-extension.log");
+    shell::run(
+        Command::new(stack::root().join("node_modules/.bin/node"))
+            .current_dir(stack::root())
+            .arg("extension/scripts/build.mjs")
+            .env("PATH", shell::path_with_node()),
+        &log,
+    )?;
+    let value = node(&["extension/scripts/zip.mjs", "--json"])?;
+    value.get("extension_zip_kb").cloned().context("the packing script says no size")
+}

@@ -1,4 +1,4 @@
-//! Medians and percentiles.
+//! Medians, percentiles and means.
 
 /// The value below which `share` of the samples are (nearest rank); `None` without samples.
 pub(super) fn percentile(samples: &[f64], share: f64) -> Option<f64> {
@@ -47,6 +47,30 @@ impl Spread {
     }
 }
 
+/// Mean of samples that scatter more than what is looked for, and how sure it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Mean {
+    pub(super) mean: f64,
+    /// Standard error of the mean.
+    pub(super) error: f64,
+}
+
+impl Mean {
+    /// Of two samples at least.
+    pub(super) fn of(samples: &[f64]) -> anyhow::Result<Self> {
+        anyhow::ensure!(samples.len() > 1, "too little was measured");
+        let count = f64::from(u32::try_from(samples.len())?);
+        let mean = samples.iter().sum::<f64>() / count;
+        let squares = samples.iter().map(|sample| (sample - mean).powi(2)).sum::<f64>();
+        Ok(Self { mean, error: (squares / (count - 1.0) / count).sqrt() })
+    }
+
+    /// `mean ± two standard errors unit`, which is where the true mean lies 19 times of 20.
+    pub(super) fn text(&self, unit: &str) -> String {
+        format!("{:.3} ± {:.3} {unit}", self.mean, 2.0 * self.error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +91,12 @@ mod tests {
         assert_eq!(percentile(&[3.0], 0.99), Some(3.0));
         assert_eq!(percentile(&[], 0.5), None);
         assert_eq!(rounded(1.005_1), 1.01);
+    }
+
+    #[test]
+    fn a_mean_has_its_error() {
+        let mean = Mean::of(&[1.0, 3.0, 1.0, 3.0]).unwrap();
+        assert_eq!(mean.text("ms"), "2.000 ± 1.155 ms");
+        assert!(Mean::of(&[1.0]).is_err());
     }
 }

@@ -4,6 +4,7 @@
 use super::Side;
 use anyhow::{Context as _, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use serde::Deserialize;
 use std::path::Path;
@@ -93,12 +94,18 @@ impl Server {
     }
 }
 
-/// Processor time that the children of a process have used so far, in ms; `None` where the system does not say.
+/// Processor time that the children of a process have used so far, in ms with the digits of the scheduler's own account (ns);
+/// `None` where the system does not say.
 pub(in crate::bench) fn processor_ms_of_children(parent: u32) -> Option<f64> {
     let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
-    let ticks = children.split_whitespace().filter_map(ticks).sum::<f64>();
-    // Linux counts in hundredths of a second for user space, whatever the kernel's own clock is.
-    Some(ticks * 10.0)
+    let used = children.split_whitespace().filter_map(|child| processor_time(child.parse().ok()?));
+    Some(used.sum::<Duration>().as_secs_f64() * 1000.0)
+}
+
+/// Time of a process and its threads in user and kernel mode, also of threads that have ended.
+fn processor_time(process: i32) -> Option<Duration> {
+    let clock = clock_getcpuclockid(Pid::from_raw(process)).ok()?;
+    Some(Duration::from(clock_gettime(clock).ok()?))
 }
 
 /// Memory of a process that is not swapped out.
@@ -106,15 +113,6 @@ fn resident_kb(process: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-/// Time of a process and its threads in user and kernel mode.
-fn ticks(process: &str) -> Option<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name before it may contain anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace().skip(11).map(str::parse::<f64>);
-    Some(fields.next()?.ok()? + fields.next()?.ok()?)
 }
 
 /// Which of two processors.
