@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         ok: tier != "weak",
         detail: tier.to_owned(),
         remedy: match tier {
-            "unknown" => "build the bridge first: `cargo xtask build native`".to_owned(),
+            "unknown" => "build the bridge first: `cargo xtask build`".to_owned(),
             "weak" => "see below, or accept it with --weak-sandbox".to_owned(),
             _ => String::new(),
         },

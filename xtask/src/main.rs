@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod demo;
+mod deploy;
 mod dev;
 mod doctor;
 mod progress;
@@ -36,6 +37,8 @@ enum Command {
     Test(check::Arguments),
     /// Measure.
     Bench(bench::Arguments),
+    /// Bring a deployment to Cloudflare, or up to date.
+    Deploy(deploy::Arguments),
     /// Say what this machine can and cannot do.
     Doctor(doctor::Arguments),
     /// Build, without running anything.
@@ -52,7 +55,7 @@ struct BuildArguments {
 enum Part {
     /// The Worker, optimised for a deployment.
     Edge,
-    /// Bridge and runner.
+    /// Bridge and runner, optimised for a deployment.
     Native,
     /// The web client.
     Web,
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
             Command::Dev(arguments) => dev::run(arguments).await,
             Command::Test(arguments) => check::run(&arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
+            Command::Deploy(arguments) => deploy::run(&arguments).await,
             Command::Doctor(arguments) => doctor::run(&arguments),
             Command::Build(arguments) => build(&arguments),
         }
@@ -118,7 +122,7 @@ fn build(arguments: &BuildArguments) -> anyhow::Result<ExitCode> {
         setup.edge(if all { Optimise::No } else { Optimise::Yes })?;
     }
     if all || arguments.part == Some(Part::Native) {
-        setup.native(NativeProfile::Dev)?;
+        setup.native(if all { NativeProfile::Dev } else { NativeProfile::Native })?;
     }
     if all || arguments.part == Some(Part::Web) {
         setup.web()?;

@@ -57,6 +57,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "extension-units", needs_stack: false, run: |_| Box::pin(async { extension_units() }) },
     Section { name: "web-budget", needs_stack: true, run: |_| Box::pin(async { web_budget() }) },
     Section { name: "edge", needs_stack: true, run: |_| Box::pin(async { edge() }) },
+    Section { name: "deploy", needs_stack: true, run: |_| Box::pin(async { deploy() }) },
     Section { name: "end-to-end", needs_stack: true, run: |_| Box::pin(async { end_to_end() }) },
     Section { name: "browser", needs_stack: true, run: |setup| Box::pin(browser(setup)) },
     Section { name: "extension", needs_stack: true, run: |setup| Box::pin(async move { extension(setup) }) },
@@ -249,6 +250,33 @@ fn edge() -> anyhow::Result<Outcome> {
     arguments.extend(files.iter().map(String::as_str));
     let mut command = node_command("node", &arguments);
     section("edge", Runner::Node, command.env("FARHAND_EDGE_PREBUILT", "1"))
+}
+
+/// A deployment as the operator's guide says it, up to what needs an account: the file of `--init`, filled in, packed by wrangler.
+fn deploy() -> anyhow::Result<Outcome> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("farhand.toml");
+    let command = |option: &str| -> anyhow::Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["deploy", option, "--file"]).arg(&file).current_dir(stack::root());
+        command.env("FARHAND_EDGE_PREBUILT", "1");
+        Ok(command)
+    };
+    shell::run(&mut command("--init")?, &log("deploy-init"))?;
+    let filled = [
+        ("public_url", "https://farhand.example.com"),
+        ("GITHUB_CLIENT_ID", "Iv1.0123456789abcdef"),
+        ("BRIDGE_URL", "https://bridge.example.com"),
+        ("OPERATORS", "ada"),
+    ];
+    let mut text = std::fs::read_to_string(&file)?;
+    for (name, value) in filled {
+        let empty = format!("\n{name} = \"\"\n");
+        anyhow::ensure!(text.contains(&empty), "the file has no {name} to fill in");
+        text = text.replacen(&empty, &format!("\n{name} = \"{value}\"\n"), 1);
+    }
+    std::fs::write(&file, text)?;
+    section("deploy", Runner::Single, &mut command("--dry-run")?)
 }
 
 /// Two at a time: each starts a whole stack, which mostly waits.
