@@ -84,6 +84,25 @@ test("operators see everybody, others do not see that there is a list", async ({
   await expect(page.getByRole("heading", { name: "People" })).toHaveCount(0);
 });
 
+test("an operator sees what the deployment works with, and what is wrong with it", async ({ page }) => {
+  await open(page, "/settings");
+  const checks = page.getByRole("list", { name: "Deployment" });
+  await expect(checks.getByRole("listitem")).toHaveCount(7);
+  await expect(checks.getByRole("listitem").filter({ hasText: "Sandbox bridge" })).toContainText(
+    /BRIDGE_KEY must be the same.*does not work/,
+  );
+  await expect(checks.getByRole("listitem").filter({ hasText: "Slack" })).toContainText("not set up");
+});
+
+test("who does not run the deployment sees nothing of it", async ({ page }) => {
+  await open(page, "/settings", (deployment) => {
+    deployment.office.operator = false;
+  });
+  await expect(region(page, "API keys").getByRole("listitem")).toHaveCount(2);
+  await expect(page.getByRole("heading", { name: "Deployment" })).toHaveCount(0);
+  await expect(page.getByRole("heading", { name: "People" })).toHaveCount(0);
+});
+
 test("theme and one-key shortcuts are chosen and outlive a reload", async ({ page }) => {
   await page.emulateMedia({ colorScheme: "light" });
   await open(page, "/settings");

@@ -125,6 +125,7 @@ test("its answers are what GitHub's description says, asked by GitHub's own clie
   await ada.rest.repos.get(acme);
   await ada.rest.repos.getContent({ ...acme, path: "README.md" });
   await ada.rest.repos.getContent({ ...acme, path: "src" });
+  await app.rest.apps.getAuthenticated();
   const { data: installation } = await app.rest.apps.getRepoInstallation(acme);
   const { data: token } = await app.rest.apps.createInstallationAccessToken({
     installation_id: installation.id,

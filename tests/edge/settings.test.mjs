@@ -83,6 +83,45 @@ test("operators see everybody, and who runs the deployment", async () => {
   assert.ok(!JSON.stringify(body).includes("@"), "addresses are nobody's business here");
 });
 
+/** What was found of one integration. */
+const found = async (name) => {
+  const { status, body } = await grace.get("/api/operator/checks");
+  assert.equal(status, 200);
+  const { state, detail } = body.checks.find((check) => check.name === name);
+  return [state, detail];
+};
+
+test("operators see whether what the deployment works with works, and what to do", async () => {
+  assert.equal((await ada.get("/api/operator/checks")).status, 403);
+  assert.deepEqual(await found("Sandbox bridge"), [
+    "works",
+    "local sandboxes; limits: cpu, memory, pids, disk, life",
+  ]);
+  assert.deepEqual(await found("GitHub App"), ["works", "farhand, installed 1 times"]);
+  assert.deepEqual(await found("Database"), ["works", "it answers, with its tables"]);
+  assert.deepEqual(await found("Store of artifacts"), ["works", "it answers"]);
+  assert.deepEqual(await found("Slack"), ["works", "set up for the workspace T0FARHAND"]);
+  const [address, links] = await found("Address");
+  assert.equal(address, "limited");
+  assert.match(links, /PUBLIC_URL is not set/);
+  assert.match((await found("Webhooks of GitHub"))[1], /none has come yet/);
+
+  const { bridge, codeHost } = edge;
+  bridge.capabilities.missing.push("no cgroups: limits of memory do not hold");
+  const { permissions, events } = codeHost.pulls.facts;
+  codeHost.pulls.facts = { permissions: { ...permissions, checks: undefined }, events: events.slice(1) };
+  assert.deepEqual(await found("GitHub App"), [
+    "limited",
+    "farhand, installed 1 times; it lacks checks: read, event pull_request: add that on its page",
+  ]);
+  assert.match((await found("Sandbox bridge")).join(), /^limited,.*limits of memory do not hold$/);
+  codeHost.pulls.installed.clear();
+  assert.match((await found("GitHub App")).join(), /^wrong,.*installed nowhere/);
+  bridge.forgery.of = () => undefined;
+  assert.match((await found("Sandbox bridge")).join(), /^wrong,.*BRIDGE_KEY must be the same/);
+  bridge.forgery.of = (right) => right;
+});
+
 test("what tells a repository apart is written by whoever may push to it", async () => {
   const path = "/api/repositories/acme/shop/hints";
   assert.deepEqual((await ada.get(path)).body, { description: "", hints: "", channels: [] });

@@ -14,6 +14,7 @@ use worker::{AbortController, Delay, Fetch, Method};
 /// One command, to be sent to any replica.
 #[derive(Debug)]
 pub struct Ask {
+    method: Method,
     /// Path at the bridge.
     pub path: String,
     body: String,
@@ -31,7 +32,13 @@ impl Ask {
         replica: Option<String>,
     ) -> Result<Self, Failure> {
         let body = serde_json::to_string(body).map_err(|error| Failure::Bug(error.to_string()))?;
-        Ok(Self { path, body, timeout_ms, replica })
+        Ok(Self { method: Method::Put, path, body, timeout_ms, replica })
+    }
+
+    /// A question that changes nothing, to whichever replica answers.
+    #[must_use]
+    pub fn look(path: String, timeout_ms: u64) -> Self {
+        Self { method: Method::Get, path, body: String::new(), timeout_ms, replica: None }
     }
 }
 
@@ -96,16 +103,14 @@ impl Bridge {
             ));
         };
         let (nonce, path) = (random(), url.pathname());
-        let signature = sign_request(keys, Audience::Bridge, "PUT", &path, ask.body.as_bytes(), nonce, now());
-        let answered = exchange(
-            Method::Put,
-            &url.href(),
-            &[("authorization", signature)],
-            Some(&ask.body),
-            ask.timeout_ms,
-        )
-        .await
-        .map_err(|error| Unanswered::Silent(format!("it does not answer: {error}")))?;
+        let method = ask.method.clone();
+        let signature =
+            sign_request(keys, Audience::Bridge, method.as_ref(), &path, ask.body.as_bytes(), nonce, now());
+        let body = Some(ask.body.as_str()).filter(|_| method != Method::Get);
+        let headers = [("authorization", signature)];
+        let answered = exchange(method, &url.href(), &headers, body, ask.timeout_ms)
+            .await
+            .map_err(|error| Unanswered::Silent(format!("it does not answer: {error}")))?;
         let signature = answered.signature.as_deref();
         verify_answer(keys, Audience::Bridge, nonce, signature, answered.status, &answered.body, now())
             .map_err(|error| Unanswered::Silent(unproven(answered.status, &error)))?;

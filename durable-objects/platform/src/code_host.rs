@@ -7,8 +7,8 @@ use crate::bridge::exchange;
 use crate::crypto::sign_rs256;
 use crate::host::now;
 use github::app::{
-    InstallationToken, installation_request, not_installed, parse_installation, parse_token, signing_input,
-    token_request,
+    AppFacts, InstallationToken, app_request, installation_request, not_installed, parse_app,
+    parse_installation, parse_token, signing_input, token_request,
 };
 use github::{Error, Request};
 use protocol::id::RepositoryId;
@@ -105,6 +105,13 @@ impl App {
             ))),
             Err(error) => Err(rejected(error)),
         }
+    }
+
+    /// What the code host knows of the App, which it must be able to prove to be.
+    pub async fn facts(&self, api_url: &str) -> Result<AppFacts, AppError> {
+        let jwt = self.jwt().await?;
+        let (status, body) = ask(api_url, &app_request(), &jwt).await.map_err(AppError::CodeHost)?;
+        parse_app(status, &body).map_err(rejected)
     }
 
     async fn jwt(&self) -> Result<String, AppError> {

@@ -100,6 +100,43 @@ pub struct SignedInBrowser {
     pub current: bool,
 }
 
+/// `GET /api/operator/checks`: what the deployment has tried of what it works with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct IntegrationList {
+    /// Each integration once, in a fixed order.
+    pub checks: Vec<Integration>,
+}
+
+/// One integration, tried just now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Integration {
+    /// What it is called: `Sandbox bridge`.
+    pub name: String,
+    /// Whether it works.
+    pub state: IntegrationState,
+    /// What was found, for people; where it does not work, with the remedy.
+    pub detail: String,
+}
+
+/// Whether an integration works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum IntegrationState {
+    /// It was tried, and works.
+    Works,
+    /// It works with less than it could.
+    Limited,
+    /// It is not set up, and need not be.
+    Off,
+    /// It does not work.
+    Wrong,
+}
+
 /// `GET /api/operator/people`: everybody who was ever let in, those who were here last first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]

@@ -3,7 +3,8 @@
 #![cfg(feature = "typescript")]
 
 use protocol::account::{
-    ApiKeyList, ApiKeyMade, ApiKeyRequest, AuditPage, PeopleList, RepositoryHints, SignInList,
+    ApiKeyList, ApiKeyMade, ApiKeyRequest, AuditPage, IntegrationList, PeopleList, RepositoryHints,
+    SignInList,
 };
 use protocol::client::{
     ArchiveRequest, ClientMessage, Configuration, CreateSessionRequest, CreateSessionResponse, HistoryPage,
@@ -34,6 +35,7 @@ fn exported() -> BTreeMap<PathBuf, String> {
         CreateSessionResponse,
         ErrorBody,
         HistoryPage,
+        IntegrationList,
         PeopleList,
         PromptAccepted,
         PromptRequest,

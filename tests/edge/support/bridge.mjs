@@ -10,6 +10,13 @@ export async function startBridge(key) {
   const refusals = [];
   /** What it has of repositories; images are added by the test that builds them. */
   const inventory = { warm: new Set(), builds: new Set(), images: new Set() };
+  /** What it says that it can. */
+  const capabilities = {
+    provider: "local",
+    isolation: "namespaces",
+    missing: [],
+    limits: ["cpu", "memory", "pids", "disk", "life"],
+  };
   /** Changes how answers are signed: gets the right signature, answers the one that is sent. */
   const forgery = { of: (signature) => signature };
   const server = createServer(async (request, response) => {
@@ -42,7 +49,9 @@ export async function startBridge(key) {
     const snapshot = request.url.match(/\/snapshots\/([^/]+)$/);
     const isCommand = request.url.includes("/commands/") || (kind === "builds" && !what);
     const status = isCommand ? 202 : 200;
-    if (kind === "inventory") {
+    if (kind === "capabilities") {
+      answer(status, JSON.stringify(capabilities));
+    } else if (kind === "inventory") {
       const lists = Object.entries(inventory).map(([name, ids]) => [name, [...ids]]);
       answer(status, JSON.stringify(Object.fromEntries(lists)));
     } else if (/^\/sandboxes\/[^/]+(\/warm|\/claimed)?$/.test(request.url)) {
@@ -66,6 +75,7 @@ export async function startBridge(key) {
         error,
       }),
     inventory,
+    capabilities,
     forgery,
     /** The first request that fits, now or within ten seconds. */
     request(fits, what = "a request to the bridge") {

@@ -22,6 +22,29 @@ export function startPulls(url) {
   const host = {
     appId: "Iv1.of-the-edge-tests",
     privateKey: keys.privateKey,
+    /** What the App may do and is told of. */
+    facts: {
+      permissions: {
+        contents: "write",
+        pull_requests: "write",
+        checks: "read",
+        statuses: "read",
+        members: "read",
+      },
+      events: [
+        "pull_request",
+        "pull_request_review",
+        "pull_request_review_comment",
+        "issue_comment",
+        "check_run",
+        "status",
+        "organization",
+        "membership",
+        "team",
+        "member",
+        "repository",
+      ],
+    },
     /** Repositories that the App is installed for. */
     installed: new Set(["acme/shop"]),
     /** Logins whose tokens count for nothing. */
@@ -66,7 +89,7 @@ export function startPulls(url) {
   /** Status and body; undefined where the connection breaks; null for what is none of its paths. */
   function answer({ method, path, query, headers, body }) {
     const found = path.match(
-      /^(?:\/repos\/([^/]+\/[^/]+)\/(installation|pulls|contents|commits)|\/app\/installations\/(\d+)\/access_tokens)(.*)$/,
+      /^(?:\/repos\/([^/]+\/[^/]+)\/(installation|pulls|contents|commits)|\/app(?:\/installations\/(\d+)\/access_tokens)?)(.*)$/,
     );
     if (!found) return null;
     const who = whoIs(headers.authorization);
@@ -91,6 +114,10 @@ export function startPulls(url) {
   function carryOut(call, kind, path, query) {
     const { who, method, repository, body } = call;
     if (!who) return [401, { message: "Bad credentials" }];
+    if (path === "/app")
+      return who === "app"
+        ? [200, { slug: "farhand", installations_count: host.installed.size, ...host.facts }]
+        : [401, { message: "A JSON web token could not be decoded" }];
     if (path.startsWith("/app/")) {
       const scope = `acme/${body.repositories[0]}`;
       if (who !== "app") return [401, { message: "A JSON web token could not be decoded" }];

@@ -45,6 +45,8 @@ pub enum Route {
     RemoveUser,
     /// Everybody who was ever let in.
     People,
+    /// Whether what the deployment works with works.
+    Checks,
     /// Where managed browsers find the extension.
     ExtensionUpdates,
     /// Who is signed in.
@@ -210,6 +212,7 @@ pub const TABLE: &[Entry] = &[
     entry("POST", "/api/operator/rewrap", Action::Operate, Route::Rewrap),
     entry("POST", "/api/operator/removals", Action::Operate, Route::RemoveUser),
     entry("GET", "/api/operator/people", Action::Operate, Route::People),
+    entry("GET", "/api/operator/checks", Action::Operate, Route::Checks),
     entry("POST", "/api/webhooks/github", Action::Tell, Route::CodeHostEvent),
     entry("POST", "/api/slack/events", Action::Hear, Route::SlackEvent),
     entry("POST", "/api/slack/interactions", Action::Hear, Route::SlackInteraction),

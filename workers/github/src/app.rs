@@ -91,6 +91,65 @@ pub fn git_origin(api_url: &str) -> Option<String> {
     Some(format!("{scheme}://{authority}").to_ascii_lowercase())
 }
 
+/// Asks what the App may do and is told of. Answer: [`parse_app`].
+/// <https://docs.github.com/en/rest/apps/apps#get-the-authenticated-app>
+#[must_use]
+pub fn app_request() -> Request {
+    Request::get("/app".to_owned())
+}
+
+/// What the code host knows of the App.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppFacts {
+    /// In the address of its page.
+    pub slug: String,
+    /// Accounts that have installed it.
+    pub installations: u64,
+    /// Permissions and events that it lacks, as the App's page calls them in the API: `contents: write`, `event check_run`.
+    pub lacks: Vec<String>,
+}
+
+/// What Farhand asks of the App, and the level that is enough.
+const PERMISSIONS: &[(&str, &[&str])] = &[
+    ("contents", &["write"]),
+    ("pull_requests", &["write"]),
+    ("checks", &["read", "write"]),
+    ("statuses", &["read", "write"]),
+    ("members", &["read", "write"]),
+];
+/// What it wants to be told of.
+const EVENTS: &[&str] = &[
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "issue_comment",
+    "check_run",
+    "status",
+    "organization",
+    "membership",
+    "team",
+    "member",
+    "repository",
+];
+
+/// Reads the answer to [`app_request`].
+pub fn parse_app(status: u16, body: &[u8]) -> Result<AppFacts, Error> {
+    let app: serde_json::Value = parse(status, body)?;
+    let text = |path: &str| app.pointer(path).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let events = app.get("events").and_then(serde_json::Value::as_array);
+    let hears = |event: &str| events.is_some_and(|events| events.iter().any(|known| known == event));
+    let mut lacks = Vec::new();
+    for (name, enough) in PERMISSIONS {
+        if !enough.contains(&text(&format!("/permissions/{name}"))) {
+            lacks.push(format!("{name}: {}", enough.first().unwrap_or(&"read")));
+        }
+    }
+    lacks.extend(EVENTS.iter().filter(|event| !hears(event)).map(|event| format!("event {event}")));
+    let installations =
+        app.get("installations_count").and_then(serde_json::Value::as_u64).unwrap_or_default();
+    Ok(AppFacts { slug: text("/slug").to_owned(), installations, lacks })
+}
+
 /// Asks, as the App, where it is installed for a repository. Answer: [`parse_installation`].
 #[must_use]
 pub fn installation_request(repository: &RepositoryId) -> Request {

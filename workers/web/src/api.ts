@@ -10,6 +10,7 @@ import type {
   CreateSessionRequest,
   CreateSessionResponse,
   HistoryPage,
+  IntegrationList,
   PeopleList,
   Recipe,
   RepositoryHints,
@@ -42,6 +43,7 @@ export const api = {
   createKey: (body: ApiKeyRequest) => request<ApiKeyMade>("POST", "/api/keys", body),
   revokeKey: (id: string) => request<unknown>("DELETE", `/api/keys/${id}`),
   people: () => request<PeopleList>("GET", "/api/operator/people"),
+  checks: () => request<IntegrationList>("GET", "/api/operator/checks"),
   repositoryStatus: (id: RepositoryId) => request<RepositoryStatus>("GET", `/api/repositories/${id}/status`),
   build: (id: RepositoryId) => request<unknown>("POST", `/api/repositories/${id}/builds`),
   /** What a build has said from a byte on, and where to go on. */

@@ -24,6 +24,7 @@ pub(crate) fn router(state: Arc<State>) -> axum::Router {
         .route("/repos/{owner}/{name}/contents/", get(root_contents))
         .route("/repos/{owner}/{name}/contents/{*path}", get(contents))
         .route("/repos/{owner}/{name}/installation", get(app::installation))
+        .route("/app", get(app::itself))
         .route("/app/installations/{id}/access_tokens", post(app::access_token))
         .route("/repos/{owner}/{name}/pulls", get(pulls::list).post(pulls::open))
         .route("/repos/{owner}/{name}/pulls/{number}", get(pulls::one).patch(pulls::update))

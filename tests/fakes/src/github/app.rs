@@ -59,6 +59,15 @@ fn check_jwt(state: &State, headers: &HeaderMap) -> Result<App, Refused> {
     if is_signed && is_ours && in_time { Ok(app) } else { Err(refused()) }
 }
 
+pub(super) async fn itself(
+    Shared(state): Shared<Arc<State>>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refused> {
+    let app = check_jwt(&state, &headers)?;
+    let installed = lock(&state.installed).len();
+    Ok(Json(shape::app(&state, &app.id, installed)))
+}
+
 pub(super) async fn installation(
     Shared(state): Shared<Arc<State>>,
     headers: HeaderMap,

@@ -233,6 +233,23 @@ pub(super) fn installation(state: &State, app_id: &str, owner: &str) -> Value {
     })
 }
 
+/// The App as it sees itself: with all that it is asked for, installed where `installed` says.
+pub(super) fn app(state: &State, app_id: &str, installed: usize) -> Value {
+    let url = api(state, "/app");
+    json!({
+        "id": 1, "slug": "farhand", "node_id": "A_1", "client_id": app_id, "owner": user(state, "acme"), "name": "Farhand",
+        "description": null, "external_url": url, "html_url": url, "created_at": iso_time(0), "updated_at": iso_time(0),
+        "permissions": {
+            "contents": "write", "metadata": "read", "pull_requests": "write", "checks": "read", "statuses": "read", "members": "read",
+        },
+        "events": [
+            "pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "check_run", "status",
+            "organization", "membership", "team", "member", "repository",
+        ],
+        "installations_count": installed,
+    })
+}
+
 /// A file, or one entry of a folder.
 pub(super) fn content(state: &State, full_name: &str, path: &str, kind: &str, bytes: Option<&[u8]>) -> Value {
     use base64::Engine;

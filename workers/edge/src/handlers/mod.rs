@@ -3,6 +3,7 @@
 pub(crate) mod access;
 mod artifacts;
 mod bridge;
+mod checks;
 mod credentials;
 mod extension;
 mod guard;
@@ -125,6 +126,7 @@ fn find_work<'a>(
         Route::Rewrap => Box::pin(operator::rewrap(context, admitted)),
         Route::RemoveUser => Box::pin(operator::remove_user(context, admitted)),
         Route::People => Box::pin(operator::people(context)),
+        Route::Checks => Box::pin(checks::checks(context)),
         Route::ExtensionUpdates => Box::pin(ready(extension::updates(context))),
         Route::Me => Box::pin(ready(json(200, &admitted.principal()?.user))),
         Route::Repositories => Box::pin(repositories::list(context, admitted)),
