@@ -1,17 +1,8 @@
 /** What goes along with prompts: pasted, dropped and chosen files, their chips in the composer and in the timeline. */
 import type { Attachment } from "@farhand/protocol";
 import { expect, type Locator, type Page, test } from "@playwright/test";
-import { Deployment } from "./fixture/deployment.js";
-import { finished, SESSIONS, starting } from "./fixture/facts.js";
-
-async function open(page: Page, path = "/sessions/ses_cart"): Promise<Deployment> {
-  const deployment = new Deployment(page);
-  deployment.snapshot = path === "/" ? starting() : finished();
-  deployment.sessions = SESSIONS;
-  await deployment.install();
-  await page.goto(path);
-  return deployment;
-}
+import { open } from "./fixture/deployment.js";
+import { starting } from "./fixture/facts.js";
 
 const field = (page: Page) => page.getByRole("textbox", { name: "Prompt" });
 const chips = (page: Page) => page.locator("form").getByRole("list", { name: "Attachments" });
@@ -48,7 +39,7 @@ async function give(target: Locator, kind: "paste" | "drop", files: Given[]): Pr
 }
 
 test("a pasted picture and a dropped file go along and stand in the timeline", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, "/sessions/ses_cart");
   await field(page).fill("Make it look like this");
   await give(field(page), "paste", [{ name: "sketch.png", picture: [3000, 1500] }]);
   await expect(chips(page).getByRole("listitem")).toHaveCount(1);
@@ -82,7 +73,7 @@ test("a pasted picture and a dropped file go along and stand in the timeline", a
 });
 
 test("chips are removed by keyboard, and what does not fit says why", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, "/sessions/ses_cart");
   await give(field(page), "drop", [
     { name: "one.txt", text: "1" },
     { name: "two.txt", text: "2" },
@@ -111,7 +102,7 @@ test("chips are removed by keyboard, and what does not fit says why", async ({ p
 });
 
 test("the first prompt of a session takes files too", async ({ page }) => {
-  const deployment = await open(page, "/");
+  const deployment = await open(page, "/", { snapshot: starting() });
   await page.getByRole("link", { name: "New session" }).first().click();
   const first = page.getByRole("textbox", { name: "First prompt" });
   await expect(page.getByRole("combobox", { name: "Repository" })).toHaveValue("acme/billing-api");

@@ -1,21 +1,9 @@
 /** What the client does when things happen: streams, gaps, losses, refusals, keys. Played, so that each case can be brought about. */
 import { expect, type Page, test } from "@playwright/test";
-import { Deployment } from "./fixture/deployment.js";
-import { finished, running, SESSIONS, starting } from "./fixture/facts.js";
+import { Deployment, open } from "./fixture/deployment.js";
+import { finished, running, starting } from "./fixture/facts.js";
 
 const session = "/sessions/ses_cart";
-
-async function open(page: Page, change?: (deployment: Deployment) => void): Promise<Deployment> {
-  const deployment = new Deployment(page);
-  deployment.snapshot = running();
-  deployment.sessions = SESSIONS;
-  deployment.present = ["usr_jo"];
-  change?.(deployment);
-  await deployment.install();
-  await page.goto(session);
-  await expect(page.getByRole("heading", { level: 1 })).toHaveText(/Cart total/);
-  return deployment;
-}
 
 const log = (page: Page) => page.getByRole("log");
 const field = (page: Page) => page.getByRole("textbox", { name: "Prompt" });
@@ -96,7 +84,7 @@ test("a session starts without a word about it where no warm sandbox can be rese
 });
 
 test("text appears as it streams, each piece once", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: running() });
   await expect(log(page)).toContainText(live);
   let offset = live.length;
   for (const text of [" helper", " now", " and **run", "ning** the tests"]) {
@@ -108,7 +96,7 @@ test("text appears as it streams, each piece once", async ({ page }) => {
   deployment.send({
     type: "event",
     seq: deployment.seq,
-    at: Date.now(),
+    at: deployment.now(),
     event: { type: "item_appended", itemId: "itm_live", offset, text: " twice" },
   });
   deployment.emit({ type: "title_changed", title: "Another title" });
@@ -118,7 +106,7 @@ test("text appears as it streams, each piece once", async ({ page }) => {
 });
 
 test("a missing event is asked for, and so is missing text", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: running() });
   await expect(log(page)).toContainText(live);
   const since = deployment.seq;
   deployment.emitUnheard({ type: "title_changed", title: "Unheard" });
@@ -133,7 +121,7 @@ test("a missing event is asked for, and so is missing text", async ({ page }) =>
 });
 
 test("after a loss exactly the missed events are fetched", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: running() });
   await expect(log(page)).toContainText(live);
   const since = deployment.seq;
   deployment.reachable = false;
@@ -148,9 +136,7 @@ test("after a loss exactly the missed events are fetched", async ({ page }) => {
 test("a prompt that was not acknowledged is sent again with its id, also after a reload", async ({
   page,
 }) => {
-  const deployment = await open(page, (one) => {
-    one.acknowledges = false;
-  });
+  const deployment = await open(page, session, { snapshot: running(), acknowledges: false });
   await field(page).fill("Do this once");
   await page.keyboard.press("Control+Enter");
   await expect(queue(page)).toContainText("Do this once");
@@ -168,7 +154,7 @@ test("a prompt that was not acknowledged is sent again with its id, also after a
 });
 
 test("a prompt written without a connection is kept and sent later", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: running() });
   deployment.reachable = false;
   deployment.drop();
   await field(page).fill("Later");
@@ -181,7 +167,7 @@ test("a prompt written without a connection is kept and sent later", async ({ pa
 });
 
 test("drafts belong to their session and outlive a reload", async ({ page }) => {
-  await open(page);
+  await open(page, session, { snapshot: running() });
   await field(page).fill("Half a thou");
   await page.reload();
   await expect(field(page)).toHaveValue("Half a thou");
@@ -190,7 +176,7 @@ test("drafts belong to their session and outlive a reload", async ({ page }) => 
 });
 
 test("sending says why it cannot", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: running() });
   await expect(page.getByRole("button", { name: "Queue", exact: true })).toHaveAttribute(
     "aria-disabled",
     "true",
@@ -204,9 +190,7 @@ test("sending says why it cannot", async ({ page }) => {
 });
 
 test("a refused prompt is said and can be edited again", async ({ page }) => {
-  const deployment = await open(page, (one) => {
-    one.acknowledges = false;
-  });
+  const deployment = await open(page, session, { snapshot: running(), acknowledges: false });
   await field(page).fill("Too much");
   await page.keyboard.press("Control+Enter");
   await expect.poll(() => deployment.received.at(-1)?.type).toBe("prompt");
@@ -223,7 +207,7 @@ test("a refused prompt is said and can be edited again", async ({ page }) => {
 });
 
 test("waiting prompts can be taken back, one's own words come back", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: running() });
   await field(page).fill("Mine");
   await page.keyboard.press("Control+Enter");
   await expect(queue(page)).toContainText("Mine");
@@ -238,7 +222,7 @@ test("waiting prompts can be taken back, one's own words come back", async ({ pa
 });
 
 test("Stop names the turn and shows that it is under way", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: running() });
   await page.getByRole("button", { name: "Stop" }).click();
   await expect(page.getByRole("button", { name: "Stopping" })).toBeDisabled();
   expect(deployment.received.at(-1)).toEqual({ type: "stop", turnId: "trn_1" });
@@ -248,7 +232,7 @@ test("Stop names the turn and shows that it is under way", async ({ page }) => {
     turnId: "trn_1",
     promptState: "done",
     end: {
-      endedAt: Date.now(),
+      endedAt: deployment.now(),
       outcome: { type: "stopped" },
       usage: { inputTokens: 1000, outputTokens: 0, cachedTokens: 0, costUsd: 0 },
     },
@@ -263,7 +247,7 @@ test("nothing that an agent writes becomes markup, and nothing foreign is loaded
 }) => {
   const requests: string[] = [];
   page.on("request", (request) => requests.push(request.url()));
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: running() });
   const text =
     'x <img src=x onerror="window.hit=1"> <script>window.hit=1</script> ![p](https://evil.test/p.png) [j](javascript:window.hit=1) [ok](https://example.com)';
   deployment.emit({
@@ -280,7 +264,7 @@ test("nothing that an agent writes becomes markup, and nothing foreign is loaded
 });
 
 test("rows open and stay open while the turn goes on", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: running() });
   const row = log(page).getByRole("button", { name: /Explored/ });
   await row.click();
   await expect(log(page).getByText("src/cart/quantity.ts", { exact: true })).toBeVisible();
@@ -292,7 +276,7 @@ test("rows open and stay open while the turn goes on", async ({ page }) => {
 
 test("the timeline follows its end until one scrolls away", async ({ page }) => {
   await page.setViewportSize({ width: 1024, height: 500 });
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: running() });
   const distance = () => log(page).evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight);
   await expect.poll(distance).toBeLessThan(2);
   deployment.emit({
@@ -320,7 +304,7 @@ test("the timeline follows its end until one scrolls away", async ({ page }) => 
 });
 
 test("keys move through the list, search it and go away while one types", async ({ page }) => {
-  await open(page);
+  await open(page, session, { snapshot: running() });
   await expect(page.getByRole("link", { name: /Move webhook retries/ })).toBeVisible();
   await page.keyboard.press("Escape");
   await page.keyboard.press("j");
@@ -337,7 +321,7 @@ test("keys move through the list, search it and go away while one types", async 
 
 test("a chosen theme holds over a reload", async ({ page }) => {
   await page.emulateMedia({ colorScheme: "light" });
-  await open(page);
+  await open(page, session, { snapshot: running() });
   const scheme = () => page.evaluate(() => getComputedStyle(document.documentElement).colorScheme);
   await page.getByRole("button", { name: "Theme: system" }).click();
   await page.getByRole("button", { name: "Theme: light" }).click();

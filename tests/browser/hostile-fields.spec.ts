@@ -26,7 +26,6 @@ async function watch(page: Page, change: (deployment: Deployment) => void): Prom
   const deployment = new Deployment(page);
   deployment.sessions = SESSIONS;
   change(deployment);
-  await page.clock.setSystemTime(NOW);
   await deployment.install();
   page.on("request", (request) => {
     if (new URL(request.url()).origin !== own && !request.url().startsWith("ws")) left.push(request.url());

@@ -1,22 +1,6 @@
 /** The list of sessions: search, whose, repository, state, what is new, archived with a way back; and the marks in a diff. */
 import { expect, type Page, test } from "@playwright/test";
-import { Deployment } from "./fixture/deployment.js";
-import { finished, SESSIONS } from "./fixture/facts.js";
-
-async function open(
-  page: Page,
-  path: string,
-  change?: (deployment: Deployment) => void,
-): Promise<Deployment> {
-  const deployment = new Deployment(page);
-  deployment.sessions = SESSIONS;
-  deployment.snapshot = finished();
-  change?.(deployment);
-  await deployment.install();
-  await page.goto(path);
-  await expect(list(page).getByText("Move webhook retries to a queue")).toBeVisible();
-  return deployment;
-}
+import { open } from "./fixture/deployment.js";
 
 const list = (page: Page) => page.getByRole("navigation", { name: "Sessions" });
 const rows = (page: Page) => list(page).getByRole("listitem");

@@ -1,21 +1,7 @@
 /** Keys, sign-ins, people and repositories: what is set, what is shown once, what a list says, and how one gets there. */
 import { expect, type Page, test } from "@playwright/test";
-import { Deployment } from "./fixture/deployment.js";
-import { finished, NOW, SESSIONS } from "./fixture/facts.js";
-
-async function open(
-  page: Page,
-  path: string,
-  change?: (deployment: Deployment) => void,
-): Promise<Deployment> {
-  const deployment = new Deployment(page);
-  deployment.sessions = SESSIONS;
-  change?.(deployment);
-  await page.clock.setSystemTime(NOW);
-  await deployment.install();
-  await page.goto(path);
-  return deployment;
-}
+import { open } from "./fixture/deployment.js";
+import { NOW } from "./fixture/facts.js";
 
 const region = (page: Page, name: string) => page.getByRole("region", { name });
 
@@ -211,9 +197,7 @@ test("what tells a repository apart in Slack is written down", async ({ page }) 
 });
 
 test("a refused host leads to where it is allowed", async ({ page }) => {
-  const deployment = await open(page, "/sessions/ses_cart", (one) => {
-    one.snapshot = finished();
-  });
+  const deployment = await open(page, "/sessions/ses_cart");
   await expect(page.getByRole("log")).toContainText("#421");
   const denial = { host: "registry.yarn.example", port: 8443, reason: "host_not_allowed", count: 2 };
   deployment.emit({ type: "egress_denied", denial });
@@ -241,9 +225,7 @@ test("the extension is let in at the address that it opens", async ({ page }) =>
   const client = "enbmhbgjjakbhommiecphdjfgnmpmgkj";
   const challenge = "a".repeat(43);
   const query = `client=${client}&challenge=${challenge}&state=some-state-of-it`;
-  await open(page, `/connect/extension?${query}`, (one) => {
-    one.user = null;
-  });
+  await open(page, `/connect/extension?${query}`, { user: null });
   await page.getByRole("button", { name: /Jo Reyes/ }).click();
   await expect(page.getByRole("heading", { name: "Connect the extension?" })).toBeVisible();
   await expect(page.getByText(client)).toBeVisible();
@@ -259,9 +241,7 @@ test("the extension is let in at the address that it opens", async ({ page }) =>
 });
 
 test("a Slack account is linked by a press, with a code that only the fragment has", async ({ page }) => {
-  const deployment = await open(page, "/connect/slack#code=abc", (one) => {
-    one.user = null;
-  });
+  const deployment = await open(page, "/connect/slack#code=abc", { user: null });
   await page.getByRole("button", { name: /Jo Reyes/ }).click();
   await expect(page.getByText("jo.reyes")).toBeVisible();
   expect(deployment.changed, "looking links nothing").toEqual(["slack abc look"]);

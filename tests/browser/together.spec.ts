@@ -1,31 +1,9 @@
 /** Several people and one session, played: queue, steering, roles, presence, notices, earlier turns, and the session as a whole. */
 import { expect, type Page, test } from "@playwright/test";
-import { Deployment } from "./fixture/deployment.js";
-import {
-  ARCHIVED_SESSIONS,
-  archived,
-  finished,
-  historyBefore,
-  long,
-  SESSIONS,
-  together,
-  USERS,
-} from "./fixture/facts.js";
+import { open } from "./fixture/deployment.js";
+import { archived, finished, historyBefore, long, together, USERS } from "./fixture/facts.js";
 
 const session = "/sessions/ses_cart";
-
-async function open(page: Page, change?: (deployment: Deployment) => void): Promise<Deployment> {
-  const deployment = new Deployment(page);
-  deployment.snapshot = together();
-  deployment.sessions = SESSIONS;
-  deployment.archivedSessions = ARCHIVED_SESSIONS;
-  deployment.present = ["usr_jo"];
-  change?.(deployment);
-  await deployment.install();
-  await page.goto(session);
-  await expect(page.getByRole("heading", { level: 1 })).toHaveText(/Cart total/);
-  return deployment;
-}
 
 const log = (page: Page) => page.getByRole("log");
 const field = (page: Page) => page.getByRole("textbox", { name: "Prompt", exact: true });
@@ -45,7 +23,7 @@ const EDITED = "Then check the same path in the mini-cart drawer";
 const LAST = "Please keep the rounding rule: half-up on the cart, not per line.";
 
 test("the queue is moved with the arrow keys, and goes back when it is refused", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   await expect.poll(() => texts(page)).toEqual([STEERING, EDITED, LAST]);
   await grip(page, 2).focus();
   await page.keyboard.press("ArrowUp");
@@ -68,7 +46,7 @@ test("the queue is moved with the arrow keys, and goes back when it is refused",
 });
 
 test("the queue is moved with the pointer", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   const from = await grip(page, 2).boundingBox();
   const to = await grip(page, 0).boundingBox();
   if (from === null || to === null) throw new Error("the rows are not shown");
@@ -88,7 +66,7 @@ test("the queue is moved with the pointer", async ({ page }) => {
 });
 
 test("one edits one's own waiting prompts, and sees who edited and took back", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   await expect(rows(page).getByRole("button", { name: "Edit this prompt" })).toHaveCount(1);
   await expect(log(page)).toContainText("Mika Kato took back a prompt of Tess Strand");
   await rows(page).getByRole("button", { name: "Edit this prompt" }).click();
@@ -113,7 +91,7 @@ test("one edits one's own waiting prompts, and sees who edited and took back", a
 });
 
 test("words that are being edited are not lost when their prompt begins to run", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   await rows(page).getByRole("button", { name: "Edit this prompt" }).click();
   await page.getByLabel("Text of the waiting prompt").fill("Half of a better text");
   deployment.emit({ type: "prompt_cancelled", promptId: "prm_2", by: "usr_mika" });
@@ -121,7 +99,7 @@ test("words that are being edited are not lost when their prompt begins to run",
 });
 
 test("a prompt is queued or steered, as chosen or by the other key", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   const sent = () => deployment.frames("prompt").map(({ prompt }) => [prompt.text, prompt.delivery]);
   await field(page).fill("Later");
   await page.keyboard.press("Control+Enter");
@@ -143,7 +121,7 @@ test("a prompt is queued or steered, as chosen or by the other key", async ({ pa
 test("a steered prompt goes from the queue into the turn, and comes back when the turn is lost", async ({
   page,
 }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   const steered = log(page).getByRole("article", { name: "Steering prompt of Mika Kato" });
   await expect(steered).toHaveCount(1);
   await expect(rows(page).first()).toContainText("steering");
@@ -155,7 +133,7 @@ test("a steered prompt goes from the queue into the turn, and comes back when th
     turnId: "trn_1",
     promptState: "queued",
     end: {
-      endedAt: Date.now(),
+      endedAt: deployment.now(),
       outcome: { type: "failed", reason: "The sandbox was lost." },
       usage: { inputTokens: 0, outputTokens: 0, cachedTokens: 0, costUsd: 0 },
     },
@@ -167,7 +145,7 @@ test("a steered prompt goes from the queue into the turn, and comes back when th
 });
 
 test("everybody sees who asked for the end", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   deployment.emit({
     type: "item_revised",
     item: {
@@ -185,7 +163,7 @@ test("everybody sees who asked for the end", async ({ page }) => {
     turnId: "trn_1",
     promptState: "done",
     end: {
-      endedAt: Date.now(),
+      endedAt: deployment.now(),
       outcome: { type: "stopped" },
       usage: { inputTokens: 0, outputTokens: 0, cachedTokens: 0, costUsd: 0 },
     },
@@ -194,7 +172,7 @@ test("everybody sees who asked for the end", async ({ page }) => {
 });
 
 test("who comes, goes and writes is told, and one's own writing is", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   const faces = page.getByRole("button", { name: /Participants/ });
   deployment.send({ type: "presence_changed", joined: ["usr_mika", "usr_tess"], left: [] });
   await expect(page.getByText("Mika Kato and Tess Strand joined")).toBeVisible();
@@ -210,7 +188,7 @@ test("who comes, goes and writes is told, and one's own writing is", async ({ pa
 });
 
 test("owners change roles; the only owner stays", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   await page.getByRole("button", { name: /Participants/ }).click();
   const people = page.getByRole("region", { name: "People" });
   await expect(people.getByLabel(/Role of Jo/)).toHaveCount(0);
@@ -228,9 +206,7 @@ test("owners change roles; the only owner stays", async ({ page }) => {
 });
 
 test("viewers watch and read why; made drivers, they write", async ({ page }) => {
-  const deployment = await open(page, (one) => {
-    one.user = USERS[2] ?? null;
-  });
+  const deployment = await open(page, session, { snapshot: together(), user: USERS[2] ?? null });
   await expect(page.getByText("You are a viewer here")).toBeVisible();
   await expect(field(page)).toHaveCount(0);
   await expect(rows(page)).toHaveCount(3);
@@ -244,7 +220,7 @@ test("viewers watch and read why; made drivers, they write", async ({ page }) =>
 });
 
 test("what happened beside the turns is told", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   await expect(log(page)).toContainText("remembers all but the last 2 turns");
   await expect(log(page)).toContainText("Updating the pull request: GitHub answered 403");
   deployment.emit({
@@ -256,7 +232,7 @@ test("what happened beside the turns is told", async ({ page }) => {
 });
 
 test("the whole of a long output is one click away", async ({ page }) => {
-  await open(page);
+  await open(page, session, { snapshot: together() });
   await log(page)
     .getByRole("button", { name: /npm run build/ })
     .click();
@@ -268,10 +244,7 @@ test("the whole of a long output is one click away", async ({ page }) => {
 });
 
 test("earlier turns come as one scrolls up, and nothing jumps", async ({ page }) => {
-  const deployment = await open(page, (one) => {
-    one.snapshot = long();
-    one.history = historyBefore;
-  });
+  const deployment = await open(page, session, { snapshot: long(), history: historyBefore });
   await expect(log(page)).toContainText("#421");
   expect(deployment.pages).toEqual([]);
   /** Where a text stands in the next picture; what is measured between two pictures nobody sees. */
@@ -317,10 +290,10 @@ test("earlier turns come as one scrolls up, and nothing jumps", async ({ page })
 
 test("a page that does not come is said and tried again on request", async ({ page }) => {
   let busy = true;
-  const deployment = await open(page, (one) => {
-    one.snapshot = long();
-    one.history = (before) =>
-      busy ? { code: "unavailable", message: "The session is busy." } : historyBefore(before);
+  const deployment = await open(page, session, {
+    snapshot: long(),
+    history: (before) =>
+      busy ? { code: "unavailable", message: "The session is busy." } : historyBefore(before),
   });
   await expect(log(page)).toContainText("#421");
   await log(page).evaluate((box) => box.scrollTo(0, 0));
@@ -332,7 +305,7 @@ test("a page that does not come is said and tried again on request", async ({ pa
 });
 
 test("the title is renamed by a click on it", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   const title = page.getByRole("heading", { level: 1 });
   await title.getByRole("button").click();
   const input = page.getByLabel("Title of the session");
@@ -356,9 +329,7 @@ test("the title is renamed by a click on it", async ({ page }) => {
 });
 
 test("a session is archived and taken up again", async ({ page }) => {
-  const deployment = await open(page, (one) => {
-    one.snapshot = finished();
-  });
+  const deployment = await open(page, session, { snapshot: finished() });
   await page.getByRole("button", { name: "More about this session" }).click();
   await page.getByRole("menuitem", { name: "Archive" }).click();
   await expect(page.getByText("This session is archived and takes no prompts.")).toBeVisible();
@@ -369,7 +340,7 @@ test("a session is archived and taken up again", async ({ page }) => {
 });
 
 test("work has to end before a session is archived, and only owners do it", async ({ page }) => {
-  await open(page);
+  await open(page, session, { snapshot: together() });
   const archive = page.getByRole("menuitem", { name: /Archive/ });
   await page.getByRole("button", { name: "More about this session" }).click();
   await expect(archive).toHaveText(/Stop the turn/);
@@ -377,9 +348,7 @@ test("work has to end before a session is archived, and only owners do it", asyn
 });
 
 test("archived sessions have a list of their own", async ({ page }) => {
-  await open(page, (one) => {
-    one.snapshot = archived();
-  });
+  await open(page, session, { snapshot: archived() });
   const list = page.getByRole("navigation", { name: "Sessions" });
   await expect(list.getByText("Try the new date picker")).toHaveCount(0);
   await list.getByRole("button", { name: "More filters" }).click();
@@ -391,9 +360,7 @@ test("archived sessions have a list of their own", async ({ page }) => {
 });
 
 test("a session is deleted after a question, and everyone else is told", async ({ page }) => {
-  const deployment = await open(page, (one) => {
-    one.snapshot = finished();
-  });
+  const deployment = await open(page, session, { snapshot: finished() });
   await field(page).fill("A draft");
   await page.getByRole("button", { name: "More about this session" }).click();
   await page.getByRole("menuitem", { name: "Delete…" }).click();
@@ -413,7 +380,7 @@ test("a session is deleted after a question, and everyone else is told", async (
 });
 
 test("one whose session is deleted by somebody else reads so", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   deployment.drop(4004);
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("This session was deleted");
   await page.getByRole("link", { name: "To the sessions" }).click();
@@ -421,7 +388,7 @@ test("one whose session is deleted by somebody else reads so", async ({ page }) 
 });
 
 test("events in one frame, a skip and a pong's number end in the same state", async ({ page }) => {
-  const deployment = await open(page);
+  const deployment = await open(page, session, { snapshot: together() });
   deployment.emitTogether(
     { type: "title_changed", title: "One" },
     { type: "prompt_cancelled", promptId: "prm_3", by: "usr_jo" },

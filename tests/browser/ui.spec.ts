@@ -13,7 +13,6 @@ import {
   finished,
   historyBefore,
   long,
-  NOW,
   running,
   SESSIONS,
   sandboxFailed,
@@ -352,7 +351,6 @@ async function play(page: Page, state: State): Promise<Deployment> {
   deployment.snapshot = state.snapshot?.() ?? null;
   deployment.present = ["usr_jo", "usr_mika"];
   await state.prepare?.(page, deployment);
-  await page.clock.setSystemTime(NOW);
   await deployment.install();
   return deployment;
 }
