@@ -301,16 +301,23 @@ impl Step<'_> {
         self.record(SessionEvent::PromptSteered { prompt_id: prompt_id.clone(), turn_id: turn_id.clone() });
     }
 
-    /// The running turn will not take it: it runs next on its own.
+    /// The running turn will not take it: it runs next on its own, in its author's name, which everybody is told.
     pub(super) fn refuse_steer(&mut self, turn_id: &TurnId, prompt_id: &PromptId) {
         if self.session.turn.as_ref().is_none_or(|turn| turn.id != *turn_id) {
             return;
         }
-        for prompt in &mut self.session.queue {
-            if prompt.id == *prompt_id && prompt.steering == Steering::Ordered {
-                prompt.steering = Steering::None;
-            }
-        }
+        let mut waiting = self
+            .session
+            .queue
+            .iter_mut()
+            .filter(|prompt| prompt.steering != Steering::Taken)
+            .skip_while(|prompt| prompt.id != *prompt_id || prompt.steering != Steering::Ordered);
+        let Some(prompt) = waiting.next() else { return };
+        prompt.steering = Steering::None;
+        let by = prompt.author.clone();
+        let before = waiting.next().map(|prompt| prompt.id.clone());
+        let delivery = Some(Delivery::Queue);
+        self.record(SessionEvent::PromptMoved { prompt_id: prompt_id.clone(), before, by, delivery });
     }
 
     /// The turn is over: what it took is done with it, or, when the turn was lost, waits right behind it as submitted.

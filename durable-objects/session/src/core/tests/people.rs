@@ -224,7 +224,21 @@ fn a_steered_prompt_that_came_too_late_runs_next() {
         _ => None,
     });
     let outcome = WorkOutcome::Rejected { reason: "this agent cannot".into() };
-    rig.apply(Input::WorkDone { work: order.unwrap(), outcome });
+    let effects = rig.apply(Input::WorkDone { work: order.unwrap(), outcome });
+    check(
+        &effects,
+        &expect![[r#"
+            #17 moved prm_4 before prm_2 by usr_ada
+            = Done
+        "#]],
+    );
+    let is_told = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Record { event: SessionEvent::PromptMoved { delivery: Some(Delivery::Queue), .. }, .. }
+        )
+    };
+    assert!(effects.iter().any(is_told), "it does not steer any more");
     assert_eq!(waiting(&rig), "4 2 3");
     check(
         &taken(&mut rig, 4),
