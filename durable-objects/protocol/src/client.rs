@@ -32,6 +32,7 @@ objects!(
     SessionSummary,
     ArchiveRequest,
     HistoryPage,
+    Places,
     SessionList,
     RepositorySummary,
     RepositoryList,
@@ -206,10 +207,27 @@ pub struct HistoryPage {
     pub turns: Vec<Turn>,
     /// Of the turns, in order.
     pub items: Vec<Item>,
+    /// Where they stand.
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Places>", optional))]
+    pub places: Places,
     /// `before` of the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub earlier: Option<Seq>,
+}
+
+/// Numbers of the events that brought what is shown, each list in the order of its namesake: by them links name a place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct Places {
+    /// Of [`SessionEvent::PromptQueued`].
+    pub prompts: Vec<Seq>,
+    /// Of [`SessionEvent::TurnStarted`].
+    pub turns: Vec<Seq>,
+    /// Of each item's first [`SessionEvent::ItemChanged`].
+    pub items: Vec<Seq>,
 }
 
 /// `GET /api/sessions?before=<updatedAt>&limit=<n ≤ 100>&archived=<true|false>`; without `archived` those that are not.
@@ -397,6 +415,10 @@ pub struct SessionSnapshot {
     pub earlier: Option<Seq>,
     /// Of the shown turns, in order.
     pub items: Vec<Item>,
+    /// Where prompts, turns and items stand.
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Places>", optional))]
+    pub places: Places,
     /// Branch, diff, pull request.
     pub artifacts: Vec<Artifact>,
     /// The session's sandbox.

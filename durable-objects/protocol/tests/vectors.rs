@@ -378,6 +378,13 @@ fn egress_messages() -> Vec<ServerMessage> {
     vec![ServerMessage::Events { events: vec![record(SessionEvent::EgressDenied { denial: denial() })] }]
 }
 
+/// A snapshot that says where things stand.
+fn place_messages() -> Vec<ServerMessage> {
+    let items = (9_u64..).take(snapshot().items.len()).collect();
+    let places = Places { prompts: vec![2], turns: vec![7], items };
+    vec![ServerMessage::Snapshot { seq: 42, snapshot: SessionSnapshot { places, ..snapshot() } }]
+}
+
 /// Somebody gives a prompt that was to steer a place of its own.
 fn queue_messages() -> Vec<ServerMessage> {
     let event = SessionEvent::PromptMoved {
@@ -455,6 +462,7 @@ fn snapshot() -> SessionSnapshot {
         turns: vec![turn(Some(turn_end()))],
         earlier: None,
         items: items().into_iter().map(|(_, item)| item).collect(),
+        places: Places::default(),
         artifacts: artifacts(),
         sandbox: SandboxStatus::None,
         usage: usage(),
@@ -628,6 +636,7 @@ fn every_message_matches_its_vector() {
     check("server_messages_3", &egress_messages());
     check("server_messages_4", &pull_messages());
     check("server_messages_queue", &queue_messages());
+    check("server_messages_places", &place_messages());
     check("pull_report", &pull_report());
     check(
         "egress_report",
@@ -713,7 +722,8 @@ fn typescript_sees_the_same_examples() {
                 later_server_messages(),
                 egress_messages(),
                 pull_messages(),
-                queue_messages()
+                queue_messages(),
+                place_messages()
             ]
             .concat()
         )

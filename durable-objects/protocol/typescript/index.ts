@@ -54,6 +54,7 @@ export type { PeopleList } from "./types/PeopleList.js";
 export type { Person } from "./types/Person.js";
 export type { Picture } from "./types/Picture.js";
 export type { PictureFacts } from "./types/PictureFacts.js";
+export type { Places } from "./types/Places.js";
 export type { PlanStep } from "./types/PlanStep.js";
 export type { PlanStepState } from "./types/PlanStepState.js";
 export type { PoolDescription } from "./types/PoolDescription.js";

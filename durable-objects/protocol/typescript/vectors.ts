@@ -1430,5 +1430,260 @@ export const serverMessages = [
         }
       }
     ]
+  },
+  {
+    "type": "snapshot",
+    "seq": 42,
+    "snapshot": {
+      "session": {
+        "id": "ses_1",
+        "title": "Fix the total",
+        "repository": "acme/shop",
+        "defaultBranch": "main",
+        "branch": "farhand/ses_1",
+        "model": "demo/demo-1",
+        "createdBy": "usr_ada",
+        "createdAt": 1795000000000
+      },
+      "participants": [],
+      "prompts": [
+        {
+          "id": "prm_1",
+          "author": "usr_ada",
+          "origin": "slack",
+          "text": "Fix the total",
+          "submittedAt": 1795000000000,
+          "state": "queued"
+        }
+      ],
+      "turns": [
+        {
+          "id": "trn_1",
+          "promptId": "prm_1",
+          "attempt": 1,
+          "startedAt": 1795000000000,
+          "end": {
+            "endedAt": 1795000000000,
+            "outcome": {
+              "type": "failed",
+              "reason": "The model refused the key."
+            },
+            "change": {
+              "branch": "farhand/ses_1",
+              "commit": "0123456789abcdef0123456789abcdef01234567",
+              "subject": "Fix the total",
+              "filesChanged": 1,
+              "additions": 2,
+              "deletions": 1
+            },
+            "usage": {
+              "inputTokens": 1200,
+              "outputTokens": 80,
+              "cachedTokens": 1000,
+              "costUsd": 0.25
+            },
+            "firstTokenMs": 310
+          }
+        }
+      ],
+      "items": [
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "text",
+            "text": "Done — see `cart`.",
+            "done": true
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "reasoning",
+            "text": "Hm.",
+            "done": false
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "tool",
+            "name": "bash",
+            "title": "sh test.sh",
+            "input": "{\"command\":\"sh test.sh\"}",
+            "state": {
+              "type": "running"
+            },
+            "output": "ok\n",
+            "omittedBytes": 0
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "tool",
+            "name": "bash",
+            "title": "sh test.sh",
+            "input": "{\"command\":\"sh test.sh\"}",
+            "state": {
+              "type": "completed",
+              "durationMs": 12,
+              "exitCode": 0,
+              "edit": {
+                "additions": 1,
+                "deletions": 0
+              }
+            },
+            "output": "ok\n",
+            "omittedBytes": 0
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "tool",
+            "name": "bash",
+            "title": "sh test.sh",
+            "input": "{\"command\":\"sh test.sh\"}",
+            "state": {
+              "type": "failed",
+              "durationMs": 12,
+              "message": "no such file"
+            },
+            "output": "ok\n",
+            "omittedBytes": 0
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "plan",
+            "steps": [
+              {
+                "text": "Read",
+                "state": "running"
+              }
+            ]
+          }
+        },
+        {
+          "id": "itm_1",
+          "turnId": "trn_1",
+          "startedAt": 1795000000000,
+          "content": {
+            "type": "notice",
+            "level": "warning",
+            "text": "Retrying in 2 s"
+          }
+        }
+      ],
+      "places": {
+        "prompts": [
+          2
+        ],
+        "turns": [
+          7
+        ],
+        "items": [
+          9,
+          10,
+          11,
+          12,
+          13,
+          14,
+          15
+        ]
+      },
+      "artifacts": [
+        {
+          "id": "art_1",
+          "turnId": "trn_1",
+          "changedAt": 1795000000000,
+          "content": {
+            "type": "branch",
+            "change": {
+              "branch": "farhand/ses_1",
+              "commit": "0123456789abcdef0123456789abcdef01234567",
+              "subject": "Fix the total",
+              "filesChanged": 1,
+              "additions": 2,
+              "deletions": 1
+            }
+          }
+        },
+        {
+          "id": "art_1",
+          "turnId": "trn_1",
+          "changedAt": 1795000000000,
+          "content": {
+            "type": "diff",
+            "files": [
+              {
+                "path": "src/cart.sh",
+                "previousPath": "cart.sh",
+                "status": "renamed",
+                "additions": 1,
+                "deletions": 1,
+                "hunks": [
+                  {
+                    "oldStart": 1,
+                    "newStart": 1,
+                    "heading": "total()",
+                    "lines": [
+                      {
+                        "kind": "context",
+                        "text": "a"
+                      },
+                      {
+                        "kind": "removed",
+                        "text": "b"
+                      },
+                      {
+                        "kind": "added",
+                        "text": "c"
+                      }
+                    ]
+                  }
+                ],
+                "omitted": false
+              }
+            ]
+          }
+        },
+        {
+          "id": "art_1",
+          "turnId": "trn_1",
+          "changedAt": 1795000000000,
+          "content": {
+            "type": "pull_request",
+            "number": 7,
+            "url": "https://github.example/acme/shop/pull/7",
+            "title": "Fix the total",
+            "author": "usr_ada",
+            "base": "main"
+          }
+        }
+      ],
+      "sandbox": {
+        "state": "none"
+      },
+      "usage": {
+        "inputTokens": 1200,
+        "outputTokens": 80,
+        "cachedTokens": 1000,
+        "costUsd": 0.25
+      }
+    }
   }
 ] satisfies ServerMessage[];

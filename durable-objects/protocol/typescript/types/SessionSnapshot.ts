@@ -3,6 +3,7 @@ import type { Artifact } from "./Artifact.js";
 import type { EventRecord } from "./EventRecord.js";
 import type { Item } from "./Item.js";
 import type { Participant } from "./Participant.js";
+import type { Places } from "./Places.js";
 import type { Prompt } from "./Prompt.js";
 import type { PromptId } from "./PromptId.js";
 import type { SandboxStatus } from "./SandboxStatus.js";
@@ -42,6 +43,10 @@ earlier?: number,
  * Of the shown turns, in order.
  */
 items: Array<Item>, 
+/**
+ * Where prompts, turns and items stand.
+ */
+places?: Places, 
 /**
  * Branch, diff, pull request.
  */

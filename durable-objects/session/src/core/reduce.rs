@@ -4,7 +4,7 @@
 
 use super::item::{growing_text, growing_text_mut};
 use super::session::UNTITLED;
-use protocol::client::{SessionInfo, SessionSnapshot};
+use protocol::client::{Places, SessionInfo, SessionSnapshot};
 use protocol::id::{ItemId, PromptId, TurnId};
 use protocol::limit::NOTICES_MAX;
 use protocol::timeline::{
@@ -22,6 +22,7 @@ pub fn empty_snapshot(info: &SessionInfo) -> SessionSnapshot {
         turns: Vec::new(),
         earlier: None,
         items: Vec::new(),
+        places: Places::default(),
         artifacts: Vec::new(),
         sandbox: SandboxStatus::None,
         usage: Usage::default(),
@@ -31,6 +32,7 @@ pub fn empty_snapshot(info: &SessionInfo) -> SessionSnapshot {
 
 /// Applies one event to a snapshot of all events before it.
 pub fn apply_event(snapshot: &mut SessionSnapshot, record: &EventRecord) {
+    note_place(snapshot, record);
     match &record.event {
         SessionEvent::TitleChanged { title, .. } => snapshot.session.title.clone_from(title),
         SessionEvent::ParticipantJoined { participant } => {
@@ -95,6 +97,26 @@ pub fn apply_event(snapshot: &mut SessionSnapshot, record: &EventRecord) {
             snapshot.notices.drain(..surplus);
         }
         SessionEvent::SessionCreated { .. } | SessionEvent::SnapshotTaken { .. } | SessionEvent::Unknown => {}
+    }
+}
+
+/// Notes where something stands that an event is about to bring.
+fn note_place(snapshot: &mut SessionSnapshot, record: &EventRecord) {
+    let places = &mut snapshot.places;
+    if let SessionEvent::PromptQueued { prompt } = &record.event
+        && snapshot.prompts.iter().all(|known| known.id != prompt.id)
+    {
+        places.prompts.push(record.seq);
+    }
+    if let SessionEvent::TurnStarted { turn } = &record.event
+        && snapshot.turns.iter().all(|known| known.id != turn.id)
+    {
+        places.turns.push(record.seq);
+    }
+    if let SessionEvent::ItemChanged { item } = &record.event
+        && snapshot.items.iter().all(|known| known.id != item.id)
+    {
+        places.items.push(record.seq);
     }
 }
 

@@ -34,6 +34,12 @@ impl Part {
     }
 }
 
+/// The prompts of a part: of its turns, those that went into them, those taken back meanwhile, and on request those that wait.
+const WANTED: &str = "shown AS (SELECT prompt_id, turn_id FROM turns WHERE position >= ?1 AND position < ?2), \
+    wanted AS (SELECT prompt_id FROM shown UNION SELECT prompts.prompt_id FROM shown JOIN prompts \
+    ON steered_into = shown.turn_id UNION SELECT prompt_id FROM prompts WHERE state = 'cancelled' AND seq >= ?3 \
+    AND seq < ?2 UNION SELECT prompt_id FROM queue WHERE ?4),";
+
 impl<S: Sql> Store<S> {
     /// The newest part before a place that fits: whole turns, unless those alone would leave half of it empty.
     pub(super) fn load_part(&self, before: Seq, bytes_max: u64) -> Result<Part, StoreError> {
@@ -63,7 +69,7 @@ impl<S: Sql> Store<S> {
         Ok(Part { from, first_turn: row.number(1)?.min(place), before })
     }
 
-    /// The members `prompts`, `turns` and `items`, and `earlier` where something is left out.
+    /// The members `prompts`, `turns`, `items` and `places`, and `earlier` where something is left out.
     pub(super) fn render_part(
         &self,
         json: &mut String,
@@ -71,13 +77,12 @@ impl<S: Sql> Store<S> {
         with_queue: bool,
     ) -> Result<(), StoreError> {
         let turns: [Value; 2] = [part.first_turn.into(), part.before.into()];
+        let prompts = [turns[0].clone(), turns[1].clone(), part.from.into(), u32::from(with_queue).into()];
+        let items: [Value; 2] = [part.from.into(), part.before.into()];
         json.push_str(r#""prompts":["#);
         self.splice(
             json,
-            "shown AS (SELECT prompt_id, turn_id FROM turns WHERE position >= ?1 AND position < ?2), \
-             wanted AS (SELECT prompt_id FROM shown UNION SELECT prompts.prompt_id FROM shown JOIN prompts \
-             ON steered_into = shown.turn_id UNION SELECT prompt_id FROM prompts WHERE state = 'cancelled' AND seq >= ?3 \
-             AND seq < ?2 UNION SELECT prompt_id FROM queue WHERE ?4),",
+            WANTED,
             "SELECT seq, '{\"id\":\"' || prompt_id || '\",\"author\":\"' || prompts.author_id || '\",\"origin\":\"' || origin \
              || '\",\"text\":' || json_quote(content) || CASE WHEN model IS NULL THEN '' ELSE ',\"model\":' || json_quote(model) END \
              || ',\"submittedAt\":' || submitted_at || ',\"state\":\"' || state || '\"' \
@@ -87,7 +92,7 @@ impl<S: Sql> Store<S> {
              || CASE WHEN cancelled_by IS NULL THEN '' ELSE ',\"cancelledBy\":\"' || cancelled_by || '\"' END \
              || CASE prompts.attachments WHEN '[]' THEN '' ELSE ',\"attachments\":' || prompts.attachments END || '}' \
              FROM wanted JOIN prompts USING (prompt_id) JOIN messages USING (prompt_id) WHERE role = 'user'",
-            &[turns[0].clone(), turns[1].clone(), part.from.into(), u32::from(with_queue).into()],
+            &prompts,
         )?;
         json.push_str(r#"],"turns":["#);
         self.splice(
@@ -110,9 +115,25 @@ impl<S: Sql> Store<S> {
              ELSE json_set(content, CASE type WHEN 'tool' THEN '$.output' ELSE '$.text' END, \
              json(substr(json_quote(text), 1, length(json_quote(text)) - 1) || piece || '\"')) END || '}' \
              FROM items LEFT JOIN pieces USING (item_id) WHERE position >= ?1 AND position < ?2",
-            &[part.from.into(), part.before.into()],
+            &items,
         )?;
-        json.push(']');
+        json.push_str(r#"],"places":{"prompts":["#);
+        self.splice(json, WANTED, "SELECT seq, seq FROM wanted JOIN prompts USING (prompt_id)", &prompts)?;
+        json.push_str(r#"],"turns":["#);
+        self.splice(
+            json,
+            "",
+            "SELECT position, position FROM turns WHERE position >= ?1 AND position < ?2",
+            &turns,
+        )?;
+        json.push_str(r#"],"items":["#);
+        self.splice(
+            json,
+            "",
+            "SELECT position, position FROM items WHERE position >= ?1 AND position < ?2",
+            &items,
+        )?;
+        json.push_str("]}");
         if let Some(earlier) = part.earlier() {
             json.push_str(&format!(r#","earlier":{earlier}"#));
         }

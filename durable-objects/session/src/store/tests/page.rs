@@ -38,6 +38,20 @@ struct Shown {
     items: Vec<ItemId>,
 }
 
+/// Every thing of a part is where the tables say that it is.
+fn check_places(store: &Store<Memory>, page: &HistoryPage) {
+    let place = |table: &str, key: &str, number: &str, id: &str| {
+        column(store, &format!("SELECT CAST({number} AS TEXT) FROM {table} WHERE {key} = '{id}'"))
+    };
+    let texts = |seqs: &[Seq]| seqs.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let prompts = page.prompts.iter().flat_map(|one| place("prompts", "prompt_id", "seq", one.id.as_str()));
+    assert_eq!(texts(&page.places.prompts), prompts.collect::<Vec<_>>());
+    let turns = page.turns.iter().flat_map(|one| place("turns", "turn_id", "position", one.id.as_str()));
+    assert_eq!(texts(&page.places.turns), turns.collect::<Vec<_>>());
+    let items = page.items.iter().flat_map(|one| place("items", "item_id", "position", one.id.as_str()));
+    assert_eq!(texts(&page.places.items), items.collect::<Vec<_>>());
+}
+
 /// Everything that the snapshot and all pages show, oldest first; and how many pages there are.
 fn walk(store: &Store<Memory>) -> (Shown, usize) {
     let (_, snapshot) = load_snapshot(store);
@@ -50,8 +64,10 @@ fn walk(store: &Store<Memory>) -> (Shown, usize) {
         prompts: snapshot.prompts,
         turns: snapshot.turns,
         items: snapshot.items,
+        places: snapshot.places,
         earlier: snapshot.earlier,
     };
+    check_places(store, &first);
     let mut shown = ids(&first);
     let (mut earlier, mut pages) = (first.earlier, 0);
     while let Some(before) = earlier {
@@ -59,6 +75,7 @@ fn walk(store: &Store<Memory>) -> (Shown, usize) {
         let json = store.render_history(before).unwrap();
         assert!(json.len() < 800 * 1024, "{}", json.len());
         let page: HistoryPage = serde_json::from_str(&json).unwrap();
+        check_places(store, &page);
         let older = ids(&page);
         assert!(!older.turns.is_empty() || !older.prompts.is_empty(), "a page has something");
         assert!(
