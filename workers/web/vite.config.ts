@@ -2,6 +2,12 @@
 import { defineConfig } from "vite";
 import solid from "vite-plugin-solid";
 
+const NEEDED_AT_ONCE =
+  /\/session-view\/src\/|\/node_modules\/(?:solid-js|marked|remend)\/|vite\/preload-helper/;
+/** Loaded when they are looked at. */
+const LAZY =
+  /\/session-view\/src\/(?:link-target|suggest|components\/(?:artifact-shelf|details|item-menu|suggestions))\.tsx?$/;
+
 export default defineConfig({
   plugins: [solid()],
   build: {
@@ -10,5 +16,14 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    rolldownOptions: {
+      output: {
+        // What a session needs at once is one file: it is compressed better than the pieces that lazy parts share with it.
+        codeSplitting: {
+          includeDependenciesRecursively: false,
+          groups: [{ name: "session", test: (id) => NEEDED_AT_ONCE.test(id) && !LAZY.test(id) }],
+        },
+      },
+    },
   },
 });

@@ -1,12 +1,14 @@
 /** Decides which page is shown: sign-in, or the workbench with the session list and one page beside it. */
-import { type JSX, Match, onMount, Switch } from "solid-js";
+import { type JSX, lazy, Match, onMount, Suspense, Switch } from "solid-js";
 import { account, loadAccount } from "./account.js";
 import { Problem } from "./components/problem.jsx";
-import { Connect } from "./pages/connect.jsx";
 import { SignIn } from "./pages/sign-in.jsx";
-import { SlackLink } from "./pages/slack.jsx";
 import { route } from "./router.js";
 import { Workbench } from "./workbench.jsx";
+
+// Seen once, if ever.
+const Connect = lazy(() => import("./pages/connect.jsx"));
+const SlackLink = lazy(() => import("./pages/slack.jsx"));
 
 export function App(): JSX.Element {
   onMount(() => void loadAccount());
@@ -32,10 +34,14 @@ export function App(): JSX.Element {
         {(signedIn) => (
           <Switch fallback={<Workbench user={signedIn().user} configuration={signedIn().configuration} />}>
             <Match when={route().page === "connect"}>
-              <Connect user={signedIn().user} />
+              <Suspense>
+                <Connect user={signedIn().user} />
+              </Suspense>
             </Match>
             <Match when={route().page === "slack"}>
-              <SlackLink user={signedIn().user} />
+              <Suspense>
+                <SlackLink user={signedIn().user} />
+              </Suspense>
             </Match>
           </Switch>
         )}

@@ -7,13 +7,13 @@ import { Rail } from "./components/rail.jsx";
 import { Toasts } from "./components/toasts.jsx";
 import { listenForShortcuts } from "./keyboard.js";
 import { Home } from "./pages/home.jsx";
-import { NewSession } from "./pages/new-session.jsx";
 import { SessionPage } from "./pages/session.jsx";
 import { navigate, route } from "./router.js";
 import { archiveSession, createSessionList } from "./session-list.js";
 
 // Opened less often than a session, so that a session need not wait for them.
 const Settings = lazy(() => import("./pages/settings.jsx"));
+const NewSession = lazy(() => import("./pages/new-session.jsx"));
 const Repositories = lazy(() => import("./pages/repositories.jsx"));
 const Repository = lazy(() => import("./pages/repository.jsx"));
 

@@ -5,7 +5,7 @@ import { messageOf } from "../account.js";
 import { api } from "../api.js";
 import { Entrance, PersonButton } from "../components/entrance.jsx";
 
-export function Connect(props: { user: User }): JSX.Element {
+export default function Connect(props: { user: User }): JSX.Element {
   const query = new URLSearchParams(location.search);
   const asked = (name: string): string => query.get(name) ?? "";
   const [busy, setBusy] = createSignal(false);

@@ -26,7 +26,11 @@ import {
 } from "../components/repository-picker.jsx";
 import { navigate } from "../router.js";
 
-export function NewSession(props: { configuration: Configuration; user: User; onRail(): void }): JSX.Element {
+export default function NewSession(props: {
+  configuration: Configuration;
+  user: User;
+  onRail(): void;
+}): JSX.Element {
   const [repositories, setRepositories] = createSignal<readonly RepositorySummary[]>([]);
   const [note, setNote] = createSignal<string | null>("Loading repositories");
   const [repository, setRepository] = createSignal<RepositoryId | null>(null);

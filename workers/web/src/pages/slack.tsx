@@ -5,7 +5,7 @@ import { messageOf } from "../account.js";
 import { api } from "../api.js";
 import { Entrance, PersonButton } from "../components/entrance.jsx";
 
-export function SlackLink(props: { user: User }): JSX.Element {
+export default function SlackLink(props: { user: User }): JSX.Element {
   // In the fragment, which no server and no log sees.
   const code = new URLSearchParams(location.hash.slice(1)).get("code") ?? "";
   const [account] = createResource(() => api.slackLink({ code, step: "look" }));
