@@ -1,7 +1,7 @@
 /** Several people and one session, played: queue, steering, roles, presence, notices, earlier turns, and the session as a whole. */
 import { expect, type Page, test } from "@playwright/test";
 import { open } from "./fixture/deployment.js";
-import { archived, finished, historyBefore, long, together, USERS } from "./fixture/facts.js";
+import { archived, finished, historyBefore, LONG_SEQ, long, together, USERS } from "./fixture/facts.js";
 
 const session = "/sessions/ses_cart";
 
@@ -244,7 +244,7 @@ test("the whole of a long output is one click away", async ({ page }) => {
 });
 
 test("earlier turns come as one scrolls up, and nothing jumps", async ({ page }) => {
-  const deployment = await open(page, session, { snapshot: long(), history: historyBefore });
+  const deployment = await open(page, session, { snapshot: long(), seq: LONG_SEQ, history: historyBefore });
   await expect(log(page)).toContainText("#421");
   expect(deployment.pages).toEqual([]);
   /** Where a text stands in the next picture; what is measured between two pictures nobody sees. */
@@ -264,7 +264,7 @@ test("earlier turns come as one scrolls up, and nothing jumps", async ({ page })
   }).toPass({ intervals: [50] });
   await expect(log(page)).toContainText("Old prompt 24");
   // From here to the very beginning: the first visible prompt stands still while pages come in above it.
-  for (let round = 1; deployment.pages.at(-1) !== 8; round += 1) {
+  for (let round = 1; deployment.pages.at(-1) !== 80; round += 1) {
     expect(round).toBeLessThan(20);
     const asked = deployment.pages.length;
     await log(page).evaluate((box) => box.scrollTo(0, 300));
@@ -275,7 +275,7 @@ test("earlier turns come as one scrolls up, and nothing jumps", async ({ page })
     });
     const before = await top(text);
     await expect.poll(() => deployment.pages.length).toBeGreaterThan(asked);
-    await expect(log(page)).toContainText(`Old prompt ${(deployment.pages.at(-1) ?? 8) - 8}`);
+    await expect(log(page)).toContainText(`Old prompt ${(deployment.pages.at(-1) ?? 80) / 10 - 8}`);
     expect(Math.abs((await top(text)) - before)).toBeLessThan(2);
   }
   await log(page).evaluate((box) => box.scrollTo(0, 0));
@@ -283,7 +283,7 @@ test("earlier turns come as one scrolls up, and nothing jumps", async ({ page })
   await expect(page.getByText("Show earlier turns")).toHaveCount(0);
   const prompts = await log(page).locator(".prompt-text").allTextContents();
   expect(prompts.slice(0, 40)).toEqual(Array.from({ length: 40 }, (_, index) => `Old prompt ${index}`));
-  expect(deployment.pages).toEqual([32, 24, 16, 8]);
+  expect(deployment.pages).toEqual([320, 240, 160, 80]);
   await page.getByRole("button", { name: "Latest" }).click();
   await expect(log(page).getByRole("link", { name: "Review" })).toBeInViewport();
 });
@@ -292,13 +292,14 @@ test("a page that does not come is said and tried again on request", async ({ pa
   let busy = true;
   const deployment = await open(page, session, {
     snapshot: long(),
+    seq: LONG_SEQ,
     history: (before) =>
       busy ? { code: "unavailable", message: "The session is busy." } : historyBefore(before),
   });
   await expect(log(page)).toContainText("#421");
   await log(page).evaluate((box) => box.scrollTo(0, 0));
   await expect(log(page).getByRole("alert")).toContainText("The session is busy.");
-  expect(deployment.pages).toEqual([32]);
+  expect(deployment.pages).toEqual([320]);
   busy = false;
   await log(page).getByRole("button", { name: "Try again" }).click();
   await expect(log(page)).toContainText("Old prompt 24");

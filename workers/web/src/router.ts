@@ -1,5 +1,5 @@
 /** The few addresses of the client, as a signal. The Worker serves the same page for all of them. */
-import { createSignal } from "solid-js";
+import { type Accessor, createSignal, onCleanup } from "solid-js";
 
 export type Route =
   | { page: "home" }
@@ -28,6 +28,19 @@ export function parseRoute(path: string): Route {
   if (path === "/connect/slack") return { page: "slack" };
   const session = /^\/sessions\/([a-z0-9_-]{1,64})$/.exec(path)?.[1];
   return session === undefined ? { page: "unknown" } : { page: "session", sessionId: session };
+}
+
+/** The place in a conversation that the address names, as in `#e123`. Each time that it is asked for gives a new object. */
+export function createLinkedPlace(): Accessor<{ place: number } | undefined> {
+  const read = (): { place: number } | undefined => {
+    const number = /^#e(\d{1,15})$/.exec(location.hash)?.[1];
+    return number === undefined ? undefined : { place: Number(number) };
+  };
+  const [linked, setLinked] = createSignal(read());
+  const listeners = new AbortController();
+  addEventListener("hashchange", () => setLinked(read()), { signal: listeners.signal });
+  onCleanup(() => listeners.abort());
+  return linked;
 }
 
 export function navigate(path: string, how: "push" | "replace" = "push"): void {

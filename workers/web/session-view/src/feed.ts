@@ -8,6 +8,7 @@ import { createStore, produce, reconcile } from "solid-js/store";
 import { createAudience } from "./audience.js";
 import type { History } from "./history.js";
 import type { Outbox } from "./outbox.js";
+import type { Places } from "./places.js";
 import { type Applied, applyEvent, emptyState, knownSnapshot, type SessionState } from "./reducer.js";
 import { createRefusals } from "./refusals.js";
 
@@ -16,8 +17,12 @@ export type Missing = "since" | "all";
 
 type EventMessage = Extract<ServerMessage, { type: "event" | "events" }>;
 
-/** `pages` hear of what was applied, because they stand before the snapshot. */
-export function createFeed(outbox: Outbox, pages?: Pick<History, "align" | "apply">) {
+/** `pages` hear of what was applied, because they stand before the snapshot; so do `places`. */
+export function createFeed(
+  outbox: Outbox,
+  pages?: Pick<History, "align" | "apply">,
+  places?: Pick<Places, "addPart" | "note">,
+) {
   const [state, setState] = createStore<SessionState>(emptyState());
   const [unsent, setUnsent] = createSignal(outbox.list());
   const refusals = createRefusals();
@@ -44,7 +49,9 @@ export function createFeed(outbox: Outbox, pages?: Pick<History, "align" | "appl
       }),
     );
     pages?.apply(applied);
-    for (const { event } of applied) {
+    for (const record of applied) {
+      const { event } = record;
+      places?.note(record);
       refusals.noted(event);
       if (event.type !== "prompt_queued") continue;
       settle(event.prompt.id);
@@ -59,6 +66,7 @@ export function createFeed(outbox: Outbox, pages?: Pick<History, "align" | "appl
         const snapshot = knownSnapshot(message.snapshot);
         setState("snapshot", reconcile(snapshot));
         setState("seq", message.seq);
+        places?.addPart(message.snapshot);
         pages?.align(snapshot.earlier);
         for (const prompt of snapshot.prompts) settle(prompt.id);
         return null;

@@ -17,9 +17,11 @@ export interface History {
   earlier: Earlier;
   /** Whether something stands before the oldest that is known. */
   hasMore(snapshot: KnownSnapshot): boolean;
+  /** The number of the event from which on everything is known; null when that is the first. */
+  cursor(snapshot: KnownSnapshot): number | null;
   loading: Accessor<boolean>;
   error: Accessor<string | null>;
-  /** Fetches the next older page. One at a time. */
+  /** Fetches the next older page. One at a time: whoever asks meanwhile waits for the same. */
   load(snapshot: KnownSnapshot): Promise<void>;
   /** A snapshot arrived that left out what stands before this cursor. Pages fetched before another one are of no use. */
   align(cursor: number | undefined): void;
@@ -37,39 +39,49 @@ export function createHistory(fetchPage: FetchHistory): History {
   let ids: ReadonlySet<string> = new Set();
   let aligned: number | undefined;
   let request = new AbortController();
+  let underWay: Promise<void> | null = null;
   const cursor = (snapshot: KnownSnapshot): number | null => {
     const known = next();
     return known === undefined ? (snapshot.earlier ?? null) : known;
   };
+  const fetchBefore = async (before: number): Promise<void> => {
+    const { signal } = request;
+    setLoading(true);
+    setError(null);
+    try {
+      const page = await fetchPage(before, signal);
+      if (signal.aborted) return;
+      setEarlier((known) => joinEarlier(page, known));
+      ids = new Set([...ids, ...page.items.map((item) => item.id)]);
+      // A page that does not lead further back would be fetched for ever.
+      setNext(page.earlier !== undefined && page.earlier < before ? page.earlier : null);
+    } catch (cause) {
+      if (!signal.aborted) setError(cause instanceof Error ? cause.message : "The turns did not come.");
+    } finally {
+      if (!signal.aborted) {
+        underWay = null;
+        setLoading(false);
+      }
+    }
+  };
   return {
     earlier,
     hasMore: (snapshot) => cursor(snapshot) !== null,
+    cursor,
     loading,
     error,
-    async load(snapshot) {
+    load(snapshot) {
       const before = cursor(snapshot);
-      if (loading() || before === null) return;
-      const { signal } = request;
-      setLoading(true);
-      setError(null);
-      try {
-        const page = await fetchPage(before, signal);
-        if (signal.aborted) return;
-        setEarlier((known) => joinEarlier(page, known));
-        ids = new Set([...ids, ...page.items.map((item) => item.id)]);
-        // A page that does not lead further back would be fetched for ever.
-        setNext(page.earlier !== undefined && page.earlier < before ? page.earlier : null);
-      } catch (cause) {
-        if (!signal.aborted) setError(cause instanceof Error ? cause.message : "The turns did not come.");
-      } finally {
-        if (!signal.aborted) setLoading(false);
-      }
+      if (before === null) return Promise.resolve();
+      underWay ??= fetchBefore(before);
+      return underWay;
     },
     align(cursorOfSnapshot) {
       if (cursorOfSnapshot === aligned) return;
       aligned = cursorOfSnapshot;
       request.abort();
       request = new AbortController();
+      underWay = null;
       setLoading(false);
       setError(null);
       setNext(undefined);

@@ -35,8 +35,8 @@ export function emptyState(): SessionState {
   return { seq: 0, snapshot: null };
 }
 
-/** Fills in what the wire leaves out because it is empty. */
-export function knownSnapshot(snapshot: SessionSnapshot): KnownSnapshot {
+/** Fills in what the wire leaves out because it is empty. Where things stand is for `places.ts` to know. */
+export function knownSnapshot({ places: _, ...snapshot }: SessionSnapshot): KnownSnapshot {
   return { ...snapshot, queue: snapshot.queue ?? [], notices: snapshot.notices ?? [] };
 }
 

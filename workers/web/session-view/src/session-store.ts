@@ -18,6 +18,7 @@ import { createFeed } from "./feed.js";
 import { createHistory, type FetchHistory, type History } from "./history.js";
 import { newPromptId } from "./ids.js";
 import { type KeyValueStore, Outbox } from "./outbox.js";
+import { createPlaces, type Places } from "./places.js";
 import type { SessionState } from "./reducer.js";
 import type { Place, Refusal } from "./refusals.js";
 import { createTypingSignal } from "./typing.js";
@@ -31,6 +32,8 @@ export interface SessionOptions extends Pick<ConnectionOptions, "fetchTicket" | 
   artifactUrl(artifactId: string): string;
   /** Where a host that a sandbox was refused can be allowed; absent where there is no such page. */
   allowHostUrl?: (repository: string, host: string) => string;
+  /** The address of a place in the conversation; absent where it has none that could be given to others. */
+  placeUrl?: (place: number) => string;
   storage: KeyValueStore;
   /** Where prompts written here come from. */
   origin: "web" | "extension";
@@ -40,6 +43,7 @@ export interface Session {
   id: string;
   state: SessionState;
   history: History;
+  places: Places;
   status: Accessor<ConnectionStatus>;
   /** Who looks at the session now. */
   present: Accessor<readonly UserId[]>;
@@ -50,6 +54,8 @@ export interface Session {
   artifactUrl(artifactId: string): string;
   /** Where a host that a sandbox was refused can be allowed. */
   allowHostUrl(host: string): string | undefined;
+  /** The address of a place in the conversation; absent where links cannot be given to others. */
+  placeUrl: ((place: number) => string) | undefined;
   refusal(place: Place): Refusal | undefined;
   dismissRefusal(place: Place): void;
   /** `attachments` are what the application around the session lets prompts carry; they are sent as they are. */
@@ -78,8 +84,13 @@ const SEND_AGAIN_MS = 15_000;
 /** Opens a session. Lives as long as the Solid owner that it is called in. */
 export function openSession(options: SessionOptions): Session {
   const outbox = new Outbox(options.sessionId, options.storage);
-  const history = createHistory(options.fetchHistory);
-  const feed = createFeed(outbox, history);
+  const places = createPlaces();
+  const history = createHistory(async (before, signal) => {
+    const page = await options.fetchHistory(before, signal);
+    places.addPart(page);
+    return page;
+  });
+  const feed = createFeed(outbox, history, places);
   const [status, setStatus] = createSignal<ConnectionStatus>({ state: "connecting" });
   const frames = oncePerPicture((messages) => {
     const missing = feed.apply(messages);
@@ -130,6 +141,7 @@ export function openSession(options: SessionOptions): Session {
     id: options.sessionId,
     state: feed.state,
     history,
+    places,
     status,
     present: feed.present,
     typing: feed.typing,
@@ -139,6 +151,7 @@ export function openSession(options: SessionOptions): Session {
       const repository = feed.state.snapshot?.session.repository;
       return repository === undefined ? undefined : options.allowHostUrl?.(repository, host);
     },
+    placeUrl: options.placeUrl,
     refusal: feed.refusals.at,
     dismissRefusal: feed.refusals.dismiss,
     submit: ({ text, model, steer, attachments }) => {

@@ -32,7 +32,7 @@ import { Inspector, type InspectorTab, PhoneTabs } from "../components/inspector
 import { Problem } from "../components/problem.jsx";
 import { SessionHeader } from "../components/session-header.jsx";
 import { showToast } from "../components/toasts.jsx";
-import { followLink, navigate } from "../router.js";
+import { createLinkedPlace, followLink, navigate } from "../router.js";
 import { markSeen } from "../seen.js";
 import type { SessionListing } from "../session-list.js";
 
@@ -55,9 +55,11 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
     artifactUrl: (artifactId) => artifactUrl(props.sessionId, artifactId),
     allowHostUrl: (repository, host) => `/repositories/${repository}?host=${encodeURIComponent(host)}`,
     storage: localStorage,
+    placeUrl: (place) => `${location.origin}/sessions/${props.sessionId}#e${place}`,
     origin: "web",
   });
   const actions = createSessionActions(props);
+  const linked = createLinkedPlace();
   const [tab, setTab] = createSignal<InspectorTab>("changes");
   const snapshot = () => session.state.snapshot;
   const stopped = (): StopReason | undefined => {
@@ -129,7 +131,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
             <ConnectionBar session={session} />
             <ProblemLine text={actions.problem()} onDismiss={actions.dismiss} />
             <Show when={snapshot()} fallback={<ConversationSkeleton />}>
-              <TimelineView session={session} />
+              <TimelineView session={session} linked={linked()} />
             </Show>
             <Dock
               session={session}

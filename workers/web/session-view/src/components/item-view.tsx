@@ -6,6 +6,7 @@ import { own } from "../own.js";
 import { exploredSummary, type ToolContent } from "../timeline.js";
 import { FoldRow } from "./fold-row.jsx";
 import { Icon, type IconName, Spinner } from "./icons.jsx";
+import { ItemMore } from "./item-more.jsx";
 import { ToolRow } from "./tool-row.jsx";
 
 /** What people opened and closed, by row. */
@@ -68,12 +69,15 @@ export function ExploredRow(props: { id: string; items: Item[]; live: boolean; f
       <div class="fold-nested">
         <For each={props.items}>
           {(item) => (
-            <ToolRow
-              tool={item.content as ToolContent}
-              live={props.live}
-              open={props.folds.get(item.id)}
-              onToggle={(open) => props.folds.set(item.id, open)}
-            />
+            <div class="row-frame" data-things={item.id}>
+              <ToolRow
+                tool={item.content as ToolContent}
+                live={props.live}
+                open={props.folds.get(item.id)}
+                onToggle={(open) => props.folds.set(item.id, open)}
+              />
+              <ItemMore id={item.id} of="step" />
+            </div>
           )}
         </For>
       </div>

@@ -5,6 +5,7 @@ import { formatTime } from "../format.js";
 import { own } from "../own.js";
 import { Avatar } from "./avatar.jsx";
 import { Icon } from "./icons.jsx";
+import { ItemMore } from "./item-more.jsx";
 import { PromptAttachments } from "./prompt-attachments.jsx";
 
 const ORIGINS: Record<string, string> = {
@@ -32,6 +33,7 @@ export function PromptCard(props: PromptCardProps): JSX.Element {
     <article
       class="prompt"
       classList={{ "is-steered": props.steered === true }}
+      data-things={props.prompt.id}
       aria-label={`${props.steered === true ? "Steering prompt" : "Prompt"} of ${name()}`}
     >
       <Avatar id={props.prompt.author} name={name()} size={props.steered === true ? "small" : "medium"} />
@@ -51,6 +53,7 @@ export function PromptCard(props: PromptCardProps): JSX.Element {
               {formatTime(props.prompt.submittedAt)}
             </time>
           </span>
+          <ItemMore id={props.prompt.id} of="prompt" />
         </header>
         <div class="prompt-text">{props.prompt.text}</div>
         <Show when={props.prompt.attachments}>

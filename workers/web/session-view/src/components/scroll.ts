@@ -10,6 +10,8 @@ const FOLLOW_WITHIN_PX = 80;
 export interface Scroll {
   atEnd: Accessor<boolean>;
   toEnd(): void;
+  /** Leaves the end and shows an element of the content, in the middle where there is room. */
+  to(element: HTMLElement): void;
   scroller(element: HTMLElement): void;
   content(element: HTMLElement): void;
 }
@@ -74,6 +76,11 @@ export function createScroll(): Scroll {
   return {
     atEnd,
     toEnd,
+    to: (element) => {
+      setAtEnd(false);
+      const tall = element.offsetHeight > (scroller?.clientHeight ?? 0) / 2;
+      element.scrollIntoView({ block: tall ? "start" : "center" });
+    },
     scroller: (element) => {
       scroller = element;
     },

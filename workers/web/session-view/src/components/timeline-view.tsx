@@ -7,59 +7,73 @@ import { createEffect, createMemo, createSignal, For, type JSX, Match, on, Show,
 import { createStore } from "solid-js/store";
 import { formatDay, startOfDay } from "../format.js";
 import { joinEarlier } from "../history.js";
+import { noticeId } from "../places.js";
 import type { Session } from "../session-store.js";
 import { deniedHost, type Entry, nextPrompt, noticeText, timelineEntries } from "../timeline.js";
 import { EarlierTurns } from "./earlier.jsx";
 import { Icon } from "./icons.jsx";
+import { ItemMore, OpenItemMenu } from "./item-more.jsx";
 import { type Folds, NoticeLine } from "./item-view.jsx";
 import { ArtifactLinks } from "./output.jsx";
 import { PromptCard } from "./prompt-card.jsx";
 import { createScroll } from "./scroll.js";
+import { createTimelineLinks } from "./timeline-links.jsx";
 import { ActivityLine, TurnView, waitingFor } from "./turn-view.jsx";
 
-export function TimelineView(props: { session: Session }): JSX.Element {
+export interface TimelineViewProps {
+  session: Session;
+  /** The place that the address names; a new object each time that it is asked for. */
+  linked?: { place: number } | undefined;
+}
+
+export function TimelineView(props: TimelineViewProps): JSX.Element {
   const snapshot = () => props.session.state.snapshot;
   const [opened, setOpened] = createStore<Record<string, boolean>>({});
   const folds: Folds = { get: (id) => opened[id], set: (id, open) => setOpened(id, open) };
   const shown = createShown(props.session);
   const scroll = createScroll();
   const [scroller, setScroller] = createSignal<HTMLElement>();
+  const { session } = props;
+  const links = createTimelineLinks({ session, linked: () => props.linked, scroller, scroll, folds });
   return (
     <ArtifactLinks.Provider value={props.session.artifactUrl}>
-      <div class="timeline-frame">
-        <div
-          class="timeline"
-          role="log"
-          aria-live="off"
-          aria-label="Conversation"
-          tabindex="0"
-          ref={(element) => {
-            scroll.scroller(element);
-            setScroller(element);
-          }}
-        >
-          <div class="timeline-column" ref={scroll.content}>
-            <EarlierTurns session={props.session} scroller={scroller} />
-            <For each={shown.entries()}>
-              {(entry, index) => (
-                <>
-                  <DayRule at={entry.at} before={shown.entries()[index() - 1]?.at} />
-                  <EntryView entry={entry} session={props.session} shown={shown} folds={folds} />
-                </>
-              )}
-            </For>
-            <Upcoming session={props.session} />
-            <SandboxFailure session={props.session} />
+      <OpenItemMenu.Provider value={links.openMenu}>
+        <div class="timeline-frame">
+          <div
+            class="timeline"
+            role="log"
+            aria-live="off"
+            aria-label="Conversation"
+            tabindex="0"
+            ref={(element) => {
+              scroll.scroller(element);
+              setScroller(element);
+            }}
+          >
+            <div class="timeline-column" ref={scroll.content}>
+              <EarlierTurns session={props.session} scroller={scroller} />
+              <For each={shown.entries()}>
+                {(entry, index) => (
+                  <>
+                    <DayRule at={entry.at} before={shown.entries()[index() - 1]?.at} />
+                    <EntryView entry={entry} session={props.session} shown={shown} folds={folds} />
+                  </>
+                )}
+              </For>
+              <Upcoming session={props.session} />
+              <SandboxFailure session={props.session} />
+            </div>
           </div>
+          <Show when={!scroll.atEnd()}>
+            <button type="button" class="latest-button" onClick={scroll.toEnd}>
+              <Icon name="arrowDown" size={14} />
+              Latest
+            </button>
+          </Show>
+          <Announcer items={snapshot()?.items ?? []} />
+          {links.view()}
         </div>
-        <Show when={!scroll.atEnd()}>
-          <button type="button" class="latest-button" onClick={scroll.toEnd}>
-            <Icon name="arrowDown" size={14} />
-            Latest
-          </button>
-        </Show>
-        <Announcer items={snapshot()?.items ?? []} />
-      </div>
+      </OpenItemMenu.Provider>
     </ArtifactLinks.Provider>
   );
 }
@@ -131,10 +145,11 @@ function EntryView(props: EntryViewProps): JSX.Element {
       </Match>
       <Match when={of("notice")?.record}>
         {(record) => (
-          <div class="beside">
+          <div class="beside row-frame" data-things={noticeId(record().seq)}>
             <NoticeLine level={noticeText(record()).level} text={noticeText(record()).text}>
               <AllowHost session={props.session} event={record().event} />
             </NoticeLine>
+            <ItemMore id={noticeId(record().seq)} of="notice" />
           </div>
         )}
       </Match>
@@ -172,13 +187,16 @@ function Cancelled(props: { prompt: Prompt; people: readonly Participant[] }): J
       : `${name(cancelledBy)} took back a prompt of ${name(author)}: `;
   };
   return (
-    <p class="beside notice is-cancelled" title={props.prompt.text}>
-      <Icon name="cross" size={14} />
-      <span>
-        {text()}
-        <q>{props.prompt.text}</q>
-      </span>
-    </p>
+    <div class="beside row-frame" data-things={props.prompt.id}>
+      <p class="notice is-cancelled" title={props.prompt.text}>
+        <Icon name="cross" size={14} />
+        <span>
+          {text()}
+          <q>{props.prompt.text}</q>
+        </span>
+      </p>
+      <ItemMore id={props.prompt.id} of="prompt" />
+    </div>
   );
 }
 

@@ -13,6 +13,7 @@ import { formatDuration } from "../format.js";
 import { artifactOf, type Row, turnRows } from "../timeline.js";
 import { LineCounts } from "./fold-row.jsx";
 import { Icon, Spinner } from "./icons.jsx";
+import { ItemMore } from "./item-more.jsx";
 import { ExploredRow, type Folds, ItemView, NoticeLine } from "./item-view.jsx";
 import { PromptCard } from "./prompt-card.jsx";
 import { PullRequestCard } from "./pull-request-card.jsx";
@@ -45,7 +46,12 @@ export function TurnView(props: TurnViewProps): JSX.Element {
   });
   return (
     // biome-ignore lint/a11y/useSemanticElements: a fieldset is for controls
-    <section class="turn" role="group" aria-label={live() ? "Running turn" : "Turn"}>
+    <section
+      class="turn"
+      role="group"
+      aria-label={live() ? "Running turn" : "Turn"}
+      data-things={props.turn.id}
+    >
       <Show when={props.first && props.prompt}>
         {(prompt) => <PromptCard prompt={prompt()} people={props.snapshot.participants} />}
       </Show>
@@ -103,19 +109,36 @@ interface RowViewProps {
 function RowView(props: RowViewProps): JSX.Element {
   const of = <T extends Row["type"]>(type: T) =>
     props.row.type === type ? (props.row as Extract<Row, { type: T }>) : undefined;
+  const things = (): string =>
+    props.row.type === "explored" ? props.row.items.map(({ id }) => id).join(" ") : props.row.id;
   return (
-    <Switch>
-      <Match when={of("item")}>
-        {(one) => <ItemView item={one().item} live={props.live} folds={props.folds} />}
-      </Match>
-      <Match when={of("explored")}>
-        {(one) => <ExploredRow id={one().id} items={one().items} live={props.live} folds={props.folds} />}
-      </Match>
-      <Match when={of("prompt")}>
-        {(one) => <PromptCard prompt={one().prompt} people={props.people} steered />}
-      </Match>
-    </Switch>
+    <Show
+      when={of("prompt")}
+      fallback={
+        <div class="row-frame" data-things={things()}>
+          <Switch>
+            <Match when={of("item")}>
+              {(one) => <ItemView item={one().item} live={props.live} folds={props.folds} />}
+            </Match>
+            <Match when={of("explored")}>
+              {(one) => (
+                <ExploredRow id={one().id} items={one().items} live={props.live} folds={props.folds} />
+              )}
+            </Match>
+          </Switch>
+          <ItemMore id={props.row.id} of={nameOf(props.row)} />
+        </div>
+      }
+    >
+      {(one) => <PromptCard prompt={one().prompt} people={props.people} steered />}
+    </Show>
   );
+}
+
+/** What a row is called where it is spoken of. */
+function nameOf(row: Row): string {
+  if (row.type !== "item") return "step";
+  return row.item.content.type === "text" ? "answer" : "step";
 }
 
 function TurnFoot(props: { turn: Turn; stoppedBy: string | undefined }): JSX.Element {
