@@ -1,10 +1,10 @@
 /** What the web client and the extension's side panel share: the live view of one session. */
+export { hasArtifacts } from "./artifacts.js";
 export { createAttachments } from "./components/attach.jsx";
 export { Avatar } from "./components/avatar.jsx";
 export { Composer, ModelSelect } from "./components/composer.jsx";
 export { ConnectionBar } from "./components/connection-bar.jsx";
 export { CopyButton } from "./components/copy-button.jsx";
-export { Details } from "./components/details.jsx";
 export { DiffView } from "./components/diff.jsx";
 export { Dock, type DockAttachments } from "./components/dock.jsx";
 export { FoldRow, LineCounts } from "./components/fold-row.jsx";

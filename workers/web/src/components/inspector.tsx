@@ -1,7 +1,14 @@
 /** Beside the timeline, or over it where there is no room: what has changed, and the facts. On a phone it is one of three tabs. */
 import type { FileDiff, UserId } from "@farhand/protocol";
-import { createViewedFiles, Details, DiffView, Icon, type Session } from "@farhand/session-view";
-import { type JSX, Show } from "solid-js";
+import { createViewedFiles, DiffView, hasArtifacts, Icon, type Session } from "@farhand/session-view";
+import { createMemo, type JSX, lazy, Show, Suspense } from "solid-js";
+import { InspectorEdge } from "./inspector-width.jsx";
+
+const Details = lazy(async () => ({ default: (await import("@farhand/session-view/details")).Details }));
+// Most sessions have none.
+const ArtifactShelf = lazy(async () => ({
+  default: (await import("@farhand/session-view/artifacts")).ArtifactShelf,
+}));
 
 export type InspectorTab = "changes" | "details";
 
@@ -17,6 +24,7 @@ export interface InspectorProps {
 
 export function Inspector(props: InspectorProps): JSX.Element {
   const viewed = createViewedFiles(props.session.id, localStorage);
+  const keepsSome = createMemo(() => hasArtifacts(props.session));
   return (
     <>
       <button
@@ -26,6 +34,7 @@ export function Inspector(props: InspectorProps): JSX.Element {
         onClick={() => props.onClose()}
       />
       <aside class="inspector" aria-label="Changes and details">
+        <InspectorEdge />
         <div class="tabs">
           <div class="tab-list" role="tablist" aria-label="Inspector">
             <TabButton name="changes" selected={props.tab === "changes"} onSelect={props.onTab}>
@@ -55,12 +64,24 @@ export function Inspector(props: InspectorProps): JSX.Element {
           aria-labelledby={`tab-${props.tab}`}
           tabindex="0"
         >
-          <Show when={props.tab === "changes"} fallback={<Details session={props.session} me={props.me} />}>
+          <Show
+            when={props.tab === "changes"}
+            fallback={
+              <Suspense>
+                <Details session={props.session} me={props.me} />
+              </Suspense>
+            }
+          >
             <Show when={props.files.length > 0} fallback={<NoChanges running={props.running} />}>
               <DiffView files={props.files} viewed={viewed} storage={localStorage} />
             </Show>
           </Show>
         </div>
+        <Suspense>
+          <Show when={props.tab === "changes" && keepsSome()}>
+            <ArtifactShelf session={props.session} />
+          </Show>
+        </Suspense>
       </aside>
     </>
   );

@@ -29,6 +29,7 @@ import { leaveAccount, messageOf } from "../account.js";
 import { ApiError, api, artifactUrl, socketUrl } from "../api.js";
 import { Confirm } from "../components/confirm.jsx";
 import { Inspector, type InspectorTab, PhoneTabs } from "../components/inspector.jsx";
+import { inspectorWidth } from "../components/inspector-width.jsx";
 import { Problem } from "../components/problem.jsx";
 import { SessionHeader } from "../components/session-header.jsx";
 import { showToast } from "../components/toasts.jsx";
@@ -54,12 +55,12 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
     fetchHistory: async (before, signal) => api.history(props.sessionId, before, signal),
     artifactUrl: (artifactId) => artifactUrl(props.sessionId, artifactId),
     allowHostUrl: (repository, host) => `/repositories/${repository}?host=${encodeURIComponent(host)}`,
-    storage: localStorage,
     placeUrl: (place) => `${location.origin}/sessions/${props.sessionId}#e${place}`,
+    storage: localStorage,
     origin: "web",
   });
-  const actions = createSessionActions(props);
   const linked = createLinkedPlace();
+  const actions = createSessionActions(props);
   const [tab, setTab] = createSignal<InspectorTab>("changes");
   const snapshot = () => session.state.snapshot;
   const stopped = (): StopReason | undefined => {
@@ -109,7 +110,12 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
         />
       </Match>
       <Match when={true}>
-        <main class="session" id="content" classList={{ "is-inspector-open": props.inspector }}>
+        <main
+          class="session"
+          id="content"
+          classList={{ "is-inspector-open": props.inspector }}
+          style={{ "--inspector": `${inspectorWidth()}px` }}
+        >
           <SessionHeader
             session={session}
             me={props.user.id}

@@ -1,10 +1,11 @@
 /** What went along with a prompt, as chips in the timeline: each opens its outline, its text or its picture. */
 import type { PromptAttachment } from "@farhand/protocol";
-import { createResource, createSignal, For, type JSX, Show, useContext } from "solid-js";
+import { createSignal, For, type JSX, Show, useContext } from "solid-js";
 import { formatBytes } from "../format.js";
 import { Icon, type IconName } from "./icons.jsx";
 import { ArtifactLinks } from "./output.jsx";
 import { createPopover } from "./popover.js";
+import { StoredText } from "./stored-text.jsx";
 
 const ICONS: Record<string, IconName> = { capture: "select", image: "camera" };
 
@@ -85,26 +86,9 @@ function PictureView(props: { url: string; attachment: PromptAttachment }): JSX.
 }
 
 function TextView(props: { url: string }): JSX.Element {
-  const [text] = createResource(
-    () => props.url,
-    async (url) => {
-      try {
-        const answer = await fetch(url);
-        return answer.ok ? await answer.text() : null;
-      } catch {
-        return null;
-      }
-    },
-  );
   return (
     <>
-      <Show when={text()}>
-        {(shown) => (
-          <pre class="attachment-text" tabindex="0">
-            {shown()}
-          </pre>
-        )}
-      </Show>
+      <StoredText url={props.url} />
       <OpenLink url={props.url} label="Open the text" />
     </>
   );
