@@ -118,3 +118,32 @@ test("the first prompt of a session takes files too", async ({ page }) => {
   const [created] = deployment.created as { prompt: { attachments: Attachment[] } }[];
   expect(created?.prompt.attachments).toEqual([{ type: "text", name: "notes.md", text: "# Notes" }]);
 });
+
+test("a refused prompt gives back its files with its words, before what was written since", async ({
+  page,
+}) => {
+  const deployment = await open(page, "/sessions/ses_cart", { acknowledges: false });
+  await field(page).fill("Too much");
+  await give(field(page), "drop", [{ name: "build.log", text: "error: no such total" }]);
+  await expect(chips(page)).toContainText("build.log");
+  await page.keyboard.press("Control+Enter");
+  await expect.poll(() => deployment.frames("prompt").length).toBe(1);
+  await field(page).fill("And more");
+  await give(field(page), "drop", [{ name: "other.log", text: "fine" }]);
+  const [sent] = deployment.frames("prompt");
+  deployment.send({
+    type: "rejected",
+    promptId: sent?.prompt.id ?? "",
+    error: { code: "queue_full", message: "100 prompts wait already." },
+  });
+  await page.getByRole("button", { name: "Edit again" }).click();
+  await expect(field(page)).toHaveValue("Too much\n\nAnd more");
+  await expect(chips(page).getByRole("listitem")).toHaveText([/^build\.log/, /^other\.log/]);
+  await page.keyboard.press("Control+Enter");
+  await expect
+    .poll(() => deployment.frames("prompt").at(-1)?.prompt.attachments)
+    .toEqual([
+      { type: "text", name: "build.log", text: "error: no such total" },
+      { type: "text", name: "other.log", text: "fine" },
+    ]);
+});

@@ -15,6 +15,12 @@ export interface Attachments {
   remove(attachment: Attachment): void;
   /** What goes along now; nothing does afterwards. */
   take(): readonly Attachment[];
+  /** Puts back what went along with a prompt that was refused; what is there stays. */
+  giveBack(attachments: readonly Attachment[]): void;
+  /** Opens the browser's dialog for files. */
+  choose(): void;
+  /** The field behind that dialog. */
+  field(element: HTMLInputElement): void;
 }
 
 /** `limits` are absent where the deployment takes no attachments. */
@@ -22,6 +28,7 @@ export function createAttachments(limits: Accessor<AttachmentLimits | undefined>
   const [list, setList] = createSignal<readonly Attachment[]>([]);
   const [problem, setProblem] = createSignal<string | null>(null);
   const [reading, setReading] = createSignal(0);
+  let field: HTMLInputElement | undefined;
   return {
     list,
     busy: () => reading() > 0,
@@ -50,6 +57,13 @@ export function createAttachments(limits: Accessor<AttachmentLimits | undefined>
       setList([]);
       setProblem(null);
       return taken;
+    },
+    giveBack: (attachments) => {
+      setList((now) => [...attachments.filter((one) => !now.includes(one)), ...now]);
+    },
+    choose: () => field?.click(),
+    field: (element) => {
+      field = element;
     },
   };
 }
@@ -114,7 +128,6 @@ export function AttachChips(props: { attachments: Attachments }): JSX.Element {
 }
 
 export function AttachButton(props: { attachments: Attachments }): JSX.Element {
-  let field: HTMLInputElement | undefined;
   return (
     <>
       <button
@@ -122,12 +135,12 @@ export function AttachButton(props: { attachments: Attachments }): JSX.Element {
         class="icon-button"
         aria-label="Attach pictures or text files"
         title="Attach pictures or text files; they can be pasted and dropped as well"
-        onClick={() => field?.click()}
+        onClick={() => props.attachments.choose()}
       >
         <Icon name="plus" size={16} />
       </button>
       <input
-        ref={field}
+        ref={props.attachments.field}
         type="file"
         multiple
         hidden

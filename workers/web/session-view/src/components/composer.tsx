@@ -2,11 +2,16 @@
  * Where prompts are written: keeps its draft in the browser, sends with Cmd or Ctrl and Enter, says why it cannot send. Where there are
  * two ways to send, Alt and Enter takes the other one. Used in a session and, with a repository in front, for a new one.
  */
-import { createEffect, createSignal, createUniqueId, type JSX, on, Show } from "solid-js";
+import { createEffect, createSignal, createUniqueId, type JSX, lazy, on, Show, Suspense } from "solid-js";
 import { keyName } from "../keys.js";
 import type { KeyValueStore } from "../outbox.js";
+import type { Suggestion } from "../suggest.js";
+import { findTrigger, type Suggest, type Trigger } from "../trigger.js";
 import { AttachButton, AttachChips, type Attachments } from "./attach.jsx";
 import { Icon } from "./icons.jsx";
+import type { SuggestionList } from "./suggestions.jsx";
+
+const Suggestions = lazy(async () => ({ default: (await import("./suggestions.jsx")).Suggestions }));
 
 /** The limit of the wire, in bytes of UTF-8. */
 const PROMPT_BYTES_MAX = 64 * 1024;
@@ -26,14 +31,16 @@ export interface ComposerProps {
   otherLabel?: string | undefined;
   /** A key changed the text. */
   onTyped?: () => void;
-  /** Put into an empty draft, such as a prompt that was taken back. */
-  restore?: string | undefined;
+  /** Put before what is written, such as a prompt that was taken back. A new object each time. */
+  restore?: { text: string } | undefined;
   tools?: JSX.Element;
   status?: JSX.Element;
   /** What goes along with the text, shown above it. */
   attachments?: JSX.Element;
   /** Takes files that are pasted, dropped or chosen; absent where none are taken. */
   files?: Attachments | undefined;
+  /** Completes `@file` and `/command`; absent where there is nothing to complete. */
+  suggest?: Suggest | undefined;
   autofocus?: boolean;
 }
 
@@ -48,14 +55,14 @@ export function Composer(props: ComposerProps): JSX.Element {
     setText(value);
     writeDraft(props.storage, key(), value);
   };
+  const completion = createCompletion(props, text, change, () => field);
   createEffect(
     on(
       () => props.restore,
       (restored) => {
-        if (restored !== undefined && text().trim() === "") {
-          change(restored);
-          field?.focus();
-        }
+        if (restored === undefined) return;
+        change([restored.text, text()].filter((one) => one.trim() !== "").join("\n\n"));
+        field?.focus();
       },
     ),
   );
@@ -88,6 +95,7 @@ export function Composer(props: ComposerProps): JSX.Element {
     return props.otherLabel === undefined ? first : `${first}, ${props.otherLabel} (${keyName("⌥↵")})`;
   };
   const onKeyDown = (event: KeyboardEvent): void => {
+    if (completion.onKey(event)) return;
     if (event.key !== "Enter" || event.isComposing) return;
     const other = event.altKey && props.otherLabel !== undefined;
     if (!other && !event.metaKey && !event.ctrlKey) return;
@@ -125,19 +133,27 @@ export function Composer(props: ComposerProps): JSX.Element {
     >
       {props.attachments}
       <Show when={props.files}>{(files) => <AttachChips attachments={files()} />}</Show>
+      {completion.view()}
       <textarea
         ref={field}
         class="composer-field"
         aria-label={props.label}
         aria-describedby={hintId}
+        aria-autocomplete={props.suggest === undefined ? undefined : "list"}
+        aria-haspopup={props.suggest === undefined ? undefined : "listbox"}
+        aria-controls={completion.active() === undefined ? undefined : completion.listId}
+        aria-activedescendant={completion.active()}
         placeholder={props.placeholder}
         rows={2}
         value={text()}
         autofocus={props.autofocus}
         onInput={(event) => {
           change(event.currentTarget.value);
+          completion.look();
           props.onTyped?.();
         }}
+        onSelect={completion.look}
+        onBlur={completion.close}
         onKeyDown={onKeyDown}
       />
       <p class="composer-hint" id={hintId} classList={{ "is-shown": shownReason() !== undefined }}>
@@ -163,6 +179,84 @@ export function Composer(props: ComposerProps): JSX.Element {
     </form>
   );
 }
+
+/** What is completed at the caret, and the list of what it can become. */
+function createCompletion(
+  props: ComposerProps,
+  text: () => string,
+  change: (text: string) => void,
+  field: () => HTMLTextAreaElement | undefined,
+) {
+  const listId = createUniqueId();
+  const [trigger, setTrigger] = createSignal<Trigger>();
+  const [active, setActive] = createSignal<string>();
+  let list: SuggestionList | undefined;
+  /** Where Escape closed the list; it stays so until another one begins. */
+  let closedAt: number | undefined;
+  const close = (): void => {
+    setTrigger(undefined);
+  };
+  const look = (): void => {
+    const element = field();
+    if (props.suggest === undefined || element === undefined || document.activeElement !== element) return;
+    const next =
+      element.selectionStart === element.selectionEnd
+        ? findTrigger(element.value, element.selectionStart)
+        : undefined;
+    if (next?.from !== closedAt) closedAt = undefined;
+    setTrigger(closedAt === undefined ? next : undefined);
+  };
+  const choose = (suggestion: Suggestion): void => {
+    const element = field();
+    const from = trigger()?.from;
+    if (element === undefined || from === undefined) return;
+    close();
+    if (suggestion.kind === "command") {
+      change("");
+      suggestion.command.run();
+      return;
+    }
+    const written = `${text().slice(0, from)}@${suggestion.path} `;
+    change(written + text().slice(element.selectionEnd).replace(/^ /, ""));
+    element.setSelectionRange(written.length, written.length);
+  };
+  return {
+    listId,
+    active,
+    look,
+    close,
+    onKey(event: KeyboardEvent): boolean {
+      if (trigger() === undefined || list?.onKey(event) !== true) return false;
+      event.preventDefault();
+      event.stopPropagation();
+      return true;
+    },
+    view: () => (
+      <Suspense>
+        <Show when={trigger() !== undefined && props.suggest}>
+          {(suggest) => (
+            <Suggestions
+              trigger={trigger() ?? NOTHING}
+              suggest={suggest()}
+              listId={listId}
+              handle={(opened) => {
+                list = opened;
+              }}
+              onActive={setActive}
+              onChoose={choose}
+              onClose={() => {
+                closedAt = trigger()?.from;
+                close();
+              }}
+            />
+          )}
+        </Show>
+      </Suspense>
+    ),
+  };
+}
+
+const NOTHING: Trigger = { kind: "file", from: 0, query: "" };
 
 /** In place of the composer where one may not write: why, and what can be done about it. */
 export function ClosedComposer(props: { reason: string; children?: JSX.Element }): JSX.Element {

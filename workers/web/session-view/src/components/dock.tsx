@@ -1,12 +1,13 @@
 /** The lower edge of a session: prompts that wait, the composer or why there is none, Stop, who writes, what the session has used. */
 import type { Attachment, AttachmentLimits, Delivery, UserId } from "@farhand/protocol";
-import { createSignal, type JSX, Match, Show, Switch } from "solid-js";
+import { createEffect, createSignal, type JSX, Match, on, Show, Switch } from "solid-js";
 import { formatCost, formatCount } from "../format.js";
 import type { KeyValueStore } from "../outbox.js";
 import { evaluatePermission, roleOf } from "../policy.js";
 import type { Session } from "../session-store.js";
 import { runningTurn } from "../timeline.js";
-import { createAttachments } from "./attach.jsx";
+import type { Command, Suggest } from "../trigger.js";
+import { type Attachments, createAttachments } from "./attach.jsx";
 import { ClosedComposer, Composer, ModelSelect } from "./composer.jsx";
 import { Spinner } from "./icons.jsx";
 import { Queue } from "./queue.jsx";
@@ -40,7 +41,7 @@ export interface DockProps {
 
 export function Dock(props: DockProps): JSX.Element {
   let dock: HTMLDivElement | undefined;
-  const [restored, setRestored] = createSignal<string | undefined>();
+  const [restored, setRestored] = createSignal<Restored | undefined>();
   const snapshot = () => props.session.state.snapshot;
   const may = (action: "prompt" | "stop_turn" | "archive"): boolean => {
     const now = snapshot();
@@ -51,10 +52,8 @@ export function Dock(props: DockProps): JSX.Element {
     return now === null ? undefined : runningTurn(now);
   };
   const archived = (): boolean => snapshot()?.session.archivedAt !== undefined;
-  const restore = (text: string): void => {
-    // The same words may be given back twice.
-    setRestored(undefined);
-    setRestored(text);
+  const restore = (text: string, attachments: readonly Attachment[] = []): void => {
+    setRestored({ text, attachments });
   };
   return (
     <div class="dock" ref={dock}>
@@ -98,10 +97,16 @@ export function Dock(props: DockProps): JSX.Element {
   );
 }
 
+/** A prompt that is given back to be changed; a new object each time, the same words may come twice. */
+interface Restored {
+  text: string;
+  attachments: readonly Attachment[];
+}
+
 interface PromptComposerProps extends DockProps {
   /** The running turn. */
   turnId: string | undefined;
-  restored: string | undefined;
+  restored: Restored | undefined;
   onSent(): void;
 }
 
@@ -129,6 +134,17 @@ function PromptComposer(props: PromptComposerProps): JSX.Element {
       : "Add a follow-up. It is queued while the agent works.";
   };
   const label = (steer: boolean): string => (running() ? (steer ? "Steer" : "Queue") : "Send");
+  const suggest: Suggest = {
+    session: props.session,
+    commands: () => [
+      ...turnCommands(props, setDelivery),
+      ...(props.limits === undefined ? [] : [attachCommand(files)]),
+      ...models()
+        .filter((one) => one !== (model() ?? own()))
+        .map((one) => modelCommand(one, () => setModel(one === own() ? undefined : one))),
+    ],
+  };
+  createEffect(on(() => props.restored?.attachments ?? [], files.giveBack));
   return (
     <Composer
       label="Prompt"
@@ -149,6 +165,7 @@ function PromptComposer(props: PromptComposerProps): JSX.Element {
       }}
       attachments={props.attachments?.view}
       files={props.limits === undefined ? undefined : files}
+      suggest={suggest}
       tools={
         <>
           {props.attachments?.tools}
@@ -172,6 +189,36 @@ function PromptComposer(props: PromptComposerProps): JSX.Element {
       }
     />
   );
+}
+
+function attachCommand(files: Attachments): Command {
+  return { name: "attach", detail: "Attach pictures or text files", run: files.choose };
+}
+
+function modelCommand(model: string, run: () => void): Command {
+  const name = `model ${model.slice(model.indexOf("/") + 1)}`;
+  return { name, detail: `The next prompts go to ${model}`, run };
+}
+
+/** What can be told to the running turn, or about how prompts reach it. */
+function turnCommands(props: PromptComposerProps, setDelivery: (value: Delivery) => void): Command[] {
+  const { turnId, session } = props;
+  if (turnId === undefined) return [];
+  const now = session.state.snapshot;
+  const mayStop = now !== null && evaluatePermission(roleOf(now, props.me.id), "stop_turn");
+  const stop: Command = {
+    name: "stop",
+    detail: "Stop the running turn",
+    run: () => session.stop(turnId),
+  };
+  return [
+    ...(mayStop && session.status().state === "live" ? [stop] : []),
+    ...DELIVERIES.map(({ value, name, title }) => ({
+      name: name.toLowerCase(),
+      detail: title,
+      run: () => setDelivery(value),
+    })),
+  ];
 }
 
 const DELIVERIES: readonly { value: Delivery; name: string; title: string }[] = [

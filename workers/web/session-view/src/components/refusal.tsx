@@ -1,4 +1,5 @@
 /** What the session refused, in its words, beside the control that asked. */
+import type { Attachment } from "@farhand/protocol";
 import { type JSX, Show } from "solid-js";
 import { capitalised } from "../format.js";
 import type { Place } from "../refusals.js";
@@ -8,8 +9,8 @@ import { Icon } from "./icons.jsx";
 export interface RefusalLineProps {
   session: Session;
   place: Place;
-  /** Takes back the text of a refused prompt. */
-  onRestore?: (text: string) => void;
+  /** Takes back a refused prompt: its words, and what went along with it. */
+  onRestore?: (text: string, attachments: readonly Attachment[]) => void;
 }
 
 export function RefusalLine(props: RefusalLineProps): JSX.Element {
@@ -25,7 +26,7 @@ export function RefusalLine(props: RefusalLineProps): JSX.Element {
                 type="button"
                 class="text-button"
                 onClick={() => {
-                  props.onRestore?.(prompt().text);
+                  props.onRestore?.(prompt().text, prompt().attachments ?? []);
                   props.session.dismissRefusal(props.place);
                 }}
               >
