@@ -108,3 +108,23 @@ test("a file is marked as viewed until it changes", async ({ page }) => {
   await expect(mark).not.toBeChecked();
   await expect(page.getByText("0 of 3 viewed")).toBeVisible();
 });
+
+test("N and P go from change to change, into closed files too", async ({ page }) => {
+  await page.setViewportSize({ width: 1440, height: 1000 });
+  await open(page, "/sessions/ses_cart");
+  const first = page.getByRole("region", { name: "src/cart/discount.ts", exact: true });
+  await expect(first).toBeVisible();
+  const current = page.locator("[data-current]");
+  await page.keyboard.press("n");
+  await expect(current).toContainText("cart.discount = rule.amount(cart)");
+  await expect(current).toBeFocused();
+  await page.keyboard.press("n");
+  await expect(current).toContainText("Discounts follow the lines they apply to");
+  await page.keyboard.press("p");
+  await expect(current).toContainText("cart.discount = rule.amount(cart)");
+  await first.getByRole("checkbox").check();
+  await page.keyboard.press("n");
+  await expect(current).toHaveAccessibleName(/discount\.ts/);
+  await page.keyboard.press("n");
+  await expect(current).toContainText("the total follows the quantity");
+});

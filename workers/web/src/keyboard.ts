@@ -23,6 +23,8 @@ export interface Shortcuts {
   help(): void;
   /** Archives the session in the list that has the focus, else the open one. */
   archive(): void;
+  /** Goes to the next change of the diff that is shown, or with -1 to the one before. */
+  change(step: 1 | -1): void;
   /** Closes the top layer. */
   escape(): void;
 }
@@ -32,6 +34,7 @@ export const SHORTCUT_HELP: readonly [keys: string, meaning: string][] = [
   ["C", "New session"],
   ["E", "Archive the session"],
   ["J / K", "Next or previous session"],
+  ["N / P", "Next or previous change of the diff"],
   ["⌘K", "Search sessions"],
   ["⌘↵", "Send the prompt, as chosen beside it"],
   ["⌥↵", "While a turn runs: the other of Queue and Steer"],
@@ -71,12 +74,14 @@ function actionFor(event: KeyboardEvent, shortcuts: Shortcuts): (() => void) | u
     e: shortcuts.archive,
     j: shortcuts.next,
     k: shortcuts.previous,
+    n: () => shortcuts.change(1),
+    p: () => shortcuts.change(-1),
     "?": shortcuts.help,
   }[key];
 }
 
+const TYPED_INTO = "input:not([type=checkbox], [type=radio]), textarea, select";
+
 function isTyping(target: EventTarget | null): boolean {
-  return (
-    target instanceof HTMLElement && (target.isContentEditable || target.matches("input, textarea, select"))
-  );
+  return target instanceof HTMLElement && (target.isContentEditable || target.matches(TYPED_INTO));
 }

@@ -1,5 +1,6 @@
 /** The signed-in client: session list, one page beside it, and the shortcuts over both. */
 import type { Configuration, User } from "@farhand/protocol";
+import { stepThroughDiff } from "@farhand/session-view";
 import { createEffect, createSignal, type JSX, lazy, Match, on, Show, Suspense, Switch } from "solid-js";
 import { Help } from "./components/help.jsx";
 import { Problem } from "./components/problem.jsx";
@@ -12,8 +13,8 @@ import { navigate, route } from "./router.js";
 import { archiveSession, createSessionList } from "./session-list.js";
 
 // Opened less often than a session, so that a session need not wait for them.
-const Settings = lazy(() => import("./pages/settings.jsx"));
 const NewSession = lazy(() => import("./pages/new-session.jsx"));
+const Settings = lazy(() => import("./pages/settings.jsx"));
 const Repositories = lazy(() => import("./pages/repositories.jsx"));
 const Repository = lazy(() => import("./pages/repository.jsx"));
 
@@ -68,6 +69,7 @@ export function Workbench(props: { user: User; configuration: Configuration }): 
       const id = sessionInFocus() ?? currentSession();
       if (id !== undefined && !listing.state.archived) void archiveSession(listing, id);
     },
+    change: stepThroughDiff,
     escape: () => {
       if (drawer()) setDrawer(false);
       else if (inspector() && !matchMedia(INSPECTOR_BESIDE).matches) setInspector(false);

@@ -16,6 +16,7 @@ export { RefusalLine } from "./components/refusal.jsx";
 export { SandboxPill } from "./components/sandbox-pill.jsx";
 export { TimelineView } from "./components/timeline-view.jsx";
 export { type ConnectionStatus, type StopReason, TicketRefused } from "./connection.js";
+export { stepThroughDiff } from "./diff-steps.js";
 export { formatAge, formatBytes, formatDuration, plural, startOfDay } from "./format.js";
 export { newPromptId } from "./ids.js";
 export { keyName } from "./keys.js";

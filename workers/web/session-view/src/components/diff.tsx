@@ -1,7 +1,8 @@
 /** The branch against its base as one column: file headers, hunks, two gutters of line numbers, ± signs, changed words marked. */
 import type { FileDiff } from "@farhand/protocol";
 import { createMemo, createSignal, For, type JSX, Show } from "solid-js";
-import { type LinePiece, type NumberedLine, numberLines, pairLines } from "../diff-lines.js";
+import { type LinePair, type LinePiece, type NumberedLine, numberLines, pairLines } from "../diff-lines.js";
+import { STEP } from "../diff-steps.js";
 import { plural } from "../format.js";
 import { highlightLine, languageOf } from "../highlight.js";
 import type { KeyValueStore } from "../outbox.js";
@@ -106,7 +107,13 @@ function FileView(props: FileViewProps): JSX.Element {
   return (
     <section class="diff-file" aria-label={props.file.path}>
       <div class="diff-head">
-        <button type="button" class="diff-header" aria-expanded={open()} onClick={() => show(!open())}>
+        <button
+          type="button"
+          class="diff-header"
+          aria-expanded={open()}
+          {...(open() ? {} : { [STEP]: "" })}
+          onClick={() => show(!open())}
+        >
           <Icon name="chevron" class="fold-chevron" />
           <span class="diff-path" title={props.file.path}>
             <span class="diff-folder">{props.file.path.slice(0, slash())}</span>
@@ -168,13 +175,14 @@ function statusWord(file: FileDiff): string {
 /** Lines of a hunk, what was there beside what took its place. Long lines wrap, so that both sides are seen at once. */
 function SplitLines(props: { lines: NumberedLine[]; path: string }): JSX.Element {
   const code = createMemo(() => languageOf(props.path));
+  const pairs = createMemo(() => pairLines(props.lines));
   return (
     <section class="diff-scroll" tabindex="0" aria-label={`Changed lines of ${props.path}`}>
       <table class="diff-lines is-split">
         <tbody>
-          <For each={pairLines(props.lines)}>
-            {(pair) => (
-              <tr>
+          <For each={pairs()}>
+            {(pair, index) => (
+              <tr {...stepMark(isChange(pair), isChange(pairs()[index() - 1]))}>
                 <HalfLine line={pair.before} side="old" code={code()} />
                 <HalfLine line={pair.after} side="new" code={code()} />
               </tr>
@@ -184,6 +192,19 @@ function SplitLines(props: { lines: NumberedLine[]; path: string }): JSX.Element
       </table>
     </section>
   );
+}
+
+/** Marks the first line of a run of changed lines. */
+function stepMark(changed: boolean, beforeToo: boolean): Record<string, string> {
+  return changed && !beforeToo ? { [STEP]: "" } : {};
+}
+
+function isChanged(line: NumberedLine | undefined): boolean {
+  return line !== undefined && line.kind !== "context";
+}
+
+function isChange(pair: LinePair | undefined): boolean {
+  return isChanged(pair?.before) || isChanged(pair?.after);
 }
 
 function HalfLine(props: {
@@ -212,8 +233,11 @@ export function DiffLines(props: { lines: NumberedLine[]; path: string; numbered
       <table class="diff-lines" classList={{ "is-numbered": props.numbered === true }}>
         <tbody>
           <For each={props.lines}>
-            {(line) => (
-              <tr class={`diff-line is-${line.kind}`}>
+            {(line, index) => (
+              <tr
+                class={`diff-line is-${line.kind}`}
+                {...stepMark(line.kind !== "context", isChanged(props.lines[index() - 1]))}
+              >
                 <Show when={props.numbered}>
                   <td class="diff-number">{line.oldNumber}</td>
                   <td class="diff-number">{line.newNumber}</td>
