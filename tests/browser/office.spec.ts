@@ -89,6 +89,38 @@ test("who does not run the deployment sees nothing of it", async ({ page }) => {
   await expect(page.getByRole("heading", { name: "People" })).toHaveCount(0);
 });
 
+test("an operator removes somebody after a question, and lets them back in", async ({ page }) => {
+  const deployment = await open(page, "/settings");
+  const people = page.getByRole("list", { name: "People" });
+  await expect(people.getByRole("button", { name: /Jo Reyes/ }), "nobody removes themselves").toHaveCount(0);
+  await people.getByRole("button", { name: "Remove Mika Kato" }).click();
+  const dialog = page.getByRole("dialog", { name: "Remove Mika Kato?" });
+  await expect(dialog).toContainText("@mika is signed out everywhere");
+  await dialog.getByRole("button", { name: "Keep them" }).click();
+  expect(deployment.office.changes).toEqual([]);
+  await people.getByRole("button", { name: "Remove Mika Kato" }).click();
+  await dialog.getByRole("button", { name: "Remove" }).click();
+  const mika = people.getByRole("listitem").filter({ hasText: "Mika Kato" });
+  await expect(mika).toContainText("may not sign in since");
+  await people.getByRole("button", { name: "Let back in Mika Kato" }).click();
+  const back = page.getByRole("dialog", { name: "Let Mika Kato back in?" });
+  await back.getByRole("button", { name: "Let back in" }).click();
+  await expect(mika).toContainText("signed in");
+  expect(deployment.office.changes.map(({ body }) => body)).toEqual([
+    { login: "mika", removed: true },
+    { login: "mika", removed: false },
+  ]);
+});
+
+test("a removal that is refused says why", async ({ page }) => {
+  const deployment = await open(page, "/settings");
+  deployment.office.removes = false;
+  await page.getByRole("button", { name: "Remove Mika Kato" }).click();
+  const dialog = page.getByRole("dialog", { name: "Remove Mika Kato?" });
+  await dialog.getByRole("button", { name: "Remove" }).click();
+  await expect(dialog.getByRole("alert")).toContainText("Only operators may do that");
+});
+
 test("theme and one-key shortcuts are chosen and outlive a reload", async ({ page }) => {
   await page.emulateMedia({ colorScheme: "light" });
   await open(page, "/settings");

@@ -44,6 +44,9 @@ export const api = {
   revokeKey: (id: string) => request<unknown>("DELETE", `/api/keys/${id}`),
   people: () => request<PeopleList>("GET", "/api/operator/people"),
   checks: () => request<IntegrationList>("GET", "/api/operator/checks"),
+  /** Ends every access of somebody, or lets them come back. */
+  removePerson: (body: { login: string; removed: boolean }) =>
+    request<unknown>("POST", "/api/operator/removals", body),
   repositoryStatus: (id: RepositoryId) => request<RepositoryStatus>("GET", `/api/repositories/${id}/status`),
   build: (id: RepositoryId) => request<unknown>("POST", `/api/repositories/${id}/builds`),
   /** What a build has said from a byte on, and where to go on. */

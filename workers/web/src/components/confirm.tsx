@@ -7,6 +7,8 @@ export interface ConfirmProps {
   title: string;
   text: string;
   action: string;
+  /** Whether what it does takes something away, as most that is asked about does. */
+  tone?: "danger" | "primary";
   /** What leaving everything as it is is called. */
   keep?: string;
   /** Rejects with words for people when it could not be done. */
@@ -54,7 +56,12 @@ export function Confirm(props: ConfirmProps): JSX.Element {
         <button type="button" class="button" disabled={working()} onClick={() => dialog?.close()}>
           {props.keep ?? "Keep it"}
         </button>
-        <button type="button" class="button is-danger" disabled={working()} onClick={() => void confirm()}>
+        <button
+          type="button"
+          class={`button is-${props.tone ?? "danger"}`}
+          disabled={working()}
+          onClick={() => void confirm()}
+        >
           <Show when={working()}>
             <Spinner />
           </Show>

@@ -1,14 +1,16 @@
 /** Everybody who was let in, for those who run the deployment; others are not shown that there is such a list. */
 import type { Person, UserId } from "@farhand/protocol";
 import { Avatar, plural } from "@farhand/session-view";
-import { For, type JSX, Show } from "solid-js";
+import { createSignal, For, type JSX, Show } from "solid-js";
 import { api } from "../api.js";
 import { createLoad } from "../load.js";
 import { dateText } from "../words.js";
+import { Confirm } from "./confirm.jsx";
 import { Await, Section } from "./parts.jsx";
 
 export function People(props: { me: UserId }): JSX.Element {
   const list = createLoad(async () => (await api.people()).people);
+  const [asked, setAsked] = createSignal<Person | null>(null);
   const hidden = (): boolean => {
     const now = list.now();
     return now.state === "loading" || (now.state === "failed" && now.code === "forbidden");
@@ -23,17 +25,50 @@ export function People(props: { me: UserId }): JSX.Element {
           {(people) => (
             <ul class="rows" aria-label="People">
               <For each={people()}>
-                {(person) => <PersonRow person={person} me={person.id === props.me} />}
+                {(person) => (
+                  <PersonRow person={person} me={person.id === props.me} onAsk={() => setAsked(person)} />
+                )}
               </For>
             </ul>
           )}
         </Await>
+        <Show when={asked()}>
+          {(person) => (
+            <StandingQuestion person={person()} onDone={() => list.again()} onClose={() => setAsked(null)} />
+          )}
+        </Show>
       </Section>
     </Show>
   );
 }
 
-function PersonRow(props: { person: Person; me: boolean }): JSX.Element {
+/** Asked before somebody is removed, or let back in. */
+function StandingQuestion(props: { person: Person; onDone(): Promise<void>; onClose(): void }): JSX.Element {
+  // The list may be newer than the question.
+  const { login, name, refusedAt } = props.person;
+  const removed = refusedAt === null;
+  const confirm = async (): Promise<void> => {
+    await api.removePerson({ login, removed });
+    await props.onDone();
+  };
+  return (
+    <Confirm
+      title={removed ? `Remove ${name}?` : `Let ${name} back in?`}
+      text={
+        removed
+          ? `@${login} is signed out everywhere at once, their keys end, and they may not sign in again until an operator lets them. What they wrote stays.`
+          : `@${login} may sign in again where the lists of this deployment name them. Their keys do not come back.`
+      }
+      action={removed ? "Remove" : "Let back in"}
+      tone={removed ? "danger" : "primary"}
+      keep={removed ? "Keep them" : "Leave it so"}
+      onConfirm={confirm}
+      onClose={props.onClose}
+    />
+  );
+}
+
+function PersonRow(props: { person: Person; me: boolean; onAsk(): void }): JSX.Element {
   const standing = (): string => {
     const { refusedAt, signIns, keys, seenAt } = props.person;
     if (refusedAt !== null) return `may not sign in since ${dateText(refusedAt)}`;
@@ -56,6 +91,12 @@ function PersonRow(props: { person: Person; me: boolean }): JSX.Element {
       <span class="chip" classList={{ "is-strong": props.person.operator }}>
         {props.person.operator ? "operator" : "member"}
       </span>
+      <Show when={!props.me}>
+        <button type="button" class="button is-small" onClick={() => props.onAsk()}>
+          {props.person.refusedAt === null ? "Remove" : "Let back in"}
+          <span class="visually-hidden"> {props.person.name}</span>
+        </button>
+      </Show>
     </li>
   );
 }
