@@ -281,3 +281,21 @@ test("a Slack account is linked by a press, with a code that only the fragment h
   await expect(page.getByRole("heading", { name: "Linked. Go back to Slack." })).toBeVisible();
   expect(deployment.changed).toEqual(["slack abc look", "slack abc confirm"]);
 });
+
+test("the code of a Slack account survives a sign-in at the code host, and goes there not", async ({
+  page,
+}) => {
+  const urls: string[] = [];
+  page.on("request", (request) => urls.push(request.url()));
+  const deployment = await open(page, "/connect/slack#code=abc", (one) => {
+    one.user = null;
+    one.signsInElsewhere = true;
+  });
+  await page.getByRole("link", { name: "Continue with GitHub" }).click();
+  await page.getByRole("link", { name: "Authorize" }).click();
+  await expect(page.getByRole("button", { name: /This is me, Jo Reyes/ })).toBeVisible();
+  expect(deployment.changed).toEqual(["slack abc look"]);
+  await expect(page).toHaveURL(/\/connect\/slack#code=abc$/);
+  expect(urls.filter((url) => url.includes("abc") && !url.includes("#"))).toEqual([]);
+  expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+});

@@ -4,6 +4,7 @@ import { Icon, own } from "@farhand/session-view";
 import { createSignal, For, type JSX, Show } from "solid-js";
 import { messageOf, signIn } from "../account.js";
 import { Entrance, PersonButton } from "../components/entrance.jsx";
+import { keepFragment } from "../fragment.js";
 
 /** What the edge says in `?sign-in=` when somebody came back from GitHub and is not signed in. */
 const PROBLEMS: Record<string, string> = {
@@ -52,7 +53,7 @@ export function SignIn(props: { configuration: Configuration }): JSX.Element {
         fallback={
           <>
             <p class="quiet">Your prompts, commits and pull requests carry your GitHub account's name.</p>
-            <a class="user-button" href={githubUrl()}>
+            <a class="user-button" href={githubUrl()} onClick={keepFragment}>
               <span class="user-text">
                 <span class="user-name">Continue with GitHub</span>
               </span>
