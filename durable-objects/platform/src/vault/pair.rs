@@ -20,10 +20,15 @@ pub enum Freshness {
     Over,
 }
 
-/// How a pair is at this moment.
+/// How a pair is at this moment. A token that was `rejected` has ended, whatever is written of it.
 #[must_use]
-pub fn evaluate_freshness(pair: &TokenPair, now: Timestamp) -> Freshness {
-    let Some(end) = pair.access_expires_at else { return Freshness::Good };
+pub fn evaluate_freshness(pair: &TokenPair, rejected: Option<&Secret>, now: Timestamp) -> Freshness {
+    let is_rejected = rejected == Some(&pair.access);
+    let end = match pair.access_expires_at {
+        _ if is_rejected => now,
+        Some(end) => end,
+        None => return Freshness::Good,
+    };
     if now.plus_ms(REFRESH_BEFORE_MS) < end {
         return Freshness::Good;
     }
@@ -98,7 +103,20 @@ mod tests {
             (at(0), None, Freshness::Over),
             (at(0), Some(at(0)), Freshness::Over),
         ] {
-            assert_eq!(evaluate_freshness(&pair(access, refresh), NOW), expected, "{access:?} {refresh:?}");
+            let pair = pair(access, refresh);
+            assert_eq!(evaluate_freshness(&pair, None, NOW), expected, "{access:?} {refresh:?}");
         }
+    }
+
+    #[test]
+    fn a_token_that_was_rejected_is_refreshed_once() {
+        const NOW: Timestamp = Timestamp(1_000_000_000);
+        let long = pair(Some(NOW.0 + 10 * REFRESH_BEFORE_MS), Some(None));
+        let of = |pair: &TokenPair, rejected: &str| {
+            evaluate_freshness(pair, Some(&Secret::new(rejected.into())), NOW)
+        };
+        assert_eq!(of(&long, "ghu_1"), Freshness::Due { usable: false });
+        assert_eq!(of(&long, "ghu_0"), Freshness::Good, "another one was, before it");
+        assert_eq!(of(&pair(None, None), "ghu_1"), Freshness::Over);
     }
 }

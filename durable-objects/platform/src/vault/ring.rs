@@ -15,11 +15,11 @@ const KEY_ID_BYTES_MAX: usize = 32;
 /// Whose token a sealed value is, where it is from, and what it is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Label<'a> {
-    /// Whose.
-    pub user: &'a UserId,
-    /// `github`.
+    /// Whose: a user's id, or what the bot of a workspace goes by.
+    pub owner: &'a str,
+    /// `github`, or `slack`.
     pub provider: &'a str,
-    /// `code_host`.
+    /// `code_host`, or `bot`.
     pub purpose: &'a str,
 }
 
@@ -27,14 +27,20 @@ impl<'a> Label<'a> {
     /// The tokens of a user's account at GitHub.
     #[must_use]
     pub fn code_host(user: &'a UserId) -> Self {
-        Self { user, provider: "github", purpose: "code_host" }
+        Self { owner: user.as_str(), provider: "github", purpose: "code_host" }
+    }
+
+    /// The tokens of a bot in a Slack workspace.
+    #[must_use]
+    pub fn bot(owner: &'a str) -> Self {
+        Self { owner, provider: "slack", purpose: "bot" }
     }
 
     /// What is bound to a value sealed with the key `key_id`. Every part comes with its length, so that no two labels give the same bytes.
     #[must_use]
     pub fn associated(&self, key_id: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for part in ["farhand token", VERSION, self.user.as_str(), self.provider, self.purpose, key_id] {
+        for part in ["farhand token", VERSION, self.owner, self.provider, self.purpose, key_id] {
             bytes.extend((part.len() as u64).to_be_bytes());
             bytes.extend(part.as_bytes());
         }
@@ -174,13 +180,12 @@ mod tests {
         let parts = ["a", "ab", "b", "a\u{0}", "github", "code_host"];
         let mut seen = BTreeSet::new();
         let mut count = 0;
-        for user in ["usr_a", "usr_ab", "usr_b"] {
-            let user = UserId::parse(user).unwrap();
+        for owner in ["usr_a", "usr_ab", "usr_b"] {
             for provider in parts {
                 for purpose in parts {
                     for key_id in parts {
                         count += 1;
-                        seen.insert(Label { user: &user, provider, purpose }.associated(key_id));
+                        seen.insert(Label { owner, provider, purpose }.associated(key_id));
                     }
                 }
             }

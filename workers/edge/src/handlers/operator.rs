@@ -10,7 +10,8 @@ use crate::roster::Roster;
 use crate::sockets::recheck;
 use crate::standing::end_access;
 use platform::host::now;
-use platform::vault::store::{NoToken, Rewrapped, Vault};
+use platform::vault::store::{NoToken, Vault};
+use platform::vault::table::Rewrapped;
 use protocol::error::{ErrorBody, ErrorCode};
 use worker::Env;
 
