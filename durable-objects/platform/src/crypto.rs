@@ -88,6 +88,16 @@ pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
     base64ct::Base64UrlUnpadded::decode_vec(text).ok()
 }
 
+/// Bytes as base64 of the usual alphabet, with padding (RFC 4648 §4).
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    let mut text = base64url(bytes).replace('-', "+").replace('_', "/");
+    while !text.len().is_multiple_of(4) {
+        text.push('=');
+    }
+    text
+}
+
 /// Reads base64 of the usual alphabet or of the URL's, with or without padding. One decoder for all, because each is a kilobyte.
 #[must_use]
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {

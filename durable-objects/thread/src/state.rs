@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 /// Between two changes of the card: Slack allows some fifty a minute for a whole workspace (docs.slack.dev, "Rate limits", tier 3).
 pub const CARD_EVERY_MS: u64 = 3_000;
+/// Prompts whose files are kept.
+const FILES_KEPT_MAX: usize = 10;
 /// Tries of what is owed to Slack.
 const TRIES_MAX: u32 = 30;
 const FIRST_MS: u64 = 500;
@@ -39,6 +41,10 @@ pub struct Thread {
     pub told: Option<String>,
     /// Whether the last turn ended with a question.
     pub asked: bool,
+    /// Slack's word for why nothing can be written here; whoever began was told. Until somebody is heard here again.
+    pub closed: Option<String>,
+    /// Files of the newest prompts that have some, for another try: the prompt's id and the files.
+    pub files: Vec<(String, Value)>,
 }
 
 impl Thread {
@@ -49,7 +55,7 @@ impl Thread {
             "team": self.team, "channel": self.channel, "thread": self.thread, "home": self.home, "user": self.user,
             "session": self.session,
             "repository": self.repository, "decidedFor": self.decided_for, "card": self.card, "cardAt": self.card_at.0,
-            "view": self.view, "told": self.told, "asked": self.asked,
+            "view": self.view, "told": self.told, "asked": self.asked, "closed": self.closed, "files": self.files,
         })
     }
 
@@ -72,7 +78,20 @@ impl Thread {
             view: value.get("view").filter(|view| view.is_object()).cloned(),
             told: optional("told"),
             asked: value.get("asked").and_then(Value::as_bool).unwrap_or_default(),
+            closed: optional("closed"),
+            files: value
+                .get("files")
+                .cloned()
+                .and_then(|files| serde_json::from_value(files).ok())
+                .unwrap_or_default(),
         }
+    }
+
+    /// Keeps what went along with a prompt.
+    pub fn keep_files(&mut self, prompt: &str, files: Value) {
+        self.files.retain(|(known, _)| known != prompt);
+        self.files.push((prompt.to_owned(), files));
+        self.files.drain(..self.files.len().saturating_sub(FILES_KEPT_MAX));
     }
 
     /// Takes what the session tells; what is to be told to people because of it. An older or foreign view changes nothing.
@@ -225,6 +244,18 @@ mod tests {
         thread.take_view(view(2, "t2", "running", ""), Timestamp(0));
         assert!(!thread.asked);
         assert!(!is_question("Is it? Yes."));
+    }
+
+    #[test]
+    fn files_of_the_newest_prompts_are_kept() {
+        let mut thread = bound();
+        for number in 0..12 {
+            thread.keep_files(&format!("prm_{number}"), json!([["a.png", "", "F1"]]));
+            thread.keep_files("prm_0", json!([]));
+        }
+        assert_eq!(thread.files.len(), FILES_KEPT_MAX);
+        assert_eq!(thread.files.last(), Some(&("prm_0".to_owned(), json!([]))));
+        assert_eq!(Thread::from_json(&thread.to_json()), thread);
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl<S: Sql> Store<S> {
             let known = self.load()?;
             let thread = Thread {
                 home: place.home.clone(),
+                closed: None,
                 ..if known.team.is_empty() { place.clone() } else { known }
             };
             self.save(&thread)?;

@@ -4,6 +4,8 @@ import { spawn } from "node:child_process";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { startEdge } from "./edge.mjs";
+import { findRunner } from "./runner.mjs";
 import { until } from "./wait.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
@@ -16,10 +18,12 @@ export const SIGNING_SECRET = "signing-secret-of-the-edge-tests";
 /** Machines with other things to do take their time. */
 const WAIT_MS = 60_000;
 
-/** Starts a workspace; `listenTo` says where its events go. */
-export async function startSlack() {
+/** Starts a workspace; `listenTo` says where its events go. With `refreshToken` the bot's tokens rotate. */
+export async function startSlack({ refreshToken } = {}) {
   const child = spawn(program, { stdio: ["pipe", "pipe", "inherit"] });
-  child.stdin.write(`${JSON.stringify({ token: TOKEN, signingSecret: SIGNING_SECRET, target: "" })}\n`);
+  child.stdin.write(
+    `${JSON.stringify({ token: TOKEN, signingSecret: SIGNING_SECRET, target: "", refreshToken })}\n`,
+  );
   const failed = new Promise((_, reject) => {
     child.once("error", (cause) =>
       reject(new Error(`cannot start ${program}: build it with cargo build -p fakes`, { cause })),
@@ -64,6 +68,13 @@ export async function startSlack() {
       ),
     click: (user, message, action, more = {}) =>
       tell({ do: "click", user, channel: message.channel, ts: message.ts, action, ...more }),
+    /** Ids of the threads' objects are made of this. */
+    threadOf: (ts, channel = "C0GENERAL") => `${TEAM}/${channel}/${ts}`,
+    /** The session of a thread, once its card is there. */
+    async sessionOf(thread) {
+      const card = await slack.hears(thread, /Open session/);
+      return urlOf(card, "Open session").split("/").at(-1);
+    },
     async close() {
       const ended = new Promise((resolve) => child.once("exit", resolve));
       child.stdin.end();
@@ -72,6 +83,52 @@ export async function startSlack() {
   };
   return slack;
 }
+
+/** What a Worker for this workspace is configured with. */
+export const configured = (workspace, { vars = {}, secrets = {} } = {}) => ({
+  vars: {
+    IMAGES: "off",
+    SLACK_TEAM_ID: TEAM,
+    SLACK_API_URL: workspace.api,
+    SLACK_FILES_URL: workspace.url,
+    ...vars,
+  },
+  secrets: { SLACK_SIGNING_SECRET: SIGNING_SECRET, SLACK_BOT_TOKEN: TOKEN, ...secrets },
+});
+
+/** Both of them; `link` says whose Slack account is whose. */
+export async function startSlackEdge({ refreshToken, ...more } = {}) {
+  const slack = await startSlack({ refreshToken });
+  const edge = await startEdge(configured(slack, more));
+  await slack.listenTo(edge.origin);
+  return {
+    slack,
+    edge,
+    link: (user, id) =>
+      edge.rows(
+        "INSERT OR REPLACE INTO slack_links (team_id, slack_user_id, user_id, linked_at) VALUES (?, ?, ?, 1)",
+        TEAM,
+        user,
+        id,
+      ),
+    /** The runner of a thread's session, with its first turn running. */
+    async runTurn(thread) {
+      const runner = await findRunner(edge, await slack.sessionOf(thread), 1);
+      await runner.attach();
+      await runner.report({ type: "ready", agent: "scripted 1" });
+      const turn = await runner.turn();
+      await runner.receive(turn);
+      return { runner, turn };
+    },
+    logs: () => JSON.stringify(edge.server.getLogs()),
+    async close() {
+      await edge.close();
+      await slack.close();
+    },
+  };
+}
+
+export const mention = (text) => `<@${BOT}> ${text}`;
 
 /** Where a button of a message leads. */
 export function urlOf(message, label) {

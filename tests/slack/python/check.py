@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from slack_sdk import WebClient
@@ -16,6 +17,7 @@ from slack_sdk.models.blocks import Block
 from slack_sdk.signature import SignatureVerifier
 
 TOKEN, SECRET, CHANNEL = "xoxb-token-of-the-check", "secret-of-the-check-0123456789", "C0GENERAL"
+REFRESH_TOKEN = "xoxe-1-of-the-check"
 heard = []
 
 
@@ -68,8 +70,25 @@ def check_client(api, tell):
     tell({"do": "archive", "channel": CHANNEL})
     refused(client.chat_postMessage, "is_archived", channel=CHANNEL, text="x")
     refused(WebClient(token="xoxb-wrong", base_url=api + "/").auth_test, "invalid_auth")
+    tell({"do": "upload", "id": "F1", "name": "a.txt", "mimetype": "text/plain", "data": "aGVsbG8="})
+    file = client.files_info(file="F1")["file"]
+    assert (file["name"], file["size"]) == ("a.txt", 5), file
+    refused(client.files_info, "file_not_found", file="F0")
     tell({"do": "revoke"})
     refused(client.auth_test, "token_revoked")
+
+
+def check_rotation(api):
+    """The SDK's own exchange must be taken by the stand-in, and be read by it, as Slack's."""
+    ended = WebClient(token=TOKEN, base_url=api + "/")
+    refused(ended.auth_test, "token_expired")
+    application = {"client_id": "0001.0002", "client_secret": "client-secret-of-the-stand-in"}
+    exchange = lambda refresh: ended.oauth_v2_access(**application, grant_type="refresh_token", refresh_token=refresh)
+    first = exchange(REFRESH_TOKEN)
+    assert first["expires_in"] == 43200 and first["token_type"] == "bot", first
+    assert WebClient(token=first["access_token"], base_url=api + "/").auth_test()["user_id"] == "U0BOT"
+    refused(exchange, "invalid_refresh_token", refresh=REFRESH_TOKEN)
+    assert exchange(first["refresh_token"])["refresh_token"] != first["refresh_token"]
 
 
 def check_sender(tell):
@@ -97,11 +116,12 @@ def check_messages(path):
     return len(messages)
 
 
-def main():
-    stand_in, messages = sys.argv[1:]
+@contextmanager
+def workspace(stand_in, **more):
+    """A running stand-in: the address of its Web API, and what gives it orders."""
     process = subprocess.Popen([stand_in], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        process.stdin.write(json.dumps({"token": TOKEN, "signingSecret": SECRET, "target": ""}) + "\n")
+        process.stdin.write(json.dumps({"token": TOKEN, "signingSecret": SECRET, "target": "", **more}) + "\n")
         process.stdin.flush()
         listening = json.loads(process.stdout.readline())
 
@@ -112,12 +132,20 @@ def main():
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
 
-        check_sender(tell)
-        check_client(listening["api"], tell)
-        print(f"the SDK agrees: client, signatures, {check_messages(messages)} messages")
+        yield listening["api"], tell
     finally:
         process.stdin.close()
         process.wait(timeout=60)
+
+
+def main():
+    stand_in, messages = sys.argv[1:]
+    with workspace(stand_in) as (api, tell):
+        check_sender(tell)
+        check_client(api, tell)
+    with workspace(stand_in, refreshToken=REFRESH_TOKEN) as (api, _):
+        check_rotation(api)
+    print(f"the SDK agrees: client, signatures, token rotation, {check_messages(messages)} messages")
 
 
 if __name__ == "__main__":

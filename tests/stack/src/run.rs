@@ -110,6 +110,7 @@ impl Stack {
         let slack = Slack::start(SlackOptions {
             port: 0,
             token: secrets.slack_token.clone(),
+            refresh_token: None,
             signing_secret: secrets.slack_signing_secret.clone(),
             target: format!("{url}/api/slack"),
         })
@@ -381,6 +382,7 @@ fn configure(
         github_api_url: &github_api_url,
         github,
         slack_api_url: &slack_api_url,
+        slack_files_url: slack.files_url(),
     };
     worker::configure(options, secrets, &variables)
 }

@@ -23,6 +23,7 @@ pub(crate) struct Variables<'a> {
     pub(crate) github_api_url: &'a str,
     pub(crate) github: &'a Github,
     pub(crate) slack_api_url: &'a str,
+    pub(crate) slack_files_url: &'a str,
 }
 
 /// Writes the run's configuration; answers its path.
@@ -44,6 +45,7 @@ pub(crate) fn configure(
         ("BRIDGE_URL", variables.bridge_url),
         ("GITHUB_API_URL", variables.github_api_url),
         ("SLACK_API_URL", variables.slack_api_url),
+        ("SLACK_FILES_URL", variables.slack_files_url),
         ("SLACK_TEAM_ID", fakes::slack::TEAM),
         ("MODELS", &models),
         ("AGENT", options.agent.name()),

@@ -115,7 +115,7 @@ fn build(
 }
 
 /// Sends a request and reads the status and the first bytes of the body, all within [`ANSWER_MS_MAX`]; or says why not.
-async fn ask(request: Request, bytes: usize) -> Result<(u16, Vec<u8>), String> {
+pub(crate) async fn ask(request: Request, bytes: usize) -> Result<(u16, Vec<u8>), String> {
     let controller = AbortController::default();
     let signal = controller.signal();
     let work = async {
@@ -126,7 +126,7 @@ async fn ask(request: Request, bytes: usize) -> Result<(u16, Vec<u8>), String> {
     match select(pin!(work), Delay::from(Duration::from_millis(ANSWER_MS_MAX))).await {
         Either::Left((Ok(answer), _)) => Ok(answer),
         Either::Left((Err(error), _)) => {
-            log("asking the code host", &error);
+            log("asking another server", &error);
             Err("it does not answer".to_owned())
         }
         Either::Right(((), _)) => {

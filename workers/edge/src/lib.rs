@@ -37,6 +37,8 @@ pub mod settings;
 mod slack_links;
 pub mod slack_settings;
 #[cfg(target_arch = "wasm32")]
+mod slack_token;
+#[cfg(target_arch = "wasm32")]
 mod sockets;
 #[cfg(target_arch = "wasm32")]
 mod standing;

@@ -9,6 +9,7 @@ use slack::route::MODEL_USUAL;
 /// A shorter secret could be guessed; Slack's have 32.
 const SECRET_BYTES_MIN: usize = 16;
 const API_USUAL: &str = "https://slack.com/api";
+const FILES_USUAL: &str = "https://files.slack.com";
 const ROUTER_USUAL: &str = "https://api.openai.com/v1";
 /// Messages of a thread that may be configured.
 const MESSAGES_MAX: usize = 50;
@@ -24,6 +25,17 @@ pub struct Router {
     pub key: String,
 }
 
+/// How the bot's tokens are renewed.
+#[derive(Clone)]
+pub struct Rotation {
+    /// `SLACK_CLIENT_ID`.
+    pub client_id: String,
+    /// `SLACK_CLIENT_SECRET`.
+    pub client_secret: String,
+    /// `SLACK_REFRESH_TOKEN`: the first one.
+    pub refresh_token: String,
+}
+
 /// Slack as this deployment uses it.
 #[derive(Clone)]
 pub struct SlackSettings {
@@ -31,10 +43,14 @@ pub struct SlackSettings {
     pub signing_secret: String,
     /// `SLACK_BOT_TOKEN`.
     pub bot_token: String,
+    /// Where the app has token rotation; then the former is the first of many.
+    pub rotation: Option<Rotation>,
     /// `SLACK_TEAM_ID`.
     pub team: String,
     /// `SLACK_API_URL`, without a slash at the end.
     pub api_url: String,
+    /// `SLACK_FILES_URL`: origin of the files of messages, without a slash at the end.
+    pub files_url: String,
     /// Messages of the thread that a prompt tells.
     pub messages: usize,
     /// The model, where one is configured.
@@ -93,12 +109,19 @@ impl SlackSettings {
             model: text("SLACK_ROUTER_MODEL").unwrap_or_else(|| MODEL_USUAL.to_owned()),
             key,
         });
+        let rotation = text("SLACK_REFRESH_TOKEN").map(|refresh_token| {
+            let client_id = required("SLACK_CLIENT_ID", "a variable: the app's client id")?;
+            let client_secret = required("SLACK_CLIENT_SECRET", "a secret: the app's client secret")?;
+            Ok(Rotation { client_id, client_secret, refresh_token })
+        });
         let messages = text("SLACK_THREAD_MESSAGES").and_then(|number| number.parse::<usize>().ok());
         Ok(Self {
             signing_secret,
             bot_token: required("SLACK_BOT_TOKEN", "a secret: the bot token that installing the app gave")?,
+            rotation: rotation.transpose()?,
             team: required("SLACK_TEAM_ID", "a variable: the id of the workspace, which begins with T")?,
             api_url: url("SLACK_API_URL", API_USUAL)?,
+            files_url: url("SLACK_FILES_URL", FILES_USUAL)?,
             messages: messages.unwrap_or(MESSAGES_USUAL).min(MESSAGES_MAX),
             router,
         })
@@ -131,10 +154,16 @@ mod tests {
     fn usual_settings_are_filled_in_and_never_printed() {
         let settings = with("", None).unwrap();
         assert_eq!((settings.api_url.as_str(), settings.messages), (API_USUAL, 3));
-        assert!(settings.router.is_none());
+        assert!(settings.router.is_none() && settings.rotation.is_none());
         assert_eq!(with("SLACK_ROUTER_KEY", Some("k")).unwrap().router.unwrap().model, "gpt-4o-mini");
         assert!(with("SLACK_ROUTER_URL", Some("http://127.0.0.1:9/v1")).unwrap().router.is_some());
         assert!(!format!("{settings:?}").contains("canary"));
+    }
+
+    #[test]
+    fn tokens_that_rotate_need_the_application() {
+        let error = with("SLACK_REFRESH_TOKEN", Some("xoxe-canary")).unwrap_err();
+        assert!(error.message.contains("SLACK_CLIENT_ID") && !error.message.contains("canary"), "{error}");
     }
 
     #[test]
@@ -146,6 +175,7 @@ mod tests {
             ("SLACK_TEAM_ID", Some(" ")),
             ("SLACK_API_URL", Some("http://canary.example")),
             ("SLACK_API_URL", Some("http://127.0.0.1.canary.example")),
+            ("SLACK_FILES_URL", Some("http://canary.example")),
         ] {
             let error = with(name, value).unwrap_err();
             assert!(error.message.contains(name) && !error.message.contains("canary"), "{name}: {error}");

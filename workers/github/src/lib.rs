@@ -17,4 +17,4 @@ mod value;
 pub mod webhook;
 
 pub use error::Error;
-pub use request::{Method, Request, headers};
+pub use request::{Method, Request, headers, percent_encode};

@@ -71,7 +71,7 @@ pub(crate) fn repository_path(repository: &RepositoryId) -> String {
 }
 
 /// A value of a query: everything but unreserved characters as `%XX`.
-pub(crate) fn percent_encode(value: &str) -> String {
+pub fn percent_encode(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

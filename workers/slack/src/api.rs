@@ -66,13 +66,13 @@ pub fn remedy(code: &str, needed: &str) -> String {
     let needed: String =
         needed.chars().filter(|c| c.is_ascii_alphanumeric() || ":,._".contains(*c)).take(200).collect();
     match code.as_str() {
-        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => format!(
+        code if is_about_token(code) => format!(
             "Slack does not accept the bot's token any more ({code}); the operator installs the app again and sets SLACK_BOT_TOKEN"
         ),
         "missing_scope" => {
             format!("the app lacks the scope {needed}; the operator adds it to the app and installs it again")
         }
-        "is_archived" => "the channel is archived; go on in another one".to_owned(),
+        "is_archived" | "is_inactive" => "the channel is archived; go on in another one".to_owned(),
         "not_in_channel" | "channel_not_found" => {
             "the bot is not in this channel; invite it and mention it again".to_owned()
         }
@@ -85,10 +85,22 @@ pub fn remedy(code: &str, needed: &str) -> String {
     }
 }
 
+/// Whether only the operator can do something about it: the bot can say nothing anywhere, or not what it has to.
+#[must_use]
+pub fn is_for_operator(code: &str) -> bool {
+    is_about_token(code) || code == "missing_scope"
+}
+
+/// Whether Slack does not take the bot's token.
+#[must_use]
+pub fn is_about_token(code: &str) -> bool {
+    matches!(code, "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired")
+}
+
 /// Whether nobody in the channel can be told, so that whoever asked is told alone.
 #[must_use]
 pub fn is_about_channel(code: &str) -> bool {
-    matches!(code, "is_archived" | "not_in_channel" | "channel_not_found")
+    matches!(code, "is_archived" | "is_inactive" | "not_in_channel" | "channel_not_found")
         || code.starts_with("restricted_action")
 }
 

@@ -59,8 +59,34 @@ pub struct Message {
     pub kind: Kind,
     /// As plain text, without the mention.
     pub text: String,
-    /// Names and addresses of files.
-    pub files: Vec<(String, String)>,
+    /// What was attached.
+    pub files: Vec<File>,
+}
+
+/// A file that goes along with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Slack's id; empty where there was none of its form.
+    pub id: String,
+    /// As its owner named it.
+    pub name: String,
+    /// Where people see it.
+    pub permalink: String,
+}
+
+impl File {
+    /// As kept by the thread.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!([self.name, self.permalink, self.id])
+    }
+
+    /// Reads what [`File::to_json`] wrote.
+    #[must_use]
+    pub fn from_json(value: &Value) -> Option<Self> {
+        let part = |place: usize| value.get(place).and_then(Value::as_str).map(str::to_owned);
+        Some(Self { name: part(0)?, permalink: part(1)?, id: part(2).unwrap_or_default() })
+    }
 }
 
 impl Message {
@@ -68,9 +94,10 @@ impl Message {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let kind = Kind::WORDS.iter().find(|(kind, _)| *kind == self.kind).map_or("", |(_, word)| word);
+        let files: Vec<Value> = self.files.iter().map(File::to_json).collect();
         json!({
             "event": self.event_id, "team": self.team, "channel": self.channel, "thread": self.thread, "ts": self.ts,
-            "user": self.user, "kind": kind, "text": self.text, "files": self.files,
+            "user": self.user, "kind": kind, "text": self.text, "files": files,
         })
     }
 
@@ -80,8 +107,6 @@ impl Message {
         let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
         let word = text("kind")?;
         let files = value.get("files")?.as_array()?;
-        let file =
-            |file: &Value| Some((file.get(0)?.as_str()?.to_owned(), file.get(1)?.as_str()?.to_owned()));
         Some(Self {
             event_id: text("event")?,
             team: text("team")?,
@@ -91,7 +116,7 @@ impl Message {
             user: text("user")?,
             kind: Kind::WORDS.iter().find(|(_, known)| *known == word).map(|(kind, _)| *kind)?,
             text: text("text")?,
-            files: files.iter().filter_map(file).collect(),
+            files: files.iter().filter_map(File::from_json).collect(),
         })
     }
 }
@@ -151,7 +176,8 @@ fn message(value: &Value) -> Option<Message> {
     let files = value.pointer("/event/files").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let file = |file: &Value| {
         let text = |name: &str| text::cut(file.get(name).and_then(Value::as_str).unwrap_or_default(), 500);
-        (text("name"), text("permalink"))
+        let id = Some(text("id")).filter(|id| is_id(id)).unwrap_or_default();
+        File { id, name: text("name"), permalink: text("permalink") }
     };
     let owned = str::to_owned;
     Some(Message {
@@ -194,14 +220,16 @@ mod tests {
     fn a_mention_is_read() {
         let message = read(&event(json!({
             "type": "app_mention", "user": "U1", "channel": "C1", "ts": "1.2", "text": "<@UBOT> fix &amp; go",
-            "files": [{"name": "a.png", "permalink": "https://x.example/a"}],
+            "files": [{"id": "F1", "name": "a.png", "permalink": "https://x.example/a"}, {"id": "../F2"}],
         })))
         .unwrap();
         assert_eq!(
             (message.text.as_str(), message.thread.as_str(), message.kind),
             ("fix & go", "1.2", Kind::Mention)
         );
-        assert_eq!(message.files, [("a.png".to_owned(), "https://x.example/a".to_owned())]);
+        let known = File { id: "F1".into(), name: "a.png".into(), permalink: "https://x.example/a".into() };
+        let nameless = File { id: String::new(), name: String::new(), permalink: String::new() };
+        assert_eq!(message.files, [known, nameless]);
         assert_eq!(Message::from_json(&message.to_json()), Some(message));
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const LAST_TURN: &str = "SELECT turn_id, CASE state WHEN 'queued' THEN 'running' ELSE outcome END, turn_end, \
     (SELECT content FROM messages m WHERE m.prompt_id = t.prompt_id AND role = 'user' LIMIT 1), \
     (SELECT content FROM messages m WHERE m.prompt_id = t.prompt_id AND role = 'agent' ORDER BY message_id DESC LIMIT 1), \
-    (SELECT content FROM items i WHERE i.turn_id = t.turn_id AND type = 'plan' ORDER BY position DESC LIMIT 1) \
+    (SELECT content FROM items i WHERE i.turn_id = t.turn_id AND type = 'plan' ORDER BY position DESC LIMIT 1), t.prompt_id \
     FROM turns t JOIN prompts USING (prompt_id) ORDER BY t.position DESC LIMIT 1";
 
 impl<S: Sql> Store<S> {
@@ -56,7 +56,7 @@ impl<S: Sql> Store<S> {
             TurnOutcome::Completed | TurnOutcome::Stopped => None,
         });
         let turn = json!({
-            "id": row.text(0)?, "state": row.text(1)?, "reason": reason, "prompt": row.text_or_null(3)?, "summary": row.text_or_null(4)?,
+            "id": row.text(0)?, "promptId": row.text(6)?, "state": row.text(1)?, "reason": reason, "prompt": row.text_or_null(3)?, "summary": row.text_or_null(4)?,
         });
         let plan: Option<Value> = row.text_or_null(5)?.map(from_json).transpose()?;
         Ok((turn, plan.map_or_else(|| json!([]), |plan| plan.get("steps").cloned().unwrap_or_default())))

@@ -16,6 +16,7 @@ async fn main() -> anyhow::Result<()> {
     let options = SlackOptions {
         port: 0,
         token: text("token"),
+        refresh_token: settings.get("refreshToken").and_then(Value::as_str).map(str::to_owned),
         signing_secret: text("signingSecret"),
         target: text("target"),
     };

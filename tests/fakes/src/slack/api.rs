@@ -5,6 +5,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State as Shared};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,9 @@ pub(super) async fn answer(
     if script.wait_ms > 0 {
         tokio::time::sleep(Duration::from_millis(script.wait_ms)).await;
     }
+    if script.held {
+        hold(&state).await;
+    }
     if script.status >= 400 {
         let mut response =
             StatusCode::from_u16(script.status).unwrap_or(StatusCode::BAD_GATEWAY).into_response();
@@ -44,9 +49,13 @@ pub(super) async fn answer(
     }
     let outcome = {
         let mut workspace = state.lock();
-        match check_token(&workspace, &headers, &fields) {
-            Ok(()) => carry_out(&mut workspace, &name, &fields),
-            Err(error) => Err(error),
+        match name.as_str() {
+            // The application proves who it is by its own secret.
+            "oauth.v2.access" => workspace.tokens.exchange(&fields, &application(&headers, &fields)),
+            _ => match check_token(&workspace, &headers, &fields) {
+                Ok(()) => carry_out(&mut workspace, &name, &fields),
+                Err(error) => Err(error),
+            },
         }
     };
     if script.lost {
@@ -115,17 +124,37 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Id and secret of the application: of HTTP's Basic, as the SDK sends them, or of the form.
+fn application(headers: &HeaderMap, fields: &Value) -> (String, String) {
+    let basic = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let basic = basic.and_then(|value| STANDARD.decode(value.strip_prefix("Basic ")?).ok());
+    let basic = basic.and_then(|bytes| String::from_utf8(bytes).ok());
+    match basic.as_deref().and_then(|pair| pair.split_once(':')) {
+        Some((id, secret)) => (id.to_owned(), secret.to_owned()),
+        None => (text(fields, "client_id").to_owned(), text(fields, "client_secret").to_owned()),
+    }
+}
+
 fn check_token(workspace: &Workspace, headers: &HeaderMap, fields: &Value) -> Result<(), &'static str> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token =
         bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_else(|| text(fields, "token"));
-    if token.is_empty() {
-        return Err("not_authed");
+    workspace.tokens.check(token)
+}
+
+/// Waits for the control's word. Whoever gives up waiting is no longer held.
+async fn hold(state: &State) {
+    struct Held<'a>(&'a State);
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            self.0.lock().held -= 1;
+        }
     }
-    if workspace.token.is_empty() {
-        return Err("token_revoked");
-    }
-    if token == workspace.token { Ok(()) } else { Err("invalid_auth") }
+    let mut gate = state.gate.subscribe();
+    state.lock().held += 1;
+    let _held = Held(state);
+    // It fails only when the workspace is gone, and with it whoever waits.
+    let _ = gate.changed().await;
 }
 
 fn carry_out(workspace: &mut Workspace, name: &str, fields: &Value) -> Outcome {
@@ -144,6 +173,10 @@ fn carry_out(workspace: &mut Workspace, name: &str, fields: &Value) -> Outcome {
         "conversations.info" => {
             let channel = workspace.channels.get(text(fields, "channel")).ok_or("channel_not_found")?;
             Ok(json!({ "channel": channel }))
+        }
+        "files.info" => {
+            let file = workspace.files.get(text(fields, "file")).ok_or("file_not_found")?;
+            Ok(json!({ "file": file.info }))
         }
         "users.info" => {
             Ok(json!({"user": workspace.users.get(text(fields, "user")).ok_or("user_not_found")?}))
@@ -166,10 +199,11 @@ fn check_message(fields: &Value) -> Result<(), &'static str> {
 fn post(workspace: &mut Workspace, fields: &Value, ephemeral_for: Option<&str>) -> Outcome {
     let channel = text(fields, "channel").to_owned();
     let is_person = workspace.users.contains_key(&channel) || channel.starts_with('D');
-    match workspace.channels.get(&channel) {
-        Some(known) if known.get("is_archived") == Some(&Value::Bool(true)) => return Err("is_archived"),
-        None if !is_person => return Err("channel_not_found"),
-        Some(_) | None => {}
+    if is_archived(workspace, &channel) {
+        return Err("is_archived");
+    }
+    if !workspace.channels.contains_key(&channel) && !is_person {
+        return Err("channel_not_found");
     }
     check_message(fields)?;
     let ts = workspace.next_ts();
@@ -190,9 +224,17 @@ fn post(workspace: &mut Workspace, fields: &Value, ephemeral_for: Option<&str>) 
     Ok(json!({"channel": channel, "ts": ts, "message": message}))
 }
 
+fn is_archived(workspace: &Workspace, channel: &str) -> bool {
+    let known = workspace.channels.get(channel);
+    known.and_then(|known| known.get("is_archived")).and_then(Value::as_bool).unwrap_or_default()
+}
+
 fn update(workspace: &mut Workspace, fields: &Value) -> Outcome {
     check_message(fields)?;
     let (channel, ts) = (text(fields, "channel"), text(fields, "ts"));
+    if is_archived(workspace, channel) {
+        return Err("is_inactive");
+    }
     let found = workspace
         .messages
         .iter_mut()

@@ -4,8 +4,10 @@
 //! tests of the edge, by the whole stack and by `cargo xtask dev`, whose page plays the workspace.
 
 mod api;
+mod file;
 mod page;
 mod sender;
+mod token;
 
 use crate::FakesError;
 use crate::server::{Server, listen, serve};
@@ -15,6 +17,7 @@ pub use sender::Delivery;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// The workspace.
 pub const TEAM: &str = "T0FARHAND";
@@ -28,6 +31,8 @@ pub struct SlackOptions {
     pub port: u16,
     /// The bot's token.
     pub token: String,
+    /// Where the bot's tokens rotate: the first refresh token. The token beside it has ended already.
+    pub refresh_token: Option<String>,
     /// What requests are signed with.
     pub signing_secret: String,
     /// Where events go, and `/interactions` beside `/events`: the Worker's `…/api/slack`.
@@ -43,6 +48,8 @@ struct Script {
     error: Option<String>,
     needed: Option<String>,
     wait_ms: u64,
+    /// The call waits until the control says `release`.
+    held: bool,
     /// The call is carried out, and its answer lost.
     lost: bool,
     /// How many calls it is for.
@@ -51,13 +58,16 @@ struct Script {
 
 #[derive(Debug)]
 struct Workspace {
-    token: String,
+    tokens: token::Tokens,
+    files: BTreeMap<String, file::File>,
     channels: BTreeMap<String, Value>,
     users: BTreeMap<String, Value>,
     /// As `conversations.replies` gives them, with `channel`, and `ephemeral_for` where only one person sees them.
     messages: Vec<Value>,
     calls: Vec<Value>,
     scripts: VecDeque<Script>,
+    /// Calls that wait to be released.
+    held: usize,
     clock: u64,
     target: String,
     signing_secret: String,
@@ -75,6 +85,9 @@ impl Workspace {
 struct State {
     workspace: Mutex<Workspace>,
     client: reqwest::Client,
+    /// Changes with every release.
+    gate: watch::Sender<u64>,
+    url: String,
 }
 
 impl State {
@@ -104,20 +117,28 @@ impl Slack {
     /// Starts one with the channels `C0GENERAL` and `C0SHOPDEV` and the people `U0ADA`, `U0GRACE` and `U0LINUS`.
     pub async fn start(options: SlackOptions) -> Result<Self, FakesError> {
         let workspace = Workspace {
-            token: options.token,
+            tokens: token::Tokens::new(options.token, options.refresh_token),
+            files: BTreeMap::new(),
             channels: [channel("C0GENERAL", "general"), channel("C0SHOPDEV", "shop-dev")].into(),
             users: [person("U0ADA", "ada"), person("U0GRACE", "grace"), person("U0LINUS", "linus")].into(),
             messages: Vec::new(),
             calls: Vec::new(),
             scripts: VecDeque::new(),
+            held: 0,
             clock: 60_000_000,
             target: options.target,
             signing_secret: options.signing_secret,
         };
-        let state = Arc::new(State { workspace: Mutex::new(workspace), client: reqwest::Client::new() });
         let (listener, url) = listen(options.port).await?;
+        let state = Arc::new(State {
+            workspace: Mutex::new(workspace),
+            client: reqwest::Client::new(),
+            gate: watch::Sender::new(0),
+            url: url.clone(),
+        });
         let router = Router::new()
             .route("/api/{method}", any(api::answer))
+            .route("/files-pri/{id}/{name}", get(file::serve))
             .route("/", get(page::show))
             .route("/control", post(control))
             .with_state(state.clone());
@@ -139,6 +160,12 @@ impl Slack {
     /// Gives it another address to send to.
     pub fn send_to(&self, target: &str) {
         self.state.lock().target = target.to_owned();
+    }
+
+    /// Where the files of its messages are.
+    #[must_use]
+    pub fn files_url(&self) -> &str {
+        &self.server.url
     }
 
     /// All messages, as they are.
@@ -182,35 +209,54 @@ async fn control(
             state.lock().target = text(&order, "target").to_owned();
             json!({})
         }
+        "held" => json!({"held": state.lock().held}),
+        "upload" => file::upload(&state, &order),
+        other => {
+            if change(&state, other, &order) {
+                json!({})
+            } else {
+                json!({"error": format!("there is no order {other:?}")})
+            }
+        }
+    })
+}
+
+/// Orders that are answered with nothing; whether this is one.
+fn change(state: &State, what: &str, order: &Value) -> bool {
+    let mut workspace = state.lock();
+    match what {
         "archive" => {
-            let id = text(&order, "channel");
-            if let Some(known) = state.lock().channels.get_mut(id).and_then(Value::as_object_mut) {
+            if let Some(known) =
+                workspace.channels.get_mut(text(order, "channel")).and_then(Value::as_object_mut)
+            {
                 known.insert("is_archived".to_owned(), Value::Bool(true));
             }
-            json!({})
         }
-        "revoke" => {
-            state.lock().token = String::new();
-            json!({})
+        "revoke" => workspace.tokens.revoke(),
+        "restore" => workspace.tokens.restore(),
+        "expire" => workspace.tokens.expire(),
+        "script_clear" => workspace.scripts.clear(),
+        "release" => {
+            workspace.scripts.clear();
+            state.gate.send_modify(|generation| *generation += 1);
         }
-        "script_clear" => {
-            state.lock().scripts.clear();
-            json!({})
-        }
-        "script" => {
-            let script = Script {
-                method: text(&order, "method").to_owned(),
-                status: u16::try_from(number(&order, "status")).unwrap_or_default(),
-                retry_after: order.get("retryAfter").and_then(Value::as_u64),
-                error: order.get("error").and_then(Value::as_str).map(str::to_owned),
-                needed: order.get("needed").and_then(Value::as_str).map(str::to_owned),
-                wait_ms: number(&order, "waitMs"),
-                lost: order.get("lost").and_then(Value::as_bool).unwrap_or_default(),
-                times: number(&order, "times").max(1),
-            };
-            state.lock().scripts.push_back(script);
-            json!({})
-        }
-        other => json!({"error": format!("there is no order {other:?}")}),
-    })
+        "script" => workspace.scripts.push_back(read_script(order)),
+        _ => return false,
+    }
+    true
+}
+
+fn read_script(order: &Value) -> Script {
+    let is = |name: &str| order.get(name).and_then(Value::as_bool).unwrap_or_default();
+    Script {
+        method: text(order, "method").to_owned(),
+        status: u16::try_from(number(order, "status")).unwrap_or_default(),
+        retry_after: order.get("retryAfter").and_then(Value::as_u64),
+        error: order.get("error").and_then(Value::as_str).map(str::to_owned),
+        needed: order.get("needed").and_then(Value::as_str).map(str::to_owned),
+        wait_ms: number(order, "waitMs"),
+        held: is("hold"),
+        lost: is("lost"),
+        times: number(order, "times").max(1),
+    }
 }

@@ -95,6 +95,7 @@ pub(super) async fn write(state: &Arc<State>, order: &Value) -> Value {
         workspace.messages.push(message);
         ts
     };
+    let files = files_of(state, order);
     if order.get("silent").and_then(Value::as_bool).unwrap_or_default() {
         return json!({ "ts": ts });
     }
@@ -104,7 +105,7 @@ pub(super) async fn write(state: &Arc<State>, order: &Value) -> Value {
     let event = |kind: &str, id: &str| {
         let mut inner = json!({
             "type": kind, "user": user, "text": written, "ts": ts, "channel": channel, "event_ts": ts,
-            "channel_type": if is_direct { "im" } else { "channel" }, "files": order.get("files").cloned().unwrap_or(json!([])),
+            "channel_type": if is_direct { "im" } else { "channel" }, "files": files,
         });
         if let (Some(known), false) = (inner.as_object_mut(), thread.is_empty()) {
             known.insert("thread_ts".to_owned(), Value::from(thread));
@@ -123,6 +124,13 @@ pub(super) async fn write(state: &Arc<State>, order: &Value) -> Value {
         }
     }
     json!({"ts": ts, "eventId": event_id, "deliveries": deliveries})
+}
+
+/// What is told of the files that the order names by their ids.
+fn files_of(state: &State, order: &Value) -> Value {
+    let workspace = state.lock();
+    let ids = order.get("files").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    ids.filter_map(|id| workspace.files.get(id)).map(|file| file.info.clone()).collect()
 }
 
 /// `user` clicks what has the action `action` in the message `ts` of `channel`; a menu's `value` is what was chosen.

@@ -1,11 +1,14 @@
 //! A click's way: who clicked, whether that person may, and what follows.
 
+use super::api::Api;
+use super::attachment::{Carried, gather, say_missing};
 use super::message::{Step, later_or, prompt};
 use super::person;
 use super::shell::{Outcome, Shell};
 use crate::context::Context;
 use crate::handlers::check_session;
 use crate::session_object;
+use crate::slack_settings::SlackSettings;
 use identity::Principal;
 use identity::policy::{Action as Deed, SessionAction};
 use platform::host::now;
@@ -14,6 +17,7 @@ use protocol::id::{SessionId, TurnId};
 use serde::Serialize;
 use serde_json::{Value, json};
 use session::call::{Call, MessageCall, StopCall};
+use slack::event::File;
 use slack::interaction::{Action, Interaction};
 use std::rc::Rc;
 use thread::state::{Order, Thread};
@@ -94,11 +98,16 @@ impl Scene<'_> {
         }
     }
 
-    async fn tell<T: Serialize>(&self, id: &SessionId, call: Call, body: &T) -> Step<()> {
+    async fn tell<T: Serialize>(
+        &self,
+        id: &SessionId,
+        (call, body): (Call, &T),
+        orders: &[Order],
+    ) -> Step<()> {
         let answer = session_object::post(&self.context.env, id, call, body).await;
         let mut answer = answer.map_err(|error| Outcome::later(error.message))?;
         if (200..300).contains(&answer.status_code()) {
-            return self.done(&[]);
+            return self.done(orders);
         }
         let silent = |_| ErrorBody::new(ErrorCode::Unavailable, "the session does not answer");
         let error = answer.json::<ErrorBody>().await.unwrap_or_else(silent);
@@ -111,7 +120,8 @@ impl Scene<'_> {
     async fn stop(&self, turn: &str) -> Step<()> {
         let id = self.session(SessionAction::StopTurn).await?;
         let Ok(turn_id) = TurnId::parse(turn) else { return Err(self.refuse("This turn is not known.")) };
-        self.tell(&id, Call::Stop, &StopCall { by: self.principal.user.clone(), turn_id }).await
+        let stop = StopCall { by: self.principal.user.clone(), turn_id };
+        self.tell(&id, (Call::Stop, &stop), &[]).await
     }
 
     /// The prompt of the turn once more, in the name of whoever wants it.
@@ -122,7 +132,26 @@ impl Scene<'_> {
         };
         let again = text("/turn/prompt").filter(|_| text("/turn/id") == Some(turn));
         let Some(again) = again else { return Err(self.refuse("Another turn came after this one.")) };
-        let prompt = prompt(&format!("retry\n{turn}"), again.to_owned())?;
-        self.tell(&id, Call::Message, &MessageCall { author: self.principal.user.clone(), prompt }).await
+        let files = self.files_of(text("/turn/promptId").unwrap_or_default());
+        let settings = SlackSettings::of(&self.shell.env).map_err(|error| Outcome::later(error.message))?;
+        let api = Api { env: &self.shell.env, settings: &settings };
+        let Carried { attachments, missing } = gather(&api, &files, self.row.attempts).await?;
+        let prompt = prompt(&format!("retry\n{turn}"), again.to_owned(), attachments)?;
+        if !files.is_empty() {
+            let kept = files.iter().map(File::to_json).collect();
+            let keep = |thread: &mut Thread| thread.keep_files(prompt.id.as_str(), kept);
+            self.shell.store.change(keep).map_err(Outcome::later)?;
+        }
+        let orders: Vec<Order> =
+            say_missing(&missing, &self.click.id, &self.click.user).into_iter().collect();
+        let message = MessageCall { author: self.principal.user.clone(), prompt };
+        self.tell(&id, (Call::Message, &message), &orders).await
+    }
+
+    /// What went along with a prompt of this thread.
+    fn files_of(&self, prompt: &str) -> Vec<File> {
+        let known = self.thread.files.iter().find(|(known, _)| known == prompt);
+        let files = known.and_then(|(_, files)| files.as_array());
+        files.into_iter().flatten().filter_map(File::from_json).collect()
     }
 }

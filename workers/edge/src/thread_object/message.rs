@@ -2,7 +2,8 @@
 //!
 //! Every step may be repeated. What was decided is kept before it is acted on; the ids of prompt and session follow from the message.
 
-use super::api::{ask_model, read};
+use super::api::{Api, ask_model};
+use super::attachment::{Carried, gather, say_missing};
 use super::person;
 use super::shell::{Outcome, Shell};
 use crate::context::Context;
@@ -13,6 +14,7 @@ use crate::slack_settings::SlackSettings;
 use identity::Principal;
 use identity::policy::{Action, SessionAction};
 use platform::host::now;
+use protocol::attachment::Attachment;
 use protocol::client::{CreateSessionRequest, PromptRequest};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::{PromptId, RepositoryId, SessionId};
@@ -21,7 +23,7 @@ use protocol::timeline::{Delivery, PromptOrigin};
 use serde_json::{Value, json};
 use session::call::{Call, MessageCall};
 use slack::api::Answer;
-use slack::event::Message;
+use slack::event::{File, Message};
 use slack::prompt::{Said, parse_replies, render};
 use slack::route::{Candidate, Decision, Question, by_model, decide, request};
 use std::rc::Rc;
@@ -45,7 +47,7 @@ pub(super) fn later_or(error: ErrorBody, refused: impl FnOnce(String) -> Outcome
 }
 
 /// A prompt of ours: its id follows from what it came of.
-pub(super) fn prompt(of: &str, text: String) -> Step<PromptRequest> {
+pub(super) fn prompt(of: &str, text: String, attachments: Vec<Attachment>) -> Step<PromptRequest> {
     let digest: String = sha256_hex(format!("slack\n{of}").as_bytes()).chars().take(26).collect();
     let id = PromptId::parse(&format!("{}_{digest}", PromptId::PREFIX)).map_err(Outcome::later)?;
     Ok(PromptRequest {
@@ -54,7 +56,7 @@ pub(super) fn prompt(of: &str, text: String) -> Step<PromptRequest> {
         model: None,
         origin: PromptOrigin::Slack,
         delivery: Delivery::default(),
-        attachments: Vec::new(),
+        attachments,
     })
 }
 
@@ -84,7 +86,7 @@ async fn try_work(shell: &Rc<Shell>, row: &Due) -> Step<()> {
         row,
         message: &message,
         thread: &thread,
-        settings: &settings,
+        api: Api { env: &shell.env, settings: &settings },
         context: &context,
         principal: &principal,
     };
@@ -100,7 +102,7 @@ struct Scene<'a> {
     row: &'a Due,
     message: &'a Message,
     thread: &'a Thread,
-    settings: &'a SlackSettings,
+    api: Api<'a>,
     context: &'a Context,
     principal: &'a Principal,
 }
@@ -127,8 +129,9 @@ impl Scene<'_> {
         if let Err(error) = check_session(self.context, self.principal, action, &id).await {
             return Err(later_or(error, |reason| self.refuse(&reason)));
         }
-        let (channel, before) = self.listen().await;
-        let prompt = prompt(&self.place(), render(self.message, &channel, &before))?;
+        let heard = self.listen().await;
+        let (prompt, orders) = self.prompt(&heard).await?;
+        let prompt_id = prompt.id.clone();
         let call = MessageCall { author: self.principal.user.clone(), prompt };
         let answer = session_object::post(&self.context.env, &id, Call::Message, &call).await;
         let mut answer = answer.map_err(|error| Outcome::later(error.message))?;
@@ -137,11 +140,11 @@ impl Scene<'_> {
         // A conflict of ids: it was taken before, when the thread read otherwise.
         let is_known = error.as_ref().is_some_and(|error| error.code == ErrorCode::IdConflict);
         if status == 202 || is_known {
-            return self
-                .shell
-                .store
-                .finish(self.row, |thread| thread.asked = false, &[])
-                .map_err(Outcome::later);
+            let change = |thread: &mut Thread| {
+                thread.asked = false;
+                self.keep_files(thread, &prompt_id);
+            };
+            return self.shell.store.finish(self.row, change, &orders).map_err(Outcome::later);
         }
         let error =
             error.unwrap_or_else(|| ErrorBody::new(ErrorCode::Unavailable, "the session does not answer"));
@@ -150,7 +153,7 @@ impl Scene<'_> {
 
     /// The thread's session begins, in the repository that the message is about.
     async fn begin(&self) -> Step<()> {
-        let (channel, before) = self.listen().await;
+        let heard = self.listen().await;
         let chosen = self
             .thread
             .repository
@@ -165,11 +168,13 @@ impl Scene<'_> {
                     .wait(self.row, self.message, "choice", now(), &[])
                     .map_err(Outcome::later);
             }
-            None => self.decide(&channel, &before).await?,
+            None => self.decide(&heard).await?,
         };
+        let (prompt, mut orders) = self.prompt(&heard).await?;
+        let prompt_id = prompt.id.clone();
         let request = CreateSessionRequest {
             repository: repository.clone(),
-            prompt: Some(prompt(&self.place(), render(self.message, &channel, &before))?),
+            prompt: Some(prompt),
             model: None,
             reservation: None,
         };
@@ -187,8 +192,33 @@ impl Scene<'_> {
             thread.session = Some(id.as_str().to_owned());
             thread.repository = Some(repository.as_str().to_owned());
             thread.user = self.message.user.clone();
+            self.keep_files(thread, &prompt_id);
         };
-        self.shell.store.finish(self.row, bind, &[Order::card(now())]).map_err(Outcome::later)
+        orders.push(Order::card(now()));
+        self.shell.store.finish(self.row, bind, &orders).map_err(Outcome::later)
+    }
+
+    /// For another try of the same.
+    fn keep_files(&self, thread: &mut Thread, prompt: &PromptId) {
+        if !self.message.files.is_empty() {
+            let files = self.message.files.iter().map(File::to_json).collect();
+            thread.keep_files(prompt.as_str(), files);
+        }
+    }
+
+    /// The message as a prompt, and what its author has to know of it.
+    async fn prompt(&self, heard: &Heard) -> Step<(PromptRequest, Vec<Order>)> {
+        let Carried { attachments, missing } =
+            gather(&self.api, &self.message.files, self.row.attempts).await?;
+        let files: Vec<&File> = missing.iter().map(|(file, _)| *file).collect();
+        let text = render(self.message, &files, &heard.channel, &heard.before);
+        let Message { ts, user, .. } = self.message;
+        let mut orders: Vec<Order> = say_missing(&missing, ts, user).into_iter().collect();
+        if !heard.problems.is_empty() {
+            let words = format!("I go on without knowing all of this thread: {}.", heard.problems.join("; "));
+            orders.push(Order::say(&format!("{ts}/heard"), user, &words, now()));
+        }
+        Ok((prompt(&self.place(), text, attachments)?, orders))
     }
 
     /// What was decided came to nothing: the next message of the thread decides anew.
@@ -201,7 +231,7 @@ impl Scene<'_> {
     }
 
     /// Which repository the message is about; settles the row where its author has to say.
-    async fn decide(&self, channel: &str, before: &[Said]) -> Step<RepositoryId> {
+    async fn decide(&self, heard: &Heard) -> Step<RepositoryId> {
         let found = async { code_host(self.context, &self.principal.user.id).await?.repositories().await };
         let found = found.await.map_err(|error| later_or(error, |reason| self.refuse(&reason)))?;
         let mut candidates: Vec<Candidate> = found
@@ -216,16 +246,16 @@ impl Scene<'_> {
                 candidate.hear(&row.text(1), &row.text(2), &row.text(3));
             }
         }
-        let before: Vec<String> = before.iter().map(|said| said.text.clone()).collect();
+        let before: Vec<String> = heard.before.iter().map(|said| said.text.clone()).collect();
         let question = Question {
             text: &self.message.text,
-            channel,
+            channel: &heard.channel,
             channel_id: &self.message.channel,
             before: &before,
         };
         let mut decision = decide(&question, &candidates);
         if decision == Decision::AskModel {
-            let answer = match &self.settings.router {
+            let answer = match &self.api.settings.router {
                 Some(router) => ask_model(router, &request(&router.model, &question, &candidates)).await,
                 None => None,
             };
@@ -248,7 +278,8 @@ impl Scene<'_> {
 
     fn ask(&self, reason: &str, choices: &[RepositoryId]) -> Outcome {
         let choices: Vec<&str> = choices.iter().map(RepositoryId::as_str).collect();
-        let payload = json!({"reason": reason, "choices": choices, "ts": self.message.ts});
+        let Message { ts, user, .. } = self.message;
+        let payload = json!({"reason": reason, "choices": choices, "ts": ts, "user": user});
         let order = Order::new(format!("picker/{}", self.message.ts), "picker", payload, now());
         match self.shell.store.wait(self.row, self.message, "choice", now(), &[order]) {
             Ok(()) => Outcome::Settled,
@@ -257,28 +288,45 @@ impl Scene<'_> {
     }
 
     /// The channel's name and what was said before. Work does not wait for a Slack that does not tell.
-    async fn listen(&self) -> (String, Vec<Said>) {
+    async fn listen(&self) -> Heard {
         let Message { channel, thread, ts, .. } = self.message;
-        let told = |answer: Answer, what: &str| match answer {
-            Answer::Done(value) => value,
-            Answer::Later { reason, .. } | Answer::Refused { reason, .. } => {
-                worker::console_warn!("{what} of a thread is not known: {reason}");
-                Value::Null
-            }
-        };
         let query = format!("channel={channel}");
-        let info = read(self.settings, "conversations.info", &query);
+        let info = self.api.read("conversations.info", &query);
         let said = async {
             // The first message of a thread has nothing before it.
             if ts == thread {
-                return Value::Null;
+                return Answer::Done(Value::Null);
             }
             let query = format!("channel={channel}&ts={thread}&latest={ts}&limit=200");
-            told(read(self.settings, "conversations.replies", &query).await, "what was said")
+            self.api.read("conversations.replies", &query).await
         };
         let (info, said) = futures::future::join(info, said).await;
-        let info = told(info, "the channel's name");
+        let mut problems = Vec::new();
+        let mut told = |answer: Answer, what: &str| match answer {
+            Answer::Done(value) => value,
+            Answer::Later { reason, .. } => {
+                worker::console_warn!("{what} of a thread is not known: {reason}");
+                Value::Null
+            }
+            Answer::Refused { code, reason } => {
+                worker::console_warn!("{what} of a thread is not known: {reason}");
+                if code == "missing_scope" && !problems.contains(&reason) {
+                    problems.push(reason);
+                }
+                Value::Null
+            }
+        };
+        let (info, said) = (told(info, "the channel's name"), told(said, "what was said"));
         let name = info.pointer("/channel/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        (name, parse_replies(&said, ts, "", self.settings.messages))
+        Heard { channel: name, before: parse_replies(&said, ts, "", self.api.settings.messages), problems }
     }
+}
+
+/// What is known of a message's surroundings.
+struct Heard {
+    /// Name of the channel; empty where it is not known.
+    channel: String,
+    before: Vec<Said>,
+    /// Why something is not known that could be, for the author.
+    problems: Vec<String>,
 }

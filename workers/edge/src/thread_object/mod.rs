@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "`#[durable_object]` exports methods that carry no documentation")]
 
 mod api;
+mod attachment;
 mod click;
 mod message;
 mod person;

@@ -3,7 +3,7 @@
 //! A message carries its key as metadata; before it is posted a second time the thread is searched for it, so that an answer that was lost
 //! does not become two messages.
 
-use super::api::{find_marked, mark, read, write};
+use super::api::{Api, find_marked, mark};
 use super::shell::{Outcome, Shell};
 use crate::answer::OrInternal as _;
 use crate::context::random_secret;
@@ -12,7 +12,7 @@ use crate::slack_settings::SlackSettings;
 use platform::host::now;
 use protocol::error::ErrorBody;
 use serde_json::{Value, json};
-use slack::api::{Answer, is_about_channel};
+use slack::api::{Answer, is_about_channel, is_for_operator};
 use slack::card::{
     render_card, render_link, render_notice, render_picker, render_question, render_result, render_start,
 };
@@ -33,7 +33,7 @@ pub(super) async fn work(shell: &Rc<Shell>, row: &Due) -> Outcome {
         Ok(settings) => settings,
         Err(error) => return Outcome::later(error.message),
     };
-    let post = Post { shell, row, thread: &thread, settings: &settings };
+    let post = Post { shell, row, thread: &thread, api: Api { env: &shell.env, settings: &settings } };
     match row.kind.as_str() {
         "card" => post.card().await,
         "result" => post.result().await,
@@ -47,7 +47,7 @@ struct Post<'a> {
     shell: &'a Rc<Shell>,
     row: &'a Due,
     thread: &'a Thread,
-    settings: &'a SlackSettings,
+    api: Api<'a>,
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -75,7 +75,7 @@ impl Post<'_> {
         let Thread { channel, thread, .. } = self.thread;
         if self.row.attempts > 0 {
             let query = format!("channel={channel}&ts={thread}&limit=200&include_all_metadata=true");
-            match read(self.settings, "conversations.replies", &query).await {
+            match self.api.read("conversations.replies", &query).await {
                 Answer::Done(answer) => {
                     if let Some(ts) = find_marked(&answer, &self.row.key) {
                         return Answer::Done(json!({ "ts": ts }));
@@ -87,7 +87,7 @@ impl Post<'_> {
             }
         }
         let message = addressed(message, &[("channel", channel), ("thread_ts", thread)]);
-        write(self.settings, "chat.postMessage", &mark(message, &self.row.key)).await
+        self.api.write("chat.postMessage", &mark(message, &self.row.key)).await
     }
 
     /// What is to be done about an answer that is no success: later, or the person is told what to do.
@@ -95,21 +95,38 @@ impl Post<'_> {
         match answer {
             Answer::Done(_) => self.done(|_| {}, &[]),
             Answer::Later { wait_ms, reason } => Outcome::Later { wait_ms, reason },
+            // Nobody can be told in Slack: the log has it with every try, and it is said when the operator has done something.
+            Answer::Refused { code, reason } if is_for_operator(&code) => Outcome::later(reason),
             Answer::Refused { code, reason } => {
                 let kind = &self.row.kind;
                 worker::console_warn!("Slack refuses a thread's {kind} ({code}): {reason}");
-                let user = &self.thread.user;
-                let orders: Vec<Order> = (is_about_channel(&code) && !user.is_empty())
-                    .then(|| {
-                        let session = self.session_url();
-                        let words =
-                            format!("I cannot write into our thread: {reason}. The session is at {session}");
-                        Order::say("channel", user, &words, now())
-                    })
-                    .into_iter()
-                    .collect();
-                self.done(|_| {}, &orders)
+                let asker = Some(text(&self.row.payload, "user")).filter(|user| !user.is_empty());
+                let user = asker.unwrap_or(&self.thread.user);
+                if !is_about_channel(&code) || user.is_empty() {
+                    return self.done(|_| {}, &[]);
+                }
+                // Something else may have been refused meanwhile.
+                let is_told = self.shell.store.load().is_ok_and(|thread| thread.closed.is_some());
+                let mut orders = Vec::new();
+                if !is_told {
+                    orders.push(Order::say("channel", user, &self.words_for_closed(&reason), now()));
+                }
+                if self.row.kind == "result" {
+                    // Again, and then to the person alone.
+                    orders.push(Order::new(self.row.key.clone(), "result", self.row.payload.clone(), now()));
+                }
+                self.done(|thread| thread.closed = Some(code), &orders)
             }
+        }
+    }
+
+    fn words_for_closed(&self, reason: &str) -> String {
+        match self.thread.session {
+            Some(_) => {
+                let session = self.session_url();
+                format!("I cannot write into our thread: {reason}. The work goes on at {session}")
+            }
+            None => format!("I cannot write into our thread: {reason}."),
         }
     }
 
@@ -118,6 +135,9 @@ impl Post<'_> {
     }
 
     async fn card(&self) -> Outcome {
+        if self.thread.closed.is_some() {
+            return self.done(|_| {}, &[]);
+        }
         let message = match &self.thread.view {
             Some(view) => render_card(view, &self.session_url()),
             None => render_start(self.thread.repository.as_deref().unwrap_or_default(), &self.session_url()),
@@ -126,7 +146,7 @@ impl Post<'_> {
             None => self.reply(message).await,
             Some(ts) => {
                 let fields = [("channel", self.thread.channel.as_str()), ("ts", ts)];
-                write(self.settings, "chat.update", &addressed(message, &fields)).await
+                self.api.write("chat.update", &addressed(message, &fields)).await
             }
         };
         match answer {
@@ -148,6 +168,9 @@ impl Post<'_> {
         let asks = self.row.payload.get("asks").and_then(Value::as_bool).unwrap_or_default();
         let summary = view.pointer("/turn/summary").and_then(Value::as_str).unwrap_or_default();
         let message = if asks { render_question(summary) } else { render_result(view) };
+        if self.thread.closed.is_some() {
+            return self.tell_alone(&self.thread.user, message).await;
+        }
         let answer = self.reply(message).await;
         self.trouble(answer)
     }
@@ -167,17 +190,20 @@ impl Post<'_> {
         let Thread { channel, thread, .. } = self.thread;
         let there =
             addressed(message.clone(), &[("channel", channel), ("thread_ts", thread), ("user", user)]);
-        match write(self.settings, "chat.postEphemeral", &there).await {
+        match self.api.write("chat.postEphemeral", &there).await {
             Answer::Refused { code, .. } if is_about_channel(&code) || code == "user_not_in_channel" => {
-                let answer =
-                    write(self.settings, "chat.postMessage", &addressed(message, &[("channel", user)])).await;
-                match answer {
-                    Answer::Refused { code, reason } => {
-                        worker::console_warn!("nobody could be told ({code}): {reason}");
-                        self.done(|_| {}, &[])
-                    }
-                    other @ (Answer::Done(_) | Answer::Later { .. }) => self.trouble(other),
-                }
+                self.tell_alone(user, message).await
+            }
+            other @ (Answer::Done(_) | Answer::Later { .. } | Answer::Refused { .. }) => self.trouble(other),
+        }
+    }
+
+    /// Writes to one person, outside of every channel.
+    async fn tell_alone(&self, user: &str, message: Value) -> Outcome {
+        match self.api.write("chat.postMessage", &addressed(message, &[("channel", user)])).await {
+            Answer::Refused { code, reason } if !is_for_operator(&code) => {
+                worker::console_warn!("nobody could be told ({code}): {reason}");
+                self.done(|_| {}, &[])
             }
             other @ (Answer::Done(_) | Answer::Later { .. } | Answer::Refused { .. }) => self.trouble(other),
         }
@@ -201,7 +227,7 @@ impl Post<'_> {
 
     async fn draw_code(&self, user: &str) -> Result<String, ErrorBody> {
         let Thread { team, channel, thread, .. } = self.thread;
-        let name = match read(self.settings, "users.info", &format!("user={user}")).await {
+        let name = match self.api.read("users.info", &format!("user={user}")).await {
             Answer::Done(answer) => {
                 let name = answer.pointer("/user/profile/display_name").and_then(Value::as_str);
                 let name = name.filter(|name| !name.is_empty());
