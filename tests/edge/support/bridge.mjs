@@ -2,6 +2,7 @@
 
 import { createServer } from "node:http";
 import { ANSWER_HEADER, signAnswer } from "./sign.mjs";
+import { Gate } from "./wait.mjs";
 
 /** Starts one on loopback; `key` is shared with the Worker. */
 export async function startBridge(key) {
@@ -19,7 +20,9 @@ export async function startBridge(key) {
   };
   /** Changes how answers are signed: gets the right signature, answers the one that is sent. */
   const forgery = { of: (signature) => signature };
+  const gate = new Gate();
   const server = createServer(async (request, response) => {
+    await gate.pass();
     const answer = (status, text) => {
       const { authorization } = request.headers;
       const signature = forgery.of(signAnswer(key, { authorization, status, body: text }), text);
@@ -77,6 +80,8 @@ export async function startBridge(key) {
     inventory,
     capabilities,
     forgery,
+    /** Every request passes it. */
+    gate,
     /** The first request that fits, now or within ten seconds. */
     request(fits, what = "a request to the bridge") {
       return new Promise((resolve, reject) => {

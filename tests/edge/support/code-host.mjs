@@ -2,12 +2,15 @@
 
 import { createServer } from "node:http";
 import { startPulls } from "./pulls.mjs";
+import { Gate } from "./wait.mjs";
 
 /** Starts one on loopback. Repositories: `acme/shop` and `acme/site` work, the others fail as they are named. */
 export async function startCodeHost() {
   const requests = [];
+  const gate = new Gate();
   let pulls;
   const server = createServer(async (request, response) => {
+    await gate.pass();
     requests.push({ method: request.method, url: request.url, headers: request.headers });
     const url = new URL(request.url, base);
     let text = "";
@@ -85,6 +88,8 @@ export async function startCodeHost() {
   return {
     url: base,
     requests,
+    /** Every request passes it. */
+    gate,
     pulls,
     async close() {
       server.closeAllConnections();

@@ -49,3 +49,26 @@ export class Growing {
     });
   }
 }
+
+/** Something that everybody has to pass: while it is closed, whoever comes is held. */
+export class Gate {
+  held = 0;
+  #opened = Promise.resolve();
+  #open = () => {};
+
+  close() {
+    this.#opened = new Promise((resolve) => {
+      this.#open = resolve;
+    });
+  }
+
+  open() {
+    this.#open();
+  }
+
+  async pass() {
+    this.held += 1;
+    await this.#opened;
+    this.held -= 1;
+  }
+}
