@@ -168,6 +168,7 @@ impl Work {
     pub fn key(&self) -> String {
         match self {
             Self::StartBuild(id) => format!("build/{id}"),
+            // Names of removals stand together in the alphabet: the outbox reads them apart from all others.
             Self::CancelBuild(id) => format!("cancel/{id}"),
             Self::DeleteImage(id) => format!("delete/{id}"),
             Self::Fill(id) => format!("fill/{id}"),
@@ -188,6 +189,15 @@ impl Work {
             "discard" => SandboxId::parse(id).ok().map(Self::Discard),
             "inventory" => Some(Self::TakeInventory),
             _ => None,
+        }
+    }
+
+    /// Whether it ends or removes something, which nobody waits for.
+    #[must_use]
+    pub fn is_removal(&self) -> bool {
+        match self {
+            Self::CancelBuild(_) | Self::DeleteImage(_) | Self::Discard(_) => true,
+            Self::StartBuild(_) | Self::Fill(_) | Self::TakeInventory => false,
         }
     }
 

@@ -44,3 +44,5 @@ pub const PAUSE_MS_MAX: u64 = 10 * 60_000;
 pub const PAUSE_ASKED_MS_MAX: u64 = 60 * 60_000;
 /// A name, a step or a reason.
 pub const LINE_BYTES_MAX: usize = 2000;
+/// Sandboxes, images and builds that are being ended at the same time.
+pub const REMOVALS_MAX: usize = 4;

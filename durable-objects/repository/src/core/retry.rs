@@ -2,6 +2,7 @@
 
 use super::breaker::Circuit;
 use super::input::{Work, WorkOutcome};
+use super::limit::REMOVALS_MAX;
 use super::state::Repository;
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::time::Timestamp;
@@ -20,6 +21,8 @@ pub enum Retry {
     Now,
     /// Not before then.
     At(Timestamp),
+    /// When one of those that are under way has ended.
+    AfterOthers,
 }
 
 /// Half of the wait is drawn by lot, so that repositories do not come back to a restarted bridge together.
@@ -33,16 +36,23 @@ pub fn evaluate_retry(tries: u32, now: Timestamp, random: u32) -> Timestamp {
 }
 
 impl Repository {
-    /// Whether a due order may be sent while the provider is, or was just, failing.
+    /// Whether a due order may be sent beside those that are under way.
+    ///
+    /// What makes something waits while the provider is, or was just, failing. What removes something leaves room for the others: a
+    /// Worker has six connections at a time, and the leases of many claims may end together.
     #[must_use]
-    pub fn evaluate_try(&self, work: &Work, is_making: bool, now: Timestamp) -> Retry {
+    pub fn evaluate_try(&self, work: &Work, under_way: &[Work], now: Timestamp) -> Retry {
+        if work.is_removal() {
+            let removals = under_way.iter().filter(|other| other.is_removal()).count();
+            return if removals < REMOVALS_MAX { Retry::Now } else { Retry::AfterOthers };
+        }
         if !work.is_making() {
             return Retry::Now;
         }
         match self.breaker.circuit(now) {
             Circuit::Closed => Retry::Now,
             Circuit::Open(until) => Retry::At(until),
-            Circuit::HalfOpen if is_making => Retry::At(now.plus_ms(PROBE_MS)),
+            Circuit::HalfOpen if under_way.iter().any(Work::is_making) => Retry::At(now.plus_ms(PROBE_MS)),
             Circuit::HalfOpen => Retry::Now,
         }
     }

@@ -1,7 +1,7 @@
 //! Carries out what must happen outside, each row on its own: there first, then tried, then removed together with what came of it.
 
 use super::shell::Shell;
-use crate::core::{CLAIM_LEASE_MS, Input, Retry, Work, WorkOutcome, evaluate_retry};
+use crate::core::{CLAIM_LEASE_MS, Input, REMOVALS_MAX, Retry, Work, WorkOutcome, evaluate_retry};
 use crate::store::OutboxRow;
 use platform::failure::Failure;
 use platform::host::{go_on_with, now, random};
@@ -36,23 +36,31 @@ impl Shell {
                     go_on_with(&self.state, async move { shell.carry_out(row, work).await });
                 }
                 Ok(Retry::At(at)) => self.log_bug(self.store.postpone(&row, row.attempts, at)),
+                // The next answer looks again.
+                Ok(Retry::AfterOthers) => {}
                 Err(failure) => self.log_bug(Err::<(), _>(failure)),
             }
         }
     }
 
     fn may_try(&self, work: &Work) -> Result<Retry, Failure> {
-        let in_flight = self.in_flight.borrow();
-        let is_making = in_flight.iter().filter_map(|key| Work::parse(key)).any(|work| work.is_making());
-        Ok(self.repository()?.evaluate_try(work, is_making, now()))
+        Ok(self.repository()?.evaluate_try(work, &self.under_way(), now()))
     }
 
-    /// When the next row wants to be tried. Rows on their way are settled by their own answer; should that never come, by the clock.
+    fn under_way(&self) -> Vec<Work> {
+        self.in_flight.borrow().iter().filter_map(|key| Work::parse(key)).collect()
+    }
+
+    /// When the next row wants to be tried. Rows on their way are settled by their own answer, which also looks at those that wait for
+    /// it; should that never come, by the clock.
     pub(super) fn next_try(&self) -> Option<Timestamp> {
-        let in_flight = self.in_flight.borrow();
+        let (in_flight, under_way) = (self.in_flight.borrow(), self.under_way());
         let fallback = now().plus_ms(TRY_MS_MAX);
+        let has_room = under_way.iter().filter(|work| work.is_removal()).count() < REMOVALS_MAX;
+        let waits = |key: &str| !has_room && Work::parse(key).is_some_and(|work| work.is_removal());
         let schedule = self.store.load_schedule().unwrap_or_default();
-        schedule.into_iter().map(|(key, at)| if in_flight.contains(&key) { fallback } else { at }).min()
+        let at = |(key, at)| if in_flight.contains(&key) || waits(&key) { fallback } else { at };
+        schedule.into_iter().map(at).min()
     }
 
     async fn carry_out(self: Rc<Self>, row: OutboxRow, work: Work) {

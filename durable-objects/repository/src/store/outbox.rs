@@ -5,6 +5,15 @@ use crate::core::Work;
 use platform::sql::{Sql, StoreError};
 use protocol::time::Timestamp;
 
+/// Rows of [`Work::is_removal`], by their names: `cancel/`, `delete/` and `discard/`.
+const REMOVALS: &str = "key >= 'cancel/' AND key < 'discard0'";
+/// All others.
+const OTHERS: &str = "(key < 'cancel/' OR key >= 'discard0')";
+/// More than are ever wanted: a pool and its reservations, a build, an inventory.
+const OTHERS_READ: u32 = 200;
+/// More than are tried at a time, since those that are being tried are among them.
+const REMOVALS_READ: u32 = 20;
+
 /// One thing that must happen outside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutboxRow {
@@ -36,25 +45,35 @@ impl<S: Sql> Store<S> {
         Ok(())
     }
 
-    /// What is due.
+    /// What is due: removals last, and only some of them, however many there are.
     pub fn load_due(&self, now: Timestamp) -> Result<Vec<OutboxRow>, StoreError> {
-        let query =
-            "SELECT key, version, attempts FROM outbox WHERE next_at <= ?1 ORDER BY next_at LIMIT 200";
         let mut due = Vec::new();
-        for row in self.sql.exec(query, &[now.into()])? {
-            due.push(OutboxRow {
-                key: row.text(0)?.to_owned(),
-                version: row.number(1)?,
-                attempts: u32::try_from(row.number(2)?).unwrap_or(u32::MAX),
-            });
+        for (which, limit) in [(OTHERS, OTHERS_READ), (REMOVALS, REMOVALS_READ)] {
+            let query = format!(
+                "SELECT key, version, attempts FROM outbox WHERE next_at <= ?1 AND {which} ORDER BY next_at LIMIT {limit}"
+            );
+            for row in self.sql.exec(&query, &[now.into()])? {
+                due.push(OutboxRow {
+                    key: row.text(0)?.to_owned(),
+                    version: row.number(1)?,
+                    attempts: u32::try_from(row.number(2)?).unwrap_or(u32::MAX),
+                });
+            }
         }
         Ok(due)
     }
 
-    /// Keys and times of the rows that are due first.
+    /// Keys and times of the rows that are due first, of removals and of all others.
     pub fn load_schedule(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
-        let rows = self.sql.exec("SELECT key, next_at FROM outbox ORDER BY next_at LIMIT 100", &[])?;
-        rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.timestamp(1)?))).collect()
+        let mut schedule = Vec::new();
+        for (which, limit) in [(OTHERS, OTHERS_READ), (REMOVALS, REMOVALS_READ)] {
+            let query =
+                format!("SELECT key, next_at FROM outbox WHERE {which} ORDER BY next_at LIMIT {limit}");
+            for row in self.sql.exec(&query, &[])? {
+                schedule.push((row.text(0)?.to_owned(), row.timestamp(1)?));
+            }
+        }
+        Ok(schedule)
     }
 
     /// The next try comes later; `attempts` is how many have failed by then.

@@ -215,12 +215,15 @@ impl World {
                 continue;
             }
             let work = Work::parse(&row.key).unwrap();
-            let is_making =
-                self.in_flight.iter().filter_map(|key| Work::parse(key)).any(|work| work.is_making());
+            let under_way: Vec<Work> = self.in_flight.iter().filter_map(|key| Work::parse(key)).collect();
             let now = Timestamp(self.now);
-            if let Retry::At(at) = self.load().evaluate_try(&work, is_making, now) {
-                self.store.postpone(&row, row.attempts, at).unwrap();
-                continue;
+            match self.load().evaluate_try(&work, &under_way, now) {
+                Retry::Now => {}
+                Retry::At(at) => {
+                    self.store.postpone(&row, row.attempts, at).unwrap();
+                    continue;
+                }
+                Retry::AfterOthers => continue,
             }
             let repository = self.load();
             let image = match &work {

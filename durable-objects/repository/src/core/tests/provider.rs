@@ -19,8 +19,8 @@ fn three_failures_within_five_minutes_make_a_pause() {
     assert_eq!(pause.reason, "no capacity");
     assert_eq!(pause.until, bench.now.plus_ms(30_000));
     let fill = bench.orders.iter().find(|work| matches!(work, Work::Fill(_))).cloned().unwrap();
-    assert_eq!(bench.repository.evaluate_try(&fill, false, bench.now), Retry::At(pause.until));
-    assert_eq!(bench.repository.evaluate_try(&Work::TakeInventory, false, bench.now), Retry::Now);
+    assert_eq!(bench.repository.evaluate_try(&fill, &[], bench.now), Retry::At(pause.until));
+    assert_eq!(bench.repository.evaluate_try(&Work::TakeInventory, &[], bench.now), Retry::Now);
 }
 
 #[test]
@@ -42,8 +42,12 @@ fn after_a_pause_one_thing_is_tried_and_decides() {
     // What could not be ordered is given up, and nothing is made during the pause that follows another failure.
     bench.pass(30_000);
     let fill = bench.orders.iter().find(|work| matches!(work, Work::Fill(_))).cloned().unwrap();
-    assert_eq!(bench.repository.evaluate_try(&fill, false, bench.now), Retry::Now);
-    assert!(matches!(bench.repository.evaluate_try(&fill, true, bench.now), Retry::At(_)), "one at a time");
+    assert_eq!(bench.repository.evaluate_try(&fill, &[], bench.now), Retry::Now);
+    let beside = [fill.clone()];
+    assert!(
+        matches!(bench.repository.evaluate_try(&fill, &beside, bench.now), Retry::At(_)),
+        "one at a time"
+    );
     bench.apply(Input::WorkDone { work: fill, outcome: delayed("still none"), claimed: false });
     let pause = bench.repository.render_status(bench.now).pause.unwrap();
     assert_eq!(pause.until, bench.now.plus_ms(60_000), "twice as long");
@@ -113,4 +117,17 @@ fn refusals_of_the_bridge_are_told_apart() {
     ] {
         assert!(matches!(judge(status, body), WorkOutcome::Delayed { .. }), "{status} {body}");
     }
+}
+
+#[test]
+fn removals_leave_room_for_what_somebody_waits_for() {
+    let bench = Bench::new(Recipe::default());
+    let discards: Vec<Work> =
+        (0..REMOVALS_MAX).map(|index| Work::Discard(SandboxId::from_random([index as u8; 16]))).collect();
+    let one_more = Work::Discard(SandboxId::from_random([99; 16]));
+    let tried = |work: &Work, under_way: &[Work]| bench.repository.evaluate_try(work, under_way, bench.now);
+    assert_eq!(tried(&one_more, &discards[1..]), Retry::Now);
+    assert_eq!(tried(&one_more, &discards), Retry::AfterOthers);
+    assert_eq!(tried(&Work::Fill(SandboxId::from_random([98; 16])), &discards), Retry::Now);
+    assert_eq!(tried(&Work::TakeInventory, &discards), Retry::Now);
 }
