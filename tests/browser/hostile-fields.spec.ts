@@ -228,13 +228,16 @@ test("prompts that wait, a failing sandbox and a refusal are text", async ({ pag
       submittedAt: NOW,
       state: "queued",
       model: text,
+      attachments: [{ kind: "text", name: text, bytes: 5, textId: "art_orders" }],
     }));
     snapshot.queue = snapshot.prompts.map(({ id }) => id);
     one.snapshot = snapshot;
   });
   const { deployment } = watched;
+  await page.setViewportSize({ width: 1440, height: 1000 });
   await page.goto("/sessions/ses_cart");
   await expect(page.getByRole("list", { name: "Waiting prompts" }).getByRole("listitem")).toHaveCount(90);
+  await expect(page.getByRole("region", { name: "Artifacts" })).toBeVisible();
   for (const [index, text] of PAYLOADS.entries()) {
     deployment.emitTogether(
       { type: "prompt_edited", promptId: `prm_${index % 90}`, text, by: "usr_mika" },

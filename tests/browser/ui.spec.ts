@@ -20,6 +20,7 @@ import {
   together,
   turnFailed,
   USERS,
+  withArtifacts,
 } from "./fixture/facts.js";
 
 const PICTURES = fileURLToPath(new URL("./test-results/pictures/", import.meta.url));
@@ -43,6 +44,14 @@ const session = "/sessions/ses_cart";
 const timelineShows = (text: string) => async (page: Page) => {
   await expect(page.getByRole("log")).toContainText(text);
 };
+
+/** Beside the conversation, over it, or as the whole screen of a phone. */
+async function showChanges(page: Page): Promise<void> {
+  const tab = page.getByRole("button", { name: /^Changes/ });
+  if (await tab.isVisible()) await tab.click();
+  else if (!(await page.getByRole("radio", { name: "Split" }).isVisible()))
+    await page.getByRole("button", { name: "Show the changes" }).click();
+}
 
 const STATES: State[] = [
   {
@@ -157,7 +166,7 @@ const STATES: State[] = [
     snapshot: long,
     prepare: (_, deployment) => {
       deployment.history = (before) =>
-        before > 24
+        before > 240
           ? historyBefore(before)
           : { code: "unavailable", message: "The session is busy. Try again." };
     },
@@ -258,12 +267,94 @@ const STATES: State[] = [
     snapshot: finished,
     ready: async (page) => {
       await timelineShows("#421")(page);
-      const tab = page.getByRole("button", { name: /^Changes/ });
-      const radio = page.getByRole("radio", { name: "Split" });
-      if (await tab.isVisible()) await tab.click();
-      else if (!(await radio.isVisible()))
-        await page.getByRole("button", { name: "Show the changes" }).click();
-      await radio.check();
+      await showChanges(page);
+      await page.getByRole("radio", { name: "Split" }).check();
+    },
+  },
+  {
+    name: "artifacts",
+    path: session,
+    snapshot: withArtifacts,
+    ready: async (page) => {
+      await timelineShows("I also keep the")(page);
+      await showChanges(page);
+      const pictures = page.getByRole("region", { name: "Artifacts" }).locator("img");
+      await pictures.last().scrollIntoViewIfNeeded();
+      await expect
+        .poll(() => pictures.evaluateAll((all) => all.every((one) => (one as HTMLImageElement).complete)))
+        .toBe(true);
+    },
+  },
+  {
+    name: "artifact-open",
+    path: session,
+    snapshot: withArtifacts,
+    ready: async (page) => {
+      await timelineShows("I also keep the")(page);
+      await showChanges(page);
+      const shelf = page.getByRole("region", { name: "Artifacts" });
+      await shelf.getByRole("button", { name: "checkout-after.png" }).click();
+      const picture = page.getByRole("dialog").getByRole("img", { name: "checkout-after.png" });
+      await expect
+        .poll(() => picture.evaluate((one: HTMLImageElement) => one.naturalWidth))
+        .toBeGreaterThan(0);
+    },
+  },
+  {
+    name: "linked",
+    path: `${session}#e9`,
+    snapshot: finished,
+    ready: async (page) => {
+      await expect(page.locator("[data-linked]")).toBeInViewport();
+      await expect(page.getByRole("status").getByText("Looking for")).toHaveCount(0);
+    },
+  },
+  {
+    name: "link-unknown",
+    path: `${session}#e999`,
+    snapshot: finished,
+    ready: (page) => expect(page.getByText("has the number 999")).toBeVisible(),
+  },
+  {
+    name: "item-menu",
+    path: session,
+    snapshot: finished,
+    ready: async (page) => {
+      await timelineShows("#421")(page);
+      await page.getByRole("button", { name: "More about this answer" }).last().click();
+      await expect(page.getByRole("menuitem", { name: "Copy link" })).toBeVisible();
+    },
+  },
+  {
+    name: "complete-file",
+    path: session,
+    snapshot: together,
+    ready: async (page) => {
+      await timelineShows("I also keep the")(page);
+      const field = page.getByRole("textbox", { name: "Prompt", exact: true });
+      await field.fill("");
+      await field.pressSequentially("Look at @");
+      await expect(page.getByRole("listbox", { name: "Files" })).toBeVisible();
+    },
+  },
+  {
+    name: "complete-command",
+    path: session,
+    snapshot: running,
+    ready: async (page) => {
+      await timelineShows("Updating the")(page);
+      const field = page.getByRole("textbox", { name: "Prompt", exact: true });
+      await field.fill("");
+      await field.pressSequentially("/");
+      await expect(page.getByRole("listbox", { name: "Commands" })).toBeVisible();
+    },
+  },
+  {
+    name: "remove-person",
+    path: "/settings",
+    ready: async (page) => {
+      await page.getByRole("button", { name: "Remove Mika Kato" }).click();
+      await expect(page.getByRole("dialog", { name: "Remove Mika Kato?" })).toBeVisible();
     },
   },
   {
