@@ -5,6 +5,8 @@ const url = process.env.FARHAND_URL;
 
 export default defineConfig({
   testDir: ".",
+  // Measurements run alone, when they are asked for.
+  testMatch: process.env.FARHAND_MEASURE === undefined ? "*.spec.ts" : "*.bench.ts",
   outputDir: "test-results/runs",
   workers: 1,
   retries: 0,

@@ -17,6 +17,7 @@ mod sizes;
 mod snapshots;
 mod starts;
 mod statistics;
+mod streaming;
 mod turn;
 
 use crate::progress::Progress;
@@ -76,6 +77,7 @@ const FIGURES: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("IDENTITY", "processor time of knowing who asks", &["cpu_ms", "cpu_error_ms", "floor_ms"]),
+    ("STREAMING", "the session page while an agent writes", &["input_p95_ms", "input_worst_ms", "fps"]),
     (
         "SLACK",
         "acknowledgement of Slack's events while everything upstream hangs",
@@ -174,6 +176,10 @@ async fn measure(
             let rows = vec![Row::new(about, readable(&value))];
             Figure { value, rows }
         }
+        "STREAMING" => {
+            setup.web()?;
+            streaming::measure()?
+        }
         "ROUTING" => routing::measure()?,
         "STARTS" => {
             whole(NativeProfile::Native)?;
@@ -211,7 +217,7 @@ fn print(
         if let Some(figure) = figures.remove(name) {
             let value = named(name, figure.value)?;
             // What has no number of its own is a word.
-            let is_word = matches!(*name, "STARTS" | "IDENTITY" | "ROUTING" | "SLACK");
+            let is_word = matches!(*name, "STARTS" | "IDENTITY" | "STREAMING" | "ROUTING" | "SLACK");
             metrics.insert(if is_word { name.to_lowercase() } else { (*name).to_owned() }, value);
             rows.push((*name, figure.rows));
         }
