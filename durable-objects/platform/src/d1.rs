@@ -3,20 +3,10 @@
 //! It knows no table. Values are bound, never written into a statement, and rows are read column by column: the module has no reader
 //! for objects of JavaScript.
 
+pub use crate::bound::Value;
 use js_sys::Array;
 use worker::wasm_bindgen::JsValue;
 use worker::{D1Database, D1PreparedStatement, Env};
-
-/// A value for a place in a statement.
-#[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
-    /// Text.
-    Text(&'a str),
-    /// A whole number below 2^53.
-    Number(u64),
-    /// Nothing.
-    Null,
-}
 
 /// One row of a result.
 #[derive(Debug)]
@@ -33,6 +23,12 @@ impl Row {
     #[must_use]
     pub fn text_or_null(&self, column: u32) -> Option<String> {
         self.0.get(column).as_string()
+    }
+
+    /// A column with a number, which may have a fraction; `None` where it is null.
+    #[must_use]
+    pub fn real(&self, column: u32) -> Option<f64> {
+        self.0.get(column).as_f64()
     }
 
     /// A column with a whole number; `None` where it is null.

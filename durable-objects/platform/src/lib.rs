@@ -1,9 +1,10 @@
 //! What every Durable Object of ours needs of its platform: SQLite, migrations, clock, randomness, cryptography, requests, the signed
 //! way to the bridge.
 //!
-//! [`map`], [`crypto`] in part, [`sql`] and [`migrate`] also run natively. It decides nothing and knows no object; the shells of `session` and `repository` use it,
+//! [`bound`], [`map`], [`crypto`] in part, [`sql`] and [`migrate`] also run natively. It decides nothing and knows no object; the shells of `session` and `repository` use it,
 //! and the edge its requests.
 
+pub mod bound;
 pub mod crypto;
 pub mod map;
 pub mod migrate;

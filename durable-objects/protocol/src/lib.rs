@@ -1,6 +1,6 @@
 //! Every message that crosses a process in Farhand, and nothing else: no IO, no clock, no decisions.
 //!
-//! One module per conversation: [`account`] (a person's keys and sign-ins), [`client`] (browser, extension, Slack ⇄ session), [`bridge`] and
+//! One module per conversation: [`account`] (a person's keys and sign-ins), [`metrics`], [`client`] (browser, extension, Slack ⇄ session), [`bridge`] and
 //! [`repository`] (edge ⇄ sandbox bridge: sessions, images and warm sandboxes; the latter also for clients),
 //! [`runner`] (process in the sandbox ⇄ bridge), [`build`] (the same while an image is built), [`supervisor`] (PID 1 of the sandbox ⇄ bridge). [`timeline`] has what all three speak about; [`sign`] how edge and
 //! bridge prove themselves to each other. `typescript/` is generated from here, `vectors/` holds an example of each message.
@@ -14,6 +14,7 @@ mod diff;
 pub mod error;
 pub mod id;
 pub mod limit;
+pub mod metrics;
 pub mod object;
 pub mod pull;
 pub mod repository;

@@ -12,6 +12,7 @@ use protocol::client::{
     TicketResponse,
 };
 use protocol::error::ErrorBody;
+use protocol::metrics::Metrics;
 use protocol::repository::RepositoryStatus;
 use protocol::timeline::User;
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ fn exported() -> BTreeMap<PathBuf, String> {
         ErrorBody,
         HistoryPage,
         IntegrationList,
+        Metrics,
         PeopleList,
         PromptAccepted,
         PromptRequest,

@@ -172,6 +172,11 @@ const BORDERS: &[(&str, &[&str], &str)] = &[
         "github is pure: requests are values",
     ),
     (
+        "workers/metrics/src",
+        &["std::time", "worker::", "js_sys", "getrandom", "reqwest", "rusqlite"],
+        "metrics are pure: statements are values",
+    ),
+    (
         "workers/slack/src",
         &["std::time", "worker::", "js_sys", "getrandom", "reqwest"],
         "slack is pure: what is asked and answered are values",

@@ -7,6 +7,7 @@ use super::limit::{
     ITEM_TEXT_BYTES_MAX, LINE_BYTES_MAX, OUTPUT_BYTES_MAX, PLAN_STEPS_MAX, TOOL_INPUT_BYTES_MAX,
     TURN_BYTES_MAX, TURN_ITEMS_MAX, UNSAVED_BYTES_MAX,
 };
+use super::milestone::has_words;
 use super::outcome::cut;
 use super::step::Step;
 use protocol::id::{ArtifactId, ItemId};
@@ -105,6 +106,7 @@ impl Step<'_> {
         let seq = self.session.seq;
         let Some(turn) = &mut self.session.turn else { return };
         let grown = growing_text(&item.content).map_or(0, str::len);
+        let says = has_words(&item.content);
         let event = match turn.items.get(&item.id) {
             Some(TurnItem::Open { item: known, unsaved, .. }) if is_revision(known, &item) => {
                 let text = growing_text(&known.content).unwrap_or_default();
@@ -130,6 +132,9 @@ impl Step<'_> {
             }
         };
         self.record(event);
+        if says {
+            self.note_words();
+        }
     }
 
     /// Text that begins before the item's end loses what is known; text that leaves a hole is left out, and the item's next whole
@@ -156,17 +161,21 @@ impl Step<'_> {
         length.add(ItemLength::of(&text));
         turn.bytes += text.len();
         *unsaved += text.len();
-        let mut whole = None;
+        let (mut whole, mut says) = (None, false);
         if let Some(grown) = growing_text_mut(&mut item.content) {
             grown.push_str(&text);
             if *unsaved >= UNSAVED_BYTES_MAX {
                 *unsaved = 0;
                 whole = Some(grown.clone());
             }
+            says = has_words(&item.content);
         }
         let seq = self.record(SessionEvent::ItemAppended { item_id: item_id.clone(), offset, text });
         if let Some(text) = whole {
             self.order(Effect::SaveText { item_id, seq, text });
+        }
+        if says {
+            self.note_words();
         }
     }
 

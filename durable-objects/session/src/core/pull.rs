@@ -83,6 +83,7 @@ impl Step<'_> {
         match outcome {
             WorkOutcome::PullRequestOpened { number, url, title, base, progress } => {
                 let now = self.now();
+                let (state, at) = (progress.state, progress.updated_at);
                 let known = self.session.pull.artifact.clone();
                 let content = match known.map(|artifact| artifact.content) {
                     // The same one: its opener stays, and what was told of it since.
@@ -100,6 +101,7 @@ impl Step<'_> {
                 };
                 self.session.pull_request = PullRequestState::Open;
                 self.change_pull(|pull| (pull.heard_at, pull.looks, pull.waiting) = (now, 0, None));
+                self.note_pull(state, at);
                 self.show_pull(order.turn_id.clone(), content);
             }
             WorkOutcome::SignInNeeded { reason } => self.await_author(order, &reason),
@@ -184,6 +186,7 @@ impl Step<'_> {
         progress.checks.retain(|check| {
             head.is_empty() || check.commit == head || check.updated_at > progress.updated_at
         });
+        self.note_pull(progress.state, progress.updated_at);
         if before.1.state != progress.state {
             self.record(SessionEvent::PullRequestChanged { number, state: progress.state });
         }

@@ -1,6 +1,7 @@
 //! A session's state, how it begins, and which input goes where. The shell keeps it between inputs; `store` can rebuild it.
 
 use super::input::{Context, Effect, Input, Reply};
+use super::milestone::Milestones;
 use super::prompt::{Accepted, QueuedPrompt};
 use super::pull::Pull;
 use super::sandbox::LiveSandbox;
@@ -63,6 +64,8 @@ pub struct Session {
     pub pull_request: PullRequestState,
     /// What is remembered of it.
     pub pull: Pull,
+    /// What happened for the first time, for metrics.
+    pub milestones: Milestones,
     /// Whether everything is being removed: the session exists for nobody any more.
     pub deleted: bool,
 }
@@ -179,6 +182,7 @@ impl Session {
             status: SandboxStatus::None,
             pull_request: PullRequestState::None,
             pull: Pull::default(),
+            milestones: Milestones::default(),
             deleted: false,
         };
         let mut step = Step::new(&mut session, context);

@@ -51,6 +51,11 @@ impl<'a> Step<'a> {
         seq
     }
 
+    /// The row of the session index, or what goes with it, is to be written.
+    pub(super) fn tell_index(&mut self) {
+        self.index_stale = true;
+    }
+
     fn grow_last(&mut self, event: &SessionEvent) -> bool {
         let SessionEvent::ItemAppended { item_id, text, .. } = event else { return false };
         match self.effects.last_mut() {
@@ -140,10 +145,11 @@ impl<'a> Step<'a> {
     }
 }
 
-/// Whether the row of the session index, or the card of its thread, looks different after this event.
+/// Whether the row of the session index, the card of its thread, or its facts for metrics look different after this event.
 fn changes_index(event: &SessionEvent) -> bool {
     match event {
         SessionEvent::SessionCreated { .. }
+        | SessionEvent::ParticipantJoined { .. }
         | SessionEvent::TitleChanged { .. }
         | SessionEvent::PromptQueued { .. }
         | SessionEvent::PromptCancelled { .. }
@@ -156,8 +162,7 @@ fn changes_index(event: &SessionEvent) -> bool {
         SessionEvent::ItemChanged { item } | SessionEvent::ItemRevised { item } => {
             matches!(item.content, ItemContent::Plan { .. })
         }
-        SessionEvent::ParticipantJoined { .. }
-        | SessionEvent::RoleChanged { .. }
+        SessionEvent::RoleChanged { .. }
         | SessionEvent::PromptEdited { .. }
         | SessionEvent::PromptMoved { .. }
         | SessionEvent::PromptSteered { .. }

@@ -151,6 +151,7 @@ impl Step<'_> {
             if let Some(work) = self.turn_order() {
                 self.withdraw(&work);
             }
+            self.note_start(turn_id);
         }
     }
 

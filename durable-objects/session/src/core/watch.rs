@@ -16,6 +16,7 @@ pub(super) struct Watch {
     saving: Option<Saving>,
     pull_request: PullRequestState,
     pull_changes: u64,
+    milestone_changes: u64,
     sandbox: Option<LiveSandbox>,
     turn: Option<(TurnId, Timestamp, bool, StopState, StopCause, u32)>,
     turns_ended: u32,
@@ -45,6 +46,7 @@ impl Watch {
             saving: session.saving.clone(),
             pull_request: session.pull_request,
             pull_changes: session.pull.changes,
+            milestone_changes: session.milestones.changes,
             sandbox,
             turn: turn.map(|turn| {
                 (turn.id.clone(), turn.ordered_at, turn.received, turn.stop, turn.cause, turn.digest_turns)

@@ -1,10 +1,11 @@
-//! What others keep of the session: its row in D1, from which lists are made, and what its Slack thread shows. Both may lag behind; an older
-//! word never replaces a newer one.
+//! What others keep of the session: its row in D1, from which lists are made, its facts there, from which metrics are, and what its Slack
+//! thread shows. All may lag behind; an older word never replaces a newer one.
 
 use super::shell::Shell;
 use crate::call::{THREAD_BINDING, THREAD_URL};
 use crate::core::WorkOutcome;
 use crate::store::IndexRow;
+use metrics::record::Facts;
 use platform::d1::{Database, Value};
 use platform::web::{Redirect, new_request};
 use protocol::client::Activity;
@@ -29,7 +30,11 @@ impl Shell {
             Ok(row) => row,
             Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
         };
-        match self.upsert(&row).await {
+        let facts = match self.store.load_facts() {
+            Ok(facts) => facts,
+            Err(error) => return WorkOutcome::Failed { reason: error.to_string() },
+        };
+        match self.upsert(&row, &facts).await {
             Ok(()) => told.map_or_else(|reason| WorkOutcome::Delayed { reason }, |()| WorkOutcome::Done),
             Err(error) => {
                 worker::console_warn!("the session index is behind: {error}");
@@ -80,7 +85,7 @@ impl Shell {
         Database::new(&self.env)?.together(&statements).await
     }
 
-    async fn upsert(&self, row: &IndexRow) -> worker::Result<()> {
+    async fn upsert(&self, row: &IndexRow, facts: &Facts) -> worker::Result<()> {
         let summary = &row.summary;
         let activity = match summary.activity {
             Activity::Running => "running",
@@ -110,8 +115,12 @@ impl Shell {
             Value::Text(summary.session_id.as_str()),
             Value::Text(&branch),
         ];
-        let statements = [(UPSERT, values.as_slice()), (UPSERT_PULL, &pull)];
-        let count = if summary.pull_request_number.is_some() { 2 } else { 1 };
-        Database::new(&self.env)?.together(statements.get(..count).unwrap_or_default()).await
+        let mut statements = vec![(UPSERT, values.as_slice())];
+        if summary.pull_request_number.is_some() {
+            statements.push((UPSERT_PULL, &pull));
+        }
+        let recorded = metrics::record::statements(facts);
+        statements.extend(recorded.iter().map(|(sql, values)| (*sql, values.as_slice())));
+        Database::new(&self.env)?.together(&statements).await
     }
 }

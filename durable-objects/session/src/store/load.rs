@@ -42,6 +42,7 @@ impl<S: Sql> Store<S> {
             status: watch.status,
             pull_request: watch.pull_request,
             pull: watch.pull,
+            milestones: watch.milestones,
             deleted: watch.deleted,
         }))
     }

@@ -53,9 +53,10 @@ fn a_prompt_from_beginning_to_end() {
     check(
         &rig.receive(),
         &expect![[r#"
-        - start_turn
-        = Acked { acked: 3 }
-    "#]],
+            - start_turn
+            + update_index
+            = Acked { acked: 3 }
+        "#]],
     );
     let item = rig.item(1, text("He"));
     let events = vec![
@@ -69,6 +70,7 @@ fn a_prompt_from_beginning_to_end() {
         &expect![[r##"
             #12 item itm_1 Text { text: "He", done: false }
             #13 append itm_1 2 "llo wörld 😀"
+            + update_index
             = Acked { acked: 7 }
         "##]],
     );
@@ -331,10 +333,11 @@ fn participants_join_once() {
     check(
         &rig.apply(join(&grace)),
         &expect![[r#"
-        save grace@farhand.example
-        #3 joined grace
-        = Done
-    "#]],
+            save grace@farhand.example
+            #3 joined grace
+            + update_index
+            = Done
+        "#]],
     );
     check(
         &rig.apply(join(&grace)),

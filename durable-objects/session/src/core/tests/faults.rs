@@ -82,6 +82,7 @@ fn a_bridge_that_comes_back_loses_nothing() {
         &rig.events(vec![RunnerEvent::ItemChanged { item }]),
         &expect![[r##"
             #12 item itm_1 Text { text: "on", done: false }
+            + update_index
             = Acked { acked: 4 }
         "##]],
     );
