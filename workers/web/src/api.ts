@@ -11,6 +11,7 @@ import type {
   CreateSessionResponse,
   HistoryPage,
   IntegrationList,
+  Metrics,
   PeopleList,
   Recipe,
   RepositoryHints,
@@ -78,6 +79,8 @@ export const api = {
     request<TicketResponse>("POST", `/api/sessions/${sessionId}/ticket`, undefined, signal),
   history: (sessionId: SessionId, before: number, signal: AbortSignal) =>
     request<HistoryPage>("GET", `/api/sessions/${sessionId}/history?before=${before}`, undefined, signal),
+  metrics: (query: URLSearchParams, signal: AbortSignal) =>
+    request<Metrics>("GET", `/api/metrics?${query}`, undefined, signal),
   archive: (sessionId: SessionId, body: ArchiveRequest) =>
     request<unknown>("PUT", `/api/sessions/${sessionId}/archived`, body),
   deleteSession: (sessionId: SessionId) => request<unknown>("DELETE", `/api/sessions/${sessionId}`),

@@ -6,6 +6,7 @@ export type Route =
   | { page: "new" }
   | { page: "connect" }
   | { page: "settings" }
+  | { page: "metrics" }
   | { page: "repositories" }
   | { page: "repository"; repository: string }
   | { page: "slack" }
@@ -22,6 +23,7 @@ export function parseRoute(path: string): Route {
   if (path === "/new") return { page: "new" };
   if (path === "/connect/extension") return { page: "connect" };
   if (path === "/settings") return { page: "settings" };
+  if (path === "/metrics") return { page: "metrics" };
   if (path === "/repositories") return { page: "repositories" };
   const repository = /^\/repositories\/([\w.-]{1,100}\/[\w.-]{1,100})$/.exec(path)?.[1];
   if (repository !== undefined) return { page: "repository", repository };

@@ -17,6 +17,7 @@ const NewSession = lazy(() => import("./pages/new-session.jsx"));
 const Settings = lazy(() => import("./pages/settings.jsx"));
 const Repositories = lazy(() => import("./pages/repositories.jsx"));
 const Repository = lazy(() => import("./pages/repository.jsx"));
+const Metrics = lazy(() => import("./pages/metrics.jsx"));
 
 /** Below this the rail lies over the page. */
 const RAIL_BESIDE = "(min-width: 900px)";
@@ -131,6 +132,9 @@ export function Workbench(props: { user: User; configuration: Configuration }): 
           </Match>
           <Match when={route().page === "repositories"}>
             <Repositories onRail={showRail} />
+          </Match>
+          <Match when={route().page === "metrics"}>
+            <Metrics onRail={showRail} />
           </Match>
           <Match when={currentRepository()} keyed>
             {(repository) => <Repository repository={repository} onRail={showRail} />}

@@ -17,7 +17,7 @@ export { SandboxPill } from "./components/sandbox-pill.jsx";
 export { TimelineView } from "./components/timeline-view.jsx";
 export { type ConnectionStatus, type StopReason, TicketRefused } from "./connection.js";
 export { stepThroughDiff } from "./diff-steps.js";
-export { formatAge, formatBytes, formatDuration, plural, startOfDay } from "./format.js";
+export { formatAge, formatBytes, formatCount, formatDuration, plural, startOfDay } from "./format.js";
 export { newPromptId } from "./ids.js";
 export { keyName } from "./keys.js";
 export { own } from "./own.js";

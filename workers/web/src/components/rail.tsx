@@ -275,6 +275,10 @@ function RailLinks(): JSX.Element {
         <Icon name="repository" size={16} />
         Repositories
       </a>
+      <a href="/metrics" aria-current={at(["metrics"])} onClick={followLink}>
+        <Icon name="chart" size={16} />
+        Metrics
+      </a>
       <a href="/settings" aria-current={at(["settings"])} onClick={followLink}>
         <Icon name="settings" size={16} />
         Settings
