@@ -94,6 +94,7 @@ const EXPECTED = {
   ManageSelf: keyless,
   ListRepositories: everyone,
   ListSessions: everyone,
+  SeeMetrics: everyone,
   CreateSession: writing,
   SeeRepository: signed((who) => (hidden(who) ? 422 : who === "reader" ? 403 : IN)),
   UseRepository: signed((who) =>

@@ -47,7 +47,7 @@ pub enum Call {
     BuildEnded,
     /// [`WarmCall`] → 200 `{}`, 404 when the ledger does not have it.
     WarmReported,
-    /// The cron trigger's safety net → 200 `{}`: does what the alarm should have done.
+    /// The cron trigger's safety net → 200 `{imageBuiltAt}`, null where there is none: does what the alarm should have done.
     Poke,
 }
 

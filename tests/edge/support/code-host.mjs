@@ -8,6 +8,8 @@ import { Gate } from "./wait.mjs";
 export async function startCodeHost() {
   const requests = [];
   const gate = new Gate();
+  /** How many pull requests anybody has created, by repository; a search in others fails. */
+  const counts = new Map();
   let pulls;
   const server = createServer(async (request, response) => {
     await gate.pass();
@@ -31,6 +33,13 @@ export async function startCodeHost() {
     }
     if (url.pathname === "/user/repos")
       return json(200, ["acme/site", "acme/shop", "acme/archived"].map(describe));
+    if (url.pathname === "/search/issues") {
+      const repository = url.searchParams.get("q").match(/\brepo:(\S+)/)?.[1];
+      const total = counts.get(repository);
+      return total === undefined
+        ? json(502, { message: "Server Error" })
+        : json(200, { total_count: total, incomplete_results: false, items: [] });
+    }
     const found = url.pathname.match(/^\/repos\/([^/]+\/[^/]+)$/);
     if (!found) return json(404, { message: "Not Found" });
     if (found[1] === "acme/broken") return json(502, { message: "Server Error" });
@@ -90,6 +99,7 @@ export async function startCodeHost() {
     requests,
     /** Every request passes it. */
     gate,
+    counts,
     pulls,
     async close() {
       server.closeAllConnections();

@@ -27,6 +27,7 @@ export const LINUS = {
   name: "Linus Pauling",
   email: "linus@farhand.example",
 };
+export const METRICS_KEY = "metrics-key-of-the-edge-tests";
 export const WEBHOOK_SECRET = "webhook-secret-of-the-edge-tests";
 export const GRACE = {
   id: "usr_grace",
@@ -140,6 +141,7 @@ export async function startEdge({ vars = {}, secrets = {}, repository: kind, ass
           GITHUB_APP_ID: codeHost.pulls.appId,
           GITHUB_APP_PRIVATE_KEY: codeHost.pulls.privateKey,
           GITHUB_WEBHOOK_SECRET: WEBHOOK_SECRET,
+          METRICS_KEY,
           SLACK_SIGNING_SECRET: "signing-secret-of-the-edge-tests",
           SLACK_BOT_TOKEN: "xoxb-token-of-the-edge-tests",
           ...secrets,

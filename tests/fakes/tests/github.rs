@@ -104,6 +104,15 @@ async fn a_branch_is_cloned_pushed_and_proposed() {
     assert_eq!(ada.get("/repos/acme/shop/pulls/1").await, (200, pull.clone()));
     assert_eq!(ada.get("/repos/acme/shop/pulls?head=acme:farhand/x&state=open").await, (200, json!([pull])));
     assert_eq!(ada.get("/repos/acme/shop/pulls?head=acme:other").await, (200, json!([])));
+    for (created, total) in
+        [("2000-01-01T00:00:00Z..2100-01-01T00:00:00Z", 1), ("2000-01-01T00:00:00Z..2000-12-31T23:59:59Z", 0)]
+    {
+        let path = format!("/search/issues?per_page=1&q=repo%3Aacme%2Fshop%20is%3Apr%20created%3A{created}");
+        assert_eq!(
+            ada.get(&path).await,
+            (200, json!({"total_count": total, "incomplete_results": false, "items": []}))
+        );
+    }
 
     let page = reqwest::get(pull["html_url"].as_str().unwrap()).await.unwrap().text().await.unwrap();
     assert!(

@@ -44,6 +44,21 @@ pub(crate) fn json_text(status: u16, text: String) -> Answer {
     Ok(ResponseBuilder::new().with_status(status).with_headers(headers).body(body))
 }
 
+/// Text of another media type.
+pub(crate) fn text(media_type: &str, text: String) -> Answer {
+    let response = json_text(200, text)?;
+    response.headers().set("content-type", media_type).or_internal("setting headers")?;
+    Ok(response)
+}
+
+/// Text that browsers save under a name.
+pub(crate) fn file(media_type: &str, name: &str, content: String) -> Answer {
+    let response = text(media_type, content)?;
+    let disposition = format!("attachment; filename=\"{name}\"");
+    response.headers().set("content-disposition", &disposition).or_internal("setting headers")?;
+    Ok(response)
+}
+
 /// Sends a browser elsewhere.
 pub(crate) fn redirect(to: &str) -> Answer {
     let headers = headers().or_internal("setting headers")?;

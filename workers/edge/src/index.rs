@@ -156,6 +156,13 @@ impl Index {
         Ok(Some((repository, access)))
     }
 
+    /// Repositories that a user sees.
+    pub(crate) async fn seen_repositories(&self, viewer: &Viewer<'_>) -> Result<Vec<String>, ErrorBody> {
+        const SQL: &str = "SELECT repository FROM repository_access WHERE user_id = ?1 AND access <> 'none' AND checked_at > ?2";
+        let rows = self.rows(SQL, &[text(viewer.user.as_str()), number(viewer.since.0)]).await?;
+        Ok(rows.iter().map(|row| row.text(0)).collect())
+    }
+
     /// Keeps what the code host said about a user's access to repositories.
     pub(crate) async fn save_access(
         &self,

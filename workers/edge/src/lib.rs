@@ -1,7 +1,7 @@
 //! The Worker: takes every HTTP request of clients and bridges, checks who asks and what, and hands it to where it is decided.
 //!
 //! It keeps no state: sessions live in their objects, lists in D1, whose SQL stands in `accounts`, `index`, `roster`, `slack_links` and
-//! `sockets` only. [`route`] is the one table of what can be asked; `handlers` has
+//! `sockets` only; what metrics ask, in the crate `metrics`. [`route`] is the one table of what can be asked; `handlers` has
 //! one function per route. The module that workerd runs is `entry.mjs`, which wraps this one so that a panic is an error at once.
 
 pub mod route;
@@ -20,6 +20,8 @@ mod context;
 mod handlers;
 #[cfg(target_arch = "wasm32")]
 mod index;
+#[cfg(target_arch = "wasm32")]
+mod metrics_store;
 pub mod nonce;
 #[cfg(target_arch = "wasm32")]
 mod object;

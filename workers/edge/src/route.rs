@@ -57,6 +57,10 @@ pub enum Route {
     CreateSession,
     /// Lists sessions.
     Sessions,
+    /// How much the deployment is used and what came of it.
+    Metrics,
+    /// The same for scrapers; browsers get the page that shows it.
+    Exposition,
     /// The code host tells what happened there.
     CodeHostEvent,
     /// Slack tells what was written.
@@ -223,6 +227,8 @@ pub const TABLE: &[Entry] = &[
     entry("GET", "/api/repositories", Action::ListRepositories, Route::Repositories),
     entry("POST", "/api/sessions", Action::CreateSession, Route::CreateSession),
     entry("GET", "/api/sessions", Action::ListSessions, Route::Sessions),
+    entry("GET", "/api/metrics", Action::SeeMetrics, Route::Metrics),
+    entry("GET", "/metrics", Action::Scrape, Route::Exposition),
     of_session(
         "GET",
         "/api/sessions/{id}/status",

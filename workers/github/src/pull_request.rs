@@ -129,6 +129,21 @@ pub fn parse_pull_request(status: u16, body: &[u8]) -> Result<PullRequest, Error
     known(&parse(status, body)?)
 }
 
+/// Asks how many pull requests anybody has created in a repository between two moments (RFC 3339), both included. Answer: [`parse_count`].
+#[must_use]
+pub fn count_request(repository: &RepositoryId, since: &str, until: &str) -> Request {
+    let query = percent_encode(&format!("repo:{repository} is:pr created:{since}..{until}"));
+    Request::get(format!("/search/issues?per_page=1&q={query}"))
+}
+
+/// Reads the answer to [`count_request`]; `None` where the code host gave up before it had counted all of them.
+pub fn parse_count(status: u16, body: &[u8]) -> Result<Option<u64>, Error> {
+    let found: Value = parse(status, body)?;
+    let total = number(&found, "total_count").ok_or_else(|| unreadable("count of pull requests"))?;
+    let is_whole = found.get("incomplete_results").and_then(Value::as_bool) == Some(false);
+    Ok(is_whole.then_some(total))
+}
+
 fn known(value: &Value) -> Result<PullRequest, Error> {
     read(value).ok_or_else(|| unreadable("pull request"))
 }

@@ -45,6 +45,8 @@ pub enum Action {
     ListSessions,
     /// Start a session.
     CreateSession,
+    /// See how much the deployment is used and what came of it, as far as one sees its repositories.
+    SeeMetrics,
     /// See a repository's images, builds and warm pool.
     SeeRepository,
     /// Order builds of a repository, reserve its sandboxes, change its settings.
@@ -61,6 +63,8 @@ pub enum Action {
     Tell,
     /// Tell what people wrote and clicked in Slack.
     Hear,
+    /// Collect what the deployment exposes about itself.
+    Scrape,
 }
 
 /// Who may ask at all.
@@ -81,6 +85,8 @@ pub enum Access {
     CodeHost,
     /// Slack, by the signature of its requests.
     Slack,
+    /// A collector of metrics, by a key of its own.
+    Scraper,
 }
 
 /// How far a key of the API reaches.
@@ -152,7 +158,7 @@ pub fn rule(action: Action) -> Rule {
     let of = |access, scope, repository| Rule { access, scope, repository };
     match action {
         Action::Enter => of(Access::Public, None, Repository::None),
-        Action::KnowSelf | Action::ListRepositories | Action::ListSessions => {
+        Action::KnowSelf | Action::ListRepositories | Action::ListSessions | Action::SeeMetrics => {
             of(Access::User, Some(Scope::Read), Repository::None)
         }
         Action::ManageSelf => of(Access::User, None, Repository::None),
@@ -176,6 +182,7 @@ pub fn rule(action: Action) -> Rule {
         Action::Report => of(Access::Bridge, None, Repository::None),
         Action::Tell => of(Access::CodeHost, None, Repository::None),
         Action::Hear => of(Access::Slack, None, Repository::None),
+        Action::Scrape => of(Access::Scraper, None, Repository::None),
     }
 }
 
@@ -259,6 +266,7 @@ mod tests {
         for (action, expected) in [
             (Action::KnowSelf, [Ok(()), Ok(()), Ok(())]),
             (Action::ListSessions, [Ok(()), Ok(()), Ok(())]),
+            (Action::SeeMetrics, [Ok(()), Ok(()), Ok(())]),
             (Action::Session(SessionAction::Watch), [Ok(()), Ok(()), Ok(())]),
             (Action::CreateSession, [Ok(()), Err(Refusal::Scope), Ok(())]),
             (Action::Session(SessionAction::Prompt), [Ok(()), Err(Refusal::Scope), Ok(())]),

@@ -39,7 +39,7 @@ async fn carry_out(
         Call::Status => return json(200, &shell.repository()?.render_status(now())),
         Call::BuildLog => return build_log(shell, request),
         Call::Build => shell.apply(Input::BuildRequested)?,
-        Call::Poke => shell.apply(Input::DeadlineReached)?,
+        Call::Poke => return poke(shell),
         Call::Claim
         | Call::Release
         | Call::Reserve
@@ -54,6 +54,14 @@ async fn carry_out(
         Reply::LogAcked { offset } => json(200, &BuildLogAck { offset }),
         Reply::Refused(error) => Err(Failure::Refused(error)),
     }
+}
+
+fn poke(shell: &Rc<Shell>) -> std::result::Result<Response, Failure> {
+    if let Reply::Refused(error) = shell.apply(Input::DeadlineReached)? {
+        return Err(Failure::Refused(error));
+    }
+    let built_at = shell.repository()?.current_image().map(|image| image.built_at);
+    json(200, &serde_json::json!({ "imageBuiltAt": built_at }))
 }
 
 /// The bodies of several calls in one: what reads JSON is a large part of the module.

@@ -35,6 +35,7 @@ pub(crate) fn router(state: Arc<State>) -> axum::Router {
         .route("/repos/{owner}/{name}/check-runs", post(pulls::add_run))
         .route("/repos/{owner}/{name}/commits/{reference}/check-runs", get(pulls::runs))
         .route("/repos/{owner}/{name}/commits/{reference}/status", get(pulls::status))
+        .route("/search/issues", get(pulls::search))
         .merge(oauth::api())
         // A wildcard and no fallback: it must win over the wider routes of git.
         .route("/{*rest}", axum::routing::any(not_found));

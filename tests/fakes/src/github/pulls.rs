@@ -1,7 +1,7 @@
 //! Routes of pull requests, what is said about them, and checks of their commits. Each change is told by webhook.
 
 use super::api::{Refused, authorize, describe};
-use super::pull::{Pull, Run, Said, clock_ms};
+use super::pull::{Pull, Run, Said, clock_ms, iso_time};
 use super::shape::{self, Branches};
 use super::{State, Who, lock};
 use crate::repository;
@@ -96,6 +96,26 @@ pub(super) async fn list(
         }
     }
     Ok(Json(Value::Array(answer)))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Search {
+    q: String,
+}
+
+/// How many pull requests of a repository were created in a stretch of time: `repo:…` and `created:…..…` of the query, and nothing else of it.
+pub(super) async fn search(
+    Shared(state): Shared<Arc<State>>,
+    headers: HeaderMap,
+    Query(Search { q }): Query<Search>,
+) -> Shape {
+    let of = |name: &str| q.split(' ').find_map(|word| word.strip_prefix(name)).unwrap_or_default();
+    let (owner, name) = of("repo:").split_once('/').unwrap_or_default();
+    authorize(&state, &headers, owner, name)?;
+    let (since, until) = of("created:").split_once("..").unwrap_or_default();
+    let is_within = |pull: &&Pull| (since..=until).contains(&iso_time(pull.created_at).as_str());
+    let total = lock(&state.pulls).of(&format!("{owner}/{name}")).iter().filter(is_within).count();
+    Ok(Json(json!({"total_count": total, "incomplete_results": false, "items": []})))
 }
 
 pub(super) async fn one(

@@ -15,7 +15,7 @@ use identity::Principal;
 use identity::api_key;
 use identity::origin::{evaluate_change, evaluate_socket, is_json};
 use identity::policy::{Access, Action, Credential, RepositoryAccess, Scope, evaluate, rule};
-use platform::crypto::hmac_sha256_matches;
+use platform::crypto::{hmac_sha256, hmac_sha256_matches};
 use platform::host::now;
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::RepositoryId;
@@ -27,6 +27,10 @@ use worker::{Method, Request};
 
 /// Secret that the code host signs its webhooks with.
 const WEBHOOK_SECRET: &str = "GITHUB_WEBHOOK_SECRET";
+/// Secret that scrapers of metrics send as bearer.
+const METRICS_KEY: &str = "METRICS_KEY";
+/// A shorter one could be guessed.
+const METRICS_KEY_BYTES_MIN: usize = 16;
 /// A shorter one could be guessed.
 const WEBHOOK_SECRET_BYTES_MIN: usize = 16;
 /// Longest request of Slack that is read; a message has 40,000 characters, which a form may make thrice as long.
@@ -136,6 +140,11 @@ pub(super) async fn admit(
             let body = check_slack(context, request).await?;
             Ok(Admitted { body, ..Admitted::default() })
         }
+        Access::Scraper => {
+            limit(&context.address, context)?;
+            check_scraper(context)?;
+            Ok(Admitted::default())
+        }
         Access::Bridge => {
             let (body, claims) = check_bridge(context, request).await?;
             Ok(Admitted { body, signed: Some(claims), ..Admitted::default() })
@@ -235,6 +244,30 @@ async fn check_code_host(context: &Context, request: &mut Request) -> Result<Vec
     let signature = signature.as_deref().and_then(parse_signature).ok_or_else(wrong)?;
     let body = body::read(request, WEBHOOK_BYTES_MAX).await?;
     if hmac_sha256_matches(secret.trim().as_bytes(), &body, &signature) { Ok(body) } else { Err(wrong()) }
+}
+
+/// Compares the bearer with the key of scrapers, in a time that tells nothing of where they differ.
+fn check_scraper(context: &Context) -> Result<(), ErrorBody> {
+    let key = context.env.var(METRICS_KEY).map(|key| key.to_string()).unwrap_or_default();
+    let key = key.trim().as_bytes();
+    if key.len() < METRICS_KEY_BYTES_MIN {
+        return Err(ErrorBody::new(
+            ErrorCode::Unavailable,
+            format!(
+                "this deployment exposes no metrics: {METRICS_KEY} is not set, or is shorter than {METRICS_KEY_BYTES_MIN} bytes; \
+                 set it as a secret, and send it as `authorization: Bearer …`"
+            ),
+        ));
+    }
+    let bearer =
+        context.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    if hmac_sha256_matches(key, bearer.as_bytes(), &hmac_sha256(key, key)) {
+        return Ok(());
+    }
+    let message = format!(
+        "send {METRICS_KEY} as `authorization: Bearer …`; people find the page of metrics in a browser"
+    );
+    Err(ErrorBody::new(ErrorCode::TokenInvalid, message))
 }
 
 /// Reads a request of Slack and checks its signature, which covers the body, before anything in it is read.

@@ -7,13 +7,16 @@ use super::sessions::note;
 use crate::answer::{Answer, OrInternal as _, forward, log as log_failure, plain_text};
 use crate::context::Context;
 use crate::index::Index;
+use crate::metrics_store::MetricsStore;
 use crate::repository_object::{get, get_log, post, post_bytes};
 use crate::settings::IMAGES;
 use github::repository::Repository;
 use protocol::bridge::RepositorySource;
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::{BuildId, RepositoryId, ReservationId};
+use protocol::time::Timestamp;
 use repository::call::{BuildCall, Call, LOG_END_HEADER, ReserveCall};
+use serde_json::Value;
 use worker::Env;
 
 /// Its image, builds and warm pool.
@@ -121,9 +124,13 @@ async fn poke(env: &Env, id: &RepositoryId, configuration: &str) -> Result<(), E
         answer = post_bytes(env, id, Call::Configure, configuration.as_bytes()).await?;
     }
     let status = answer.status_code();
-    answer.bytes().await.or_unavailable("the repository's object")?;
+    let body = answer.bytes().await.or_unavailable("the repository's object")?;
     match status {
-        200 => Ok(()),
+        200 => {
+            let told: Value = protocol::read_json(&body).or_internal("reading a repository's answer")?;
+            let built_at = told.get("imageBuiltAt").and_then(Value::as_u64).map(Timestamp);
+            MetricsStore::new(env)?.save_image(id, built_at).await
+        }
         status => Err(ErrorBody::new(ErrorCode::Internal, format!("it answered with status {status}"))),
     }
 }

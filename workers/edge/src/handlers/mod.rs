@@ -10,6 +10,7 @@ mod guard;
 mod hints;
 mod images;
 mod keys;
+mod metrics;
 mod operator;
 mod pages;
 mod people;
@@ -53,7 +54,9 @@ pub(crate) async fn handle(request: Request, env: Env) -> worker::Result<Respons
         }
         Found::Nothing => return error(&not_found()),
     };
-    if matches!(route, Route::Page | Route::Session(SessionRoute::Page)) {
+    let is_page = matches!(route, Route::Page | Route::Session(SessionRoute::Page));
+    // At this address scrapers and people expect different things.
+    if is_page || (route == Route::Exposition && pages::is_browser(&request)) {
         return pages::page(&request, &env).await.or_else(|fault| error(&fault));
     }
     let context = match Context::new(&request, env) {
@@ -132,6 +135,8 @@ fn find_work<'a>(
         Route::Repositories => Box::pin(repositories::list(context, admitted)),
         Route::CreateSession => Box::pin(sessions::create(context, admitted)),
         Route::Sessions => Box::pin(sessions::list(context, admitted)),
+        Route::Metrics => Box::pin(metrics::people(context, admitted)),
+        Route::Exposition => Box::pin(metrics::scraper(context)),
         Route::Page => return Err(not_found()),
         Route::TestRoutes => Box::pin(ready(json(200, &TABLE))),
         Route::TestPanic => Box::pin(ready(test_routes::panic())),

@@ -4,6 +4,12 @@ use crate::answer::{Answer, OrInternal as _, not_found};
 use platform::web::{JsUrl, Redirect, new_request};
 use worker::{Env, Request};
 
+/// Whether a page is wanted, as browsers say when they go to an address.
+pub(super) fn is_browser(request: &Request) -> bool {
+    let accept = request.headers().get("accept").ok().flatten().unwrap_or_default();
+    accept.split(',').any(|kind| kind.trim().starts_with("text/html"))
+}
+
 /// The client's document; which page it shows is up to it.
 pub(super) async fn page(request: &Request, env: &Env) -> Answer {
     let assets = env.assets("ASSETS").map_err(|_| not_found())?;

@@ -63,3 +63,17 @@ fn answers_are_read() {
     let merged = merged.replace(r#""merged_at":null"#, r#""merged_at":"2026-11-20T21:48:38Z""#);
     assert_eq!(parse_pull_request(200, merged.as_bytes()).unwrap().seen.state, PullState::Merged);
 }
+
+#[test]
+fn pull_requests_of_everybody_are_counted() {
+    let request = count_request(&shop(), "2026-11-01T00:00:00Z", "2026-11-30T23:59:59Z");
+    assert_eq!(
+        request.path,
+        "/search/issues?per_page=1&q=repo%3Aacme%2Fshop%20is%3Apr%20created%3A2026-11-01T00%3A00%3A00Z..2026-11-30T23%3A59%3A59Z"
+    );
+    let read = |body: &str| parse_count(200, body.as_bytes()).ok();
+    assert_eq!(read(r#"{"total_count":17,"incomplete_results":false,"items":[{}]}"#), Some(Some(17)));
+    assert_eq!(read(r#"{"total_count":3,"incomplete_results":true,"items":[]}"#), Some(None));
+    assert_eq!(read(r#"{"message":"?"}"#), None);
+    assert!(parse_count(403, br#"{"message":"API rate limit exceeded"}"#).is_err());
+}
