@@ -67,6 +67,12 @@ const SUMS: &str = "coalesce(sum(sessions), 0) AS sessions, coalesce(sum(pulls_c
     coalesce(sum(prompts), 0) AS prompts, coalesce(sum(input_tokens), 0) AS input_tokens, \
     coalesce(sum(output_tokens), 0) AS output_tokens, coalesce(sum(cost_micro_usd), 0) AS cost_micro_usd";
 
+/// The same of what may have none.
+const ZEROS: &str = "coalesce(sessions, 0) AS sessions, coalesce(pulls_created, 0) AS pulls_created, \
+    coalesce(pulls_merged, 0) AS pulls_merged, coalesce(first_tokens, 0) AS first_tokens, coalesce(first_token_ms, 0) AS first_token_ms, \
+    coalesce(multiplayer, 0) AS multiplayer, coalesce(prompts, 0) AS prompts, coalesce(input_tokens, 0) AS input_tokens, \
+    coalesce(output_tokens, 0) AS output_tokens, coalesce(cost_micro_usd, 0) AS cost_micro_usd";
+
 /// A quotient that is 0 where there is nothing to divide by.
 fn ratio(dividend: &str, divisor: &str) -> String {
     format!("CASE {divisor} WHEN 0 THEN 0.0 ELSE 1.0 * {dividend} / {divisor} END")
@@ -136,9 +142,10 @@ pub fn adoption<'a>(scope: &Scope<'a>) -> Query<'a> {
 pub fn series<'a>(scope: &Scope<'a>) -> Query<'a> {
     let average = ratio("first_token_ms", "first_tokens");
     let sql = format!(
-        "WITH {PARTS}, summed AS (SELECT since, {SUMS} FROM spans LEFT JOIN parts ON parts.place = spans.place AND {VISIBLE} \
-         GROUP BY spans.place) SELECT since, sessions, pulls_created, pulls_merged, {average}, multiplayer, prompts, input_tokens, \
-         output_tokens, cost_micro_usd / 1e6 FROM summed WHERE ?1 < ?2 ORDER BY since"
+        "WITH {PARTS}, summed AS (SELECT place, {SUMS} FROM parts WHERE {VISIBLE} GROUP BY place), \
+         told AS (SELECT since, {ZEROS} FROM spans LEFT JOIN summed USING (place)) \
+         SELECT since, sessions, pulls_created, pulls_merged, {average}, multiplayer, prompts, input_tokens, output_tokens, \
+         cost_micro_usd / 1e6 FROM told WHERE ?1 < ?2 ORDER BY since"
     );
     Query { table: SERIES, sql, values: scope.values_with(Value::Text(scope.borders)) }
 }
@@ -150,10 +157,10 @@ pub fn repositories<'a>(scope: &Scope<'a>) -> Query<'a> {
     let sql = format!(
         "WITH {PARTS}, opened AS (SELECT repository, count(*) AS pulls FROM session_facts INDEXED BY session_facts_by_pull \
          WHERE pull_created_at >= ?1 AND pull_created_at < ?2 AND {VISIBLE} GROUP BY repository), \
-         named AS (SELECT repository FROM parts WHERE {VISIBLE} UNION SELECT repository FROM opened), \
-         summed AS (SELECT named.repository AS name, {SUMS} FROM named LEFT JOIN parts USING (repository) GROUP BY named.repository), \
-         told AS (SELECT summed.*, coalesce(opened.pulls, 0) AS opened, t.total FROM summed \
-         LEFT JOIN opened ON opened.repository = name \
+         summed AS (SELECT repository, {SUMS} FROM parts WHERE {VISIBLE} GROUP BY repository), \
+         named AS (SELECT repository AS name FROM summed UNION SELECT repository FROM opened), \
+         told AS (SELECT name, {ZEROS}, coalesce(opened.pulls, 0) AS opened, t.total FROM named \
+         LEFT JOIN summed ON summed.repository = name LEFT JOIN opened ON opened.repository = name \
          LEFT JOIN pull_totals t ON t.repository = name AND t.since = ?1 AND t.until = ?2) \
          SELECT name, sessions, pulls_created, pulls_merged, {merge_rate}, {prompts}, input_tokens, output_tokens, \
          cost_micro_usd / 1e6, opened, total, CASE WHEN total IS NULL THEN NULL WHEN max(total, opened) = 0 THEN 0.0 \

@@ -7,7 +7,7 @@ use crate::setup::{NativeProfile, Setup};
 
 pub(super) fn measure(setup: &Setup, progress: &Progress) -> anyhow::Result<Figure> {
     setup.native(NativeProfile::Native)?;
-    let answer = native::run("sandbox", "B12", progress)?;
+    let answer = native::run("sandbox-bridge", "sandbox", "B12", progress)?;
     let (idle, streaming) = (answer.number("idle_kb")?, answer.number("streaming_kb")?);
     let rows = vec![
         Row::new("per idle session", format!("{idle:.1} kB")).target("≤ 64 kB", idle <= 64.0),

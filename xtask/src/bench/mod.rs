@@ -6,6 +6,7 @@
 mod acknowledgement;
 mod identity;
 mod memory;
+mod metrics;
 mod native;
 mod object;
 mod overhead;
@@ -75,6 +76,11 @@ const FIGURES: &[(&str, &str, &[&str])] = &[
             "cold_p50_ms",
             "cold_p95_ms",
         ],
+    ),
+    (
+        "METRICS",
+        "metrics of a million sessions",
+        &["adoption_ms", "adoption_of_some_ms", "page_ms", "scrape_ms"],
     ),
     ("IDENTITY", "processor time of knowing who asks", &["cpu_ms", "cpu_error_ms", "floor_ms"]),
     ("STREAMING", "the session page while an agent writes", &["input_p95_ms", "input_worst_ms", "fps"]),
@@ -176,6 +182,7 @@ async fn measure(
             let rows = vec![Row::new(about, readable(&value))];
             Figure { value, rows }
         }
+        "METRICS" => metrics::measure(progress)?,
         "STREAMING" => {
             setup.web()?;
             streaming::measure()?
@@ -217,7 +224,8 @@ fn print(
         if let Some(figure) = figures.remove(name) {
             let value = named(name, figure.value)?;
             // What has no number of its own is a word.
-            let is_word = matches!(*name, "STARTS" | "IDENTITY" | "STREAMING" | "ROUTING" | "SLACK");
+            let is_word =
+                matches!(*name, "STARTS" | "METRICS" | "IDENTITY" | "STREAMING" | "ROUTING" | "SLACK");
             metrics.insert(if is_word { name.to_lowercase() } else { (*name).to_owned() }, value);
             rows.push((*name, figure.rows));
         }

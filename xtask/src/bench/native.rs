@@ -1,4 +1,4 @@
-//! Builds a bench of the bridge as the native binaries of a deployment are built, and runs it for one figure.
+//! Builds a bench of a package as the native binaries of a deployment are built, and runs it for one figure.
 
 use crate::progress::{Done, Progress};
 use crate::shell;
@@ -11,11 +11,11 @@ pub(super) struct Answer {
 }
 
 /// Runs the bench of this name.
-pub(super) fn run(bench: &str, figure: &str, progress: &Progress) -> anyhow::Result<Answer> {
+pub(super) fn run(package: &str, bench: &str, figure: &str, progress: &Progress) -> anyhow::Result<Answer> {
     let command = || {
         let mut cargo = shell::cargo();
         cargo.current_dir(stack::root()).args(["bench", "--profile", "native", "--package"]);
-        cargo.args(["sandbox-bridge", "--bench", bench]);
+        cargo.args([package, "--bench", bench]);
         cargo
     };
     progress.step(&format!("bench of {bench}, optimised"), || {

@@ -7,7 +7,7 @@ use crate::setup::{NativeProfile, Setup};
 
 pub(super) fn measure(setup: &Setup, progress: &Progress) -> anyhow::Result<Figure> {
     setup.native(NativeProfile::Native)?;
-    let answer = native::run("sandbox", "B9", progress)?;
+    let answer = native::run("sandbox-bridge", "sandbox", "B9", progress)?;
     let (first, last) = (answer.number("first_exec_p50_ms")?, answer.number("twenty_last_ms")?);
     let rows = vec![
         Row::new("create → first command", format!("p50 {first:.1} ms")).target("≤ 20 ms", first <= 20.0),

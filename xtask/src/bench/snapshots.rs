@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use serde_json::json;
 
 pub(super) fn measure(progress: &Progress) -> anyhow::Result<Figure> {
-    let answer = native::run("snapshots", "B10", progress)?;
+    let answer = native::run("sandbox-bridge", "snapshots", "B10", progress)?;
     let (restore, copy) = (answer.number("restore_ms")?, answer.number("cp_ms")?);
     let (times, save) = (answer.number("restore_times_faster")?, answer.number("snapshot_25_ms")?);
     let rows = vec![
