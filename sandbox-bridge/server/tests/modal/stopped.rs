@@ -4,6 +4,7 @@
 //! With the real objects of session and repository in workerd, and two real bridges at the stand-in of Modal.
 
 use crate::balancer::Balancer;
+use crate::fake_runner::FakeRunner;
 use crate::fleet::RUNNER;
 use crate::object::Worker;
 use crate::process::{Given, Replica, Runners, say};
@@ -16,7 +17,7 @@ use protocol::bridge::{
 use protocol::error::ErrorCode;
 use protocol::id::{RepositoryId, SandboxId, SessionId};
 use protocol::repository::ClaimSandboxRequest;
-use protocol::runner::{RunnerCommand, RunnerEvent};
+use protocol::runner::{BridgeMessage, RunnerCommand, RunnerEvent, TurnOrder};
 use protocol::timeline::{TurnOutcome, Usage};
 use sandbox_bridge::provider::modal::ModalProvider;
 use serde_json::{Value, json};
@@ -150,7 +151,7 @@ impl Scene {
     }
 
     async fn ends_well(&self, session: &SessionId, given: &mut Given, input_tokens: u64) {
-        let end = turn_ended(given, input_tokens);
+        let end = turn_ended(&given.turn, input_tokens);
         say(&mut given.runner, 3, end).await;
         given.runner.expect_ack(3).await;
         let status = self.status(session).await;
@@ -159,10 +160,10 @@ impl Scene {
     }
 }
 
-fn turn_ended(given: &Given, input_tokens: u64) -> RunnerEvent {
+fn turn_ended(turn: &TurnOrder, input_tokens: u64) -> RunnerEvent {
     RunnerEvent::TurnEnded {
-        turn_id: given.turn.turn_id.clone(),
-        attempt: given.turn.attempt,
+        turn_id: turn.turn_id.clone(),
+        attempt: turn.attempt,
         outcome: TurnOutcome::Completed,
         change: None,
         files: Vec::new(),
@@ -211,5 +212,47 @@ async fn a_bridge_that_stood_still_over_a_claim_is_refused_everywhere_when_it_go
     }
     let gone = || scene.modal.running().iter().all(|sandbox| sandbox.name != first.as_str());
     crate::support::until("what was claimed and not taken has ended", gone).await;
+    scene.ends_well(&session, &mut given, 7).await;
+}
+
+/// Waits until the bridge has told the runner that nobody wants it, or has cut it off.
+async fn retired(mut runner: FakeRunner) {
+    while let Some(message) = runner.next().await {
+        match message {
+            BridgeMessage::Retired { .. } => return,
+            BridgeMessage::Ack { seq } => assert!(seq < 3, "what came too late was taken"),
+            BridgeMessage::Command { .. } => {}
+            other @ (BridgeMessage::Welcome { .. }
+            | BridgeMessage::Prepare { .. }
+            | BridgeMessage::Unknown) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_in_hand_of_a_bridge_that_stands_still_is_tried_again_once_at_the_other() {
+    let Some(mut scene) = Scene::start().await else { return };
+    let session = scene.session("Work through it").await;
+    let before = scene.runners.next().await;
+    assert_eq!((before.turn.attempt, scene.generation(&before.sandbox_id).await), (1, 1));
+    // The next warm one has its runner at the same bridge, and is what the session is offered first.
+    scene.worker.until("the next warm sandbox", |status| status["pool"]["ready"] == 1).await;
+    scene.stop(0);
+
+    let mut given = scene.runners.next().await;
+    assert_eq!((given.turn.attempt, &given.turn.prompt), (2, &before.turn.prompt));
+    assert_ne!(given.sandbox_id, before.sandbox_id);
+
+    // What the first runner has done meanwhile comes through the first bridge, as soon as that goes on.
+    let Given { sandbox_id, turn, mut runner } = before;
+    say(&mut runner, 3, turn_ended(&turn, 100)).await;
+    scene.replicas[0].signal(Signal::SIGCONT);
+    retired(runner).await;
+    scene.objects_refuse(&session, &sandbox_id, 1).await;
+    scene.bridges_refuse(&session, &given.sandbox_id, 1).await;
+    let gone = || scene.modal.running().iter().all(|sandbox| sandbox.name != sandbox_id.as_str());
+    crate::support::until("what the session has lost has ended", gone).await;
     scene.ends_well(&session, &mut given, 7).await;
 }
