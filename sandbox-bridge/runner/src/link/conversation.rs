@@ -13,12 +13,13 @@ use protocol::runner::{BridgeMessage, RunnerMessage};
 use protocol::timeline::Seq;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 
-/// A bridge that says nothing for this long, not even an answer to a ping, is gone.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-const PING_EVERY: Duration = Duration::from_secs(10);
+/// A bridge that says nothing for this long, not even an answer to a ping, is gone, or stands still while another one works. The session
+/// gives a turn up when it has heard nothing of it for 35 s, the last word may be 10 s old by then, and dialling takes its time, too.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// One connection's share of the link.
 pub(super) struct Conversation<'a> {
@@ -66,6 +67,7 @@ async fn welcomed(
     let mut states = link.warm.clone();
     let mut told = WarmStates::default();
     let mut is_warm = false;
+    let (mut ping, mut heard) = (pings(), Instant::now());
     loop {
         if is_warm {
             let now = states.borrow_and_update().clone();
@@ -76,9 +78,15 @@ async fn welcomed(
             told = now;
         }
         let message = tokio::select! {
-            message = next(stream) => message?,
+            message = next(stream, heard) => message?,
             Ok(()) = states.changed(), if is_warm => continue,
+            _ = ping.tick() => {
+                let sent = transmit(sink, Message::Ping(Vec::new().into())).await;
+                sent.map_err(|reason| Ending::Lost { reason })?;
+                continue;
+            }
         };
+        heard = Instant::now();
         match message {
             Some(BridgeMessage::Prepare { configuration }) => {
                 *failures = 0;
@@ -116,7 +124,7 @@ async fn read(
     stream: &mut SplitStream<Socket>,
 ) -> Ending {
     loop {
-        match next(stream).await {
+        match next(stream, Instant::now()).await {
             Err(ending) => return ending,
             Ok(
                 None
@@ -137,10 +145,10 @@ async fn read(
     }
 }
 
-/// The next message; `None` for a frame that is none of ours.
-async fn next(stream: &mut SplitStream<Socket>) -> Result<Option<BridgeMessage>, Ending> {
+/// The next message, of a bridge that was heard then; `None` for a frame that is none of ours.
+async fn next(stream: &mut SplitStream<Socket>, heard: Instant) -> Result<Option<BridgeMessage>, Ending> {
     let lost = |reason: String| Ending::Lost { reason };
-    let frame = timeout(SILENCE_MAX, stream.next())
+    let frame = timeout_at(heard + SILENCE_MAX, stream.next())
         .await
         .map_err(|_| lost(format!("the bridge said nothing for {} s", SILENCE_MAX.as_secs())))?
         .ok_or_else(|| lost("the bridge closed the connection".into()))?
@@ -162,8 +170,7 @@ async fn write(
     from: Seq,
 ) -> String {
     let mut newest = link.spool.newest();
-    let mut ping = tokio::time::interval(PING_EVERY);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ping = pings();
     let mut next = from;
     loop {
         newest.mark_unchanged();
@@ -187,6 +194,12 @@ async fn write(
             return reason;
         }
     }
+}
+
+fn pings() -> Interval {
+    let mut ping = tokio::time::interval(PING_EVERY);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ping
 }
 
 async fn send(sink: &mut SplitSink<Socket, Message>, message: &RunnerMessage) -> Result<(), String> {

@@ -230,3 +230,16 @@ async fn an_agent_that_says_nothing_is_known_to_be_alive() {
     assert_eq!(bridge.command(&command_id("stop"), stop).await, None);
     assert_eq!(end(&bridge, "1").await, TurnOutcome::Stopped);
 }
+
+#[tokio::test]
+async fn a_bridge_that_stands_still_is_left_for_one_that_answers_and_the_turn_goes_on() {
+    let (_place, bridge, _runner) = set_up().await;
+    start(&bridge, "1", "say One.\nhang").await;
+    let said = |item: ItemContent| matches!(item, ItemContent::Text { .. }).then_some(());
+    bridge.wait(|_| items(&bridge).into_iter().find_map(said)).await;
+    bridge.stand_still().await;
+    bridge.wait(|known| (known.hellos.lock().unwrap().len() == 2).then_some(())).await;
+    let stop = RunnerCommand::StopTurn { turn_id: turn_id("1") };
+    assert_eq!(bridge.command(&command_id("stop"), stop).await, None);
+    assert_eq!(end(&bridge, "1").await, TurnOutcome::Stopped);
+}

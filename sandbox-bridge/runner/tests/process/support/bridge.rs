@@ -38,6 +38,8 @@ pub(crate) struct Known {
     /// Number of changes to the above.
     changes: watch::Sender<u64>,
     commands: broadcast::Sender<BridgeMessage>,
+    /// Connections that there are stand still from then on.
+    still: broadcast::Sender<()>,
     /// Acknowledgements are sent while this is true.
     pub(crate) acknowledging: Mutex<bool>,
     pub(crate) model_requests: Mutex<Vec<serde_json::Value>>,
@@ -71,6 +73,7 @@ impl FakeBridge {
             hellos: Mutex::default(),
             changes: watch::channel(0).0,
             commands: broadcast::channel(64).0,
+            still: broadcast::channel(1).0,
             acknowledging: Mutex::new(true),
             model_requests: Mutex::default(),
             git_requests: Mutex::default(),
@@ -147,6 +150,12 @@ impl FakeBridge {
     pub(crate) async fn send(&self, message: BridgeMessage) {
         self.wait(|known| (known.commands.receiver_count() > 0).then_some(())).await;
         self.known.commands.send(message).unwrap();
+    }
+
+    /// The connections that there are stay open, and nobody reads them or answers any more. Later ones are as usual.
+    pub(crate) async fn stand_still(&self) {
+        self.wait(|known| (known.still.receiver_count() > 0).then_some(())).await;
+        self.known.still.send(()).unwrap();
     }
 
     /// Waits until `read` finds something, with a bound.
@@ -252,10 +261,12 @@ async fn converse(mut socket: WebSocket, known: Arc<Known>, mut end: watch::Rece
     let welcome = BridgeMessage::Welcome { resume_from: known.last_seq() + 1, configuration };
     send(&mut socket, &welcome).await;
     let mut commands = known.commands.subscribe();
+    let mut still = known.still.subscribe();
     known.change();
     loop {
         let frame = tokio::select! {
             _ = end.changed() => return,
+            _ = still.recv() => break,
             command = commands.recv() => {
                 send(&mut socket, &command.unwrap()).await;
                 continue;
@@ -275,6 +286,8 @@ async fn converse(mut socket: WebSocket, known: Arc<Known>, mut end: watch::Rece
         }
         known.change();
     }
+    drop(commands);
+    let _ = end.changed().await;
 }
 
 async fn take(socket: &mut WebSocket, known: &Known, events: Vec<RunnerEventRecord>) {
