@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Variables that the Worker reads and `wrangler.toml` does not set.
-const MORE_VARS: &[&str] = &["PULL_REQUEST_LOOK_MS", "SLACK_API_URL", "SLACK_THREAD_MESSAGES"];
+const MORE_VARS: &[&str] =
+    &["PULL_REQUEST_LOOK_MS", "SLACK_API_URL", "SLACK_CLIENT_ID", "SLACK_FILES_URL", "SLACK_THREAD_MESSAGES"];
 /// Variables that a deployment never has, and why.
 const REFUSED_VARS: &[(&str, &str)] = &[
     ("PUBLIC_URL", "set public_url above the table"),

@@ -102,6 +102,24 @@ pub(super) const SECRETS: &[Secret] = &[
         need: Need::With("SLACK_TEAM_ID"),
     },
     Secret {
+        name: "SLACK_REFRESH_TOKEN",
+        what: "the first refresh token of a Slack app whose tokens rotate",
+        source: Source::Asked,
+        need: Need::Never,
+    },
+    Secret {
+        name: "SLACK_CLIENT_SECRET",
+        what: "of a Slack app whose tokens rotate: Basic Information, Client Secret",
+        source: Source::Asked,
+        need: Need::With("SLACK_CLIENT_ID"),
+    },
+    Secret {
+        name: "METRICS_KEY",
+        what: "what scrapers of /metrics send, 16 characters at least",
+        source: Source::Asked,
+        need: Need::Never,
+    },
+    Secret {
         name: "SLACK_ROUTER_KEY",
         what: "a key for the model that finds a message's repository",
         source: Source::Asked,
