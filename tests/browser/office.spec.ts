@@ -2,6 +2,7 @@
 import { expect, type Page, test } from "@playwright/test";
 import { open } from "./fixture/deployment.js";
 import { NOW } from "./fixture/facts.js";
+import { Office } from "./fixture/office.js";
 
 const region = (page: Page, name: string) => page.getByRole("region", { name });
 
@@ -81,9 +82,9 @@ test("an operator sees what the deployment works with, and what is wrong with it
 });
 
 test("who does not run the deployment sees nothing of it", async ({ page }) => {
-  await open(page, "/settings", (deployment) => {
-    deployment.office.operator = false;
-  });
+  const office = new Office();
+  office.operator = false;
+  await open(page, "/settings", { office });
   await expect(region(page, "API keys").getByRole("listitem")).toHaveCount(2);
   await expect(page.getByRole("heading", { name: "Deployment" })).toHaveCount(0);
   await expect(page.getByRole("heading", { name: "People" })).toHaveCount(0);
@@ -287,10 +288,7 @@ test("the code of a Slack account survives a sign-in at the code host, and goes 
 }) => {
   const urls: string[] = [];
   page.on("request", (request) => urls.push(request.url()));
-  const deployment = await open(page, "/connect/slack#code=abc", (one) => {
-    one.user = null;
-    one.signsInElsewhere = true;
-  });
+  const deployment = await open(page, "/connect/slack#code=abc", { user: null, signsInElsewhere: true });
   await page.getByRole("link", { name: "Continue with GitHub" }).click();
   await page.getByRole("link", { name: "Authorize" }).click();
   await expect(page.getByRole("button", { name: /This is me, Jo Reyes/ })).toBeVisible();
