@@ -19,7 +19,6 @@ async function open(page: Page, path: string, answer = metricsOf): Promise<Opene
   const deployment = new Deployment(page);
   deployment.sessions = SESSIONS;
   const asked: URLSearchParams[] = [];
-  await page.clock.setSystemTime(NOW);
   await deployment.install();
   await page.route("**/api/metrics?*", (route) => {
     const query = new URL(route.request().url()).searchParams;
