@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A repository as its people see it.
-struct Watched<'a> {
-    client: &'a Client,
-    id: String,
+pub(crate) struct Watched<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) id: String,
 }
 
 impl Watched<'_> {
-    async fn until(
+    pub(crate) async fn until(
         &self,
         what: &str,
         wanted: impl Fn(&RepositoryStatus) -> bool,
@@ -40,7 +40,7 @@ impl Watched<'_> {
         }
     }
 
-    async fn configure(&self, settings: &Value) -> anyhow::Result<()> {
+    pub(crate) async fn configure(&self, settings: &Value) -> anyhow::Result<()> {
         let path = format!("/api/repositories/{}/settings", self.id);
         let _: Value = self.client.request(Method::PUT, &path, Some(settings)).await?;
         Ok(())
@@ -72,7 +72,7 @@ impl Watched<'_> {
         }
     }
 
-    async fn session(&self, prompt: &str) -> anyhow::Result<Observer> {
+    pub(crate) async fn session(&self, prompt: &str) -> anyhow::Result<Observer> {
         let session = self.client.create_session(&self.id, None).await?;
         let observer = Observer::join(self.client, &session).await?;
         self.client.submit(&session, &Client::prompt(prompt)).await?;
@@ -80,8 +80,13 @@ impl Watched<'_> {
     }
 }
 
-async fn second_repository(folder: &Path) -> anyhow::Result<()> {
-    std::fs::write(folder.join("README.md"), "# Other\n")?;
+/// Makes a folder into a repository with one commit of these files.
+pub(crate) async fn commit(folder: &Path, files: &[(&str, &str)]) -> anyhow::Result<()> {
+    for (path, content) in files {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        std::fs::write(path, content)?;
+    }
     let identity = ["-c", "user.name=Acme", "-c", "user.email=other@acme.example"];
     let commit = [&identity[..], &["commit", "--quiet", "--message", "Begin"]].concat();
     for arguments in [&["init", "--quiet", "--initial-branch=main"][..], &["add", "--all"], &commit] {
@@ -91,10 +96,18 @@ async fn second_repository(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a session was told of the image that it could not start from.
+pub(crate) fn told_of_image(session: &Observer) -> Option<String> {
+    session.events.iter().find_map(|record| {
+        let SessionEvent::EffectFailed { what, reason } = &record.event else { return None };
+        what.contains("starting from the repository's image").then(|| reason.clone())
+    })
+}
+
 #[tokio::test]
 async fn one_repository_that_fails_keeps_its_last_image_says_why_and_holds_nobody_up() -> anyhow::Result<()> {
     let origin = tempfile::tempdir()?;
-    second_repository(origin.path()).await?;
+    commit(origin.path(), &[("README.md", "# Other\n")]).await?;
     let options = Options {
         agent: Agent::Scripted,
         copies_worker: true,
@@ -119,11 +132,8 @@ async fn one_repository_that_fails_keeps_its_last_image_says_why_and_holds_nobod
     ensure!(reason.contains("nixos:1") && reason.contains("--base-image"), "{reason}");
     let mut session = other.session("say hello").await?;
     ensure!(session.turns_over(1).await?.outcome == TurnOutcome::Completed);
-    let told = session.events.iter().find_map(|record| {
-        let SessionEvent::EffectFailed { what, reason } = &record.event else { return None };
-        what.contains("the repository's image").then(|| reason.clone())
-    });
-    let told = told.context("the session was not told that its image could not be built")?;
+    let told =
+        told_of_image(&session).context("the session was not told that its image could not be built")?;
     ensure!(told.contains("nixos:1") && told.contains("--base-image"), "{told}");
 
     // Both get an image; then each mistake is told with its remedy, and the last good image stays and is used.

@@ -7,6 +7,7 @@ mod attachments;
 mod builds;
 mod faults;
 mod hostile;
+mod mistakes;
 mod observer;
 mod sandbox;
 mod slack;
