@@ -119,7 +119,13 @@ async fn an_opencode_that_dies_fails_the_turn_and_the_next_one_has_the_conversat
     assert!(died.elapsed() < Duration::from_secs(10), "{:?}", died.elapsed());
     let TurnOutcome::Failed { reason } = outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("OpenCode ended (signal: 9"), "{reason}");
-    assert_eq!(leftovers(), 0, "what the agent ran ends with its turn");
+    // Killed before the turn's end is told; a process that is killed is still seen for a moment.
+    let gone = async {
+        while leftovers() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("what the agent ran ends with its turn");
     let tool = items(&scene.bridge).pop().unwrap();
     assert!(matches!(&tool, ItemContent::Tool { state: ToolState::Failed { .. }, .. }), "{tool:?}");
 
