@@ -73,6 +73,12 @@ test("snapshot and pages together are everything, in order, each once", async ()
     const { status, body } = await ada.get(`/api/sessions/${sessionId}/history?before=${before}`);
     assert.equal(status, 200, JSON.stringify(body));
     assert.ok(body.items.length > 0 || body.turns.length > 0, "a page has something");
+    for (const kind of ["prompts", "turns", "items"])
+      assert.equal(body.places[kind].length, body[kind].length, `each of the ${kind} has its place`);
+    assert.ok(
+      body.places.items.every((place) => place < before),
+      "what is earlier stands before",
+    );
     ({ prompts, turns, items } = join(body, { prompts, turns, items }));
     if (body.earlier !== undefined) assert.ok(body.earlier < before, "it goes backwards");
     before = body.earlier;
@@ -98,7 +104,8 @@ test("snapshot and pages together are everything, in order, each once", async ()
   const again = await ada.get(`/api/sessions/${sessionId}/history?before=${snapshot.earlier}`);
   assert.ok(again.body.items.length > 0, "and it can be asked again");
   const first = await ada.get(`/api/sessions/${sessionId}/history?before=0`);
-  assert.deepEqual([first.status, first.body], [200, { prompts: [], turns: [], items: [] }]);
+  const nothing = { prompts: [], turns: [], items: [] };
+  assert.deepEqual([first.status, first.body], [200, { ...nothing, places: nothing }]);
   await viewer.close();
 });
 
