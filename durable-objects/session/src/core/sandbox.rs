@@ -296,7 +296,10 @@ impl Step<'_> {
                 sandbox.heard_at = now;
                 if sandbox.phase < SandboxPhase::Created {
                     sandbox.phase = SandboxPhase::Created;
-                    self.set_starting("booting the sandbox");
+                    // A warm one has booted long ago.
+                    if !sandbox.warm {
+                        self.set_starting("booting the sandbox");
+                    }
                 } else {
                     self.set_ready();
                 }

@@ -72,7 +72,6 @@ fn a_warm_sandbox_takes_the_prompt_at_once() {
     check(
         &bind(&mut rig, created()),
         &expect![[r#"
-            #7 sandbox starting: booting the sandbox
             = Done
         "#]],
     );
@@ -80,8 +79,8 @@ fn a_warm_sandbox_takes_the_prompt_at_once() {
     check(
         &rig.events(ready()),
         &expect![[r#"
-            #9 sandbox ready: local Namespaces scripted 1
-            #10 turn of prm_1 attempt 1
+            #8 sandbox ready: local Namespaces scripted 1
+            #9 turn of prm_1 attempt 1
             + start_turn
             + update_index
             = Acked { acked: 1 }
@@ -281,7 +280,7 @@ fn a_bound_sandbox_that_is_not_announced_in_time_is_replaced_at_no_cost() {
             - bind_sandbox
             + terminate_sandbox
             + claim_sandbox
-            #8 sandbox starting: taking a warm sandbox
+            #7 sandbox starting: taking a warm sandbox
             = Done
         "#]],
     );
