@@ -179,7 +179,7 @@ test("the clock configures a repository whose object does not know it", async ()
   assert.equal(build.order.repository.cloneUrl, "https://code.example/x.git");
 });
 
-test(`64 claimants on 16 sandboxes, ${ROUNDS} times: never two owners, and none is left over`, async () => {
+test(`64 claimants on 16 sandboxes of two bridges, ${ROUNDS} times: never two owners, and none is left over`, async () => {
   const repository = "acme/moved";
   const source = { id: repository, cloneUrl: "https://code.example/moved.git", defaultBranch: "main" };
   const settings = { poolTarget: 16 };
@@ -191,8 +191,9 @@ test(`64 claimants on 16 sandboxes, ${ROUNDS} times: never two owners, and none 
   await finishBuild(edge, repository, build, "a", settings);
   const known = new Set();
   const owners = new Map();
+  const replicas = [edge.bridge.url, "http://127.0.0.1:9/replica"];
   for (let round = 0; round < ROUNDS; round += 1) {
-    const ready = await readyUp(edge, repository, build.order.imageId, 16, known);
+    const ready = await readyUp(edge, repository, build.order.imageId, 16, known, replicas);
     assert.equal(ready.length, 16, "as many as were claimed are made");
     const claimants = Array.from({ length: 64 }, (_, index) => `ses_${round}-${index}`);
     const answers = await Promise.all(
@@ -200,6 +201,8 @@ test(`64 claimants on 16 sandboxes, ${ROUNDS} times: never two owners, and none 
     );
     const claimed = answers.filter(({ body }) => body.type === "claimed");
     assert.equal(claimed.length, 16, `round ${round}`);
+    for (const url of replicas)
+      assert.equal(claimed.filter(({ body }) => body.bridgeUrl === url).length, 8, "of both bridges");
     for (const [index, { status, body }] of answers.entries()) {
       assert.equal(status, 200);
       if (body.type === "none") {

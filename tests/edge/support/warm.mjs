@@ -25,8 +25,11 @@ export async function finishBuild(edge, repository, { buildId, order }, commit =
   return edge.reportOfRepository(repository, `builds/${buildId}/ended`, { outcome });
 }
 
-/** Says of every ordered warm sandbox of this image that it is ready, until so many were; their ids. */
-export async function readyUp(edge, repository, imageId, count, known = new Set()) {
+/**
+ * Says of every ordered warm sandbox of this image that it is ready, until so many were; their ids. They are at the bridges of these
+ * addresses in turn.
+ */
+export async function readyUp(edge, repository, imageId, count, known = new Set(), urls = [edge.bridge.url]) {
   const ordered = () =>
     edge.bridge.requests
       .filter(({ path, body }) => path.endsWith("/warm") && body.imageId === imageId)
@@ -34,10 +37,13 @@ export async function readyUp(edge, repository, imageId, count, known = new Set(
       .filter((id) => !known.has(id));
   await until(ordered, ({ length }) => length >= count, `${count} orders of warm sandboxes`);
   const ids = ordered();
-  const report = { bridgeUrl: edge.bridge.url, state: { type: "ready", agent: "scripted" } };
   await Promise.all(
-    ids.map(async (id) => {
+    ids.map(async (id, index) => {
       known.add(id);
+      const report = {
+        bridgeUrl: urls[index % urls.length],
+        state: { type: "ready", agent: "scripted" },
+      };
       const { status, body } = await edge.reportOfRepository(repository, `sandboxes/${id}`, report);
       if (status !== 200) throw new Error(`ready: ${status} ${JSON.stringify(body)}`);
     }),
