@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(180);
 /// Between two looks at a repository.
 const LOOK: Duration = Duration::from_millis(50);
 /// The step that a session shows when it makes a sandbox of its own.
-const BOOTING: &str = "booting the sandbox";
+const CREATING: &str = "creating the sandbox";
 /// A small project whose only dependency is a folder of its own, so that no registry is asked.
 const FILES: &[(&str, &str)] = &[
     (
@@ -151,7 +151,7 @@ async fn with_images(options: &Options) -> anyhow::Result<(Vec<f64>, usize, Vec<
         let sample = prompt(&mut place.session().await?, "say x", TIMEOUT).await?;
         if round > 0 {
             warm.push(sample.accepted_to_agent_ms);
-            fallbacks += usize::from(booted(&sample));
+            fallbacks += usize::from(is_own(&sample));
         }
     }
     ensure!(fallbacks * 2 < ROUNDS, "{fallbacks} of {ROUNDS} sessions got no warm sandbox");
@@ -160,7 +160,7 @@ async fn with_images(options: &Options) -> anyhow::Result<(Vec<f64>, usize, Vec<
     let mut image = Vec::new();
     for round in 0..=ROUNDS {
         let sample = prompt(&mut place.session().await?, "say x", TIMEOUT).await?;
-        ensure!(booted(&sample), "a session was given a sandbox: {:?}", sample.steps);
+        ensure!(is_own(&sample), "a session was given a sandbox: {:?}", sample.steps);
         image.extend((round > 0).then_some(sample.accepted_to_agent_ms));
     }
     Ok((warm, fallbacks, image))
@@ -173,8 +173,12 @@ async fn without_images(options: &Options) -> anyhow::Result<(Vec<f64>, Vec<f64>
         let mut socket = place.session().await?;
         let install = format!("run {INSTALL} && test -e node_modules/greeting/index.js\nsay x");
         let sample = prompt(&mut socket, &install, TIMEOUT).await?;
-        ensure!(sample.exit_codes == [0], "the install failed: is npm on this machine's PATH?");
-        ensure!(booted(&sample), "a session was given a sandbox: {:?}", sample.steps);
+        ensure!(
+            sample.exit_codes == [0],
+            "the install ended with {:?}: is npm on this machine's PATH?",
+            sample.exit_codes
+        );
+        ensure!(is_own(&sample), "a session was given a sandbox: {:?}", sample.steps);
         until_stopped(&mut socket).await?;
         let restored = prompt(&mut socket, "say x", TIMEOUT).await?;
         if round > 0 {
@@ -185,8 +189,8 @@ async fn without_images(options: &Options) -> anyhow::Result<(Vec<f64>, Vec<f64>
     Ok((cold, snapshot))
 }
 
-fn booted(sample: &Sample) -> bool {
-    sample.steps.iter().any(|step| step == BOOTING)
+fn is_own(sample: &Sample) -> bool {
+    sample.steps.iter().any(|step| step == CREATING)
 }
 
 /// Waits until the session's sandbox is saved and gone.

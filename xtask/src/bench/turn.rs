@@ -65,7 +65,7 @@ pub(super) async fn prompt(
             {
                 seen = Some((item.started_at, now_ms()));
             }
-            SessionEvent::ItemChanged { item } => {
+            SessionEvent::ItemChanged { item } | SessionEvent::ItemRevised { item } => {
                 if let ItemContent::Tool { state: ToolState::Completed { exit_code, .. }, .. } = item.content
                 {
                     exit_codes.extend(exit_code);
@@ -98,7 +98,6 @@ pub(super) async fn prompt(
             | SessionEvent::TurnStarted { .. }
             | SessionEvent::StopRequested { .. }
             | SessionEvent::ItemAppended { .. }
-            | SessionEvent::ItemRevised { .. }
             | SessionEvent::ConversationRestored { .. }
             | SessionEvent::SessionArchived { .. }
             | SessionEvent::SessionUnarchived { .. }
