@@ -35,16 +35,23 @@ pub fn evaluate_retry(tries: u32, now: Timestamp, random: u32) -> Timestamp {
     now.plus_ms(half + u64::from(random) % (wait - half + 1))
 }
 
+impl Work {
+    /// Whether it leaves the room to others: removals are few at a time, because a Worker has six connections and the leases of many
+    /// claims may end together.
+    #[must_use]
+    pub fn waits_for(&self, under_way: &[Self]) -> bool {
+        self.is_removal() && under_way.iter().filter(|other| other.is_removal()).count() >= REMOVALS_MAX
+    }
+}
+
 impl Repository {
     /// Whether a due order may be sent beside those that are under way.
     ///
-    /// What makes something waits while the provider is, or was just, failing. What removes something leaves room for the others: a
-    /// Worker has six connections at a time, and the leases of many claims may end together.
+    /// What makes something waits while the provider is, or was just, failing.
     #[must_use]
     pub fn evaluate_try(&self, work: &Work, under_way: &[Work], now: Timestamp) -> Retry {
-        if work.is_removal() {
-            let removals = under_way.iter().filter(|other| other.is_removal()).count();
-            return if removals < REMOVALS_MAX { Retry::Now } else { Retry::AfterOthers };
+        if work.waits_for(under_way) {
+            return Retry::AfterOthers;
         }
         if !work.is_making() {
             return Retry::Now;

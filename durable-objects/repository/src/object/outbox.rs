@@ -1,7 +1,7 @@
 //! Carries out what must happen outside, each row on its own: there first, then tried, then removed together with what came of it.
 
 use super::shell::Shell;
-use crate::core::{CLAIM_LEASE_MS, Input, REMOVALS_MAX, Retry, Work, WorkOutcome, evaluate_retry};
+use crate::core::{CLAIM_LEASE_MS, Input, Retry, Work, WorkOutcome, evaluate_retry};
 use crate::store::OutboxRow;
 use platform::failure::Failure;
 use platform::host::{go_on_with, now, random};
@@ -56,8 +56,7 @@ impl Shell {
     pub(super) fn next_try(&self) -> Option<Timestamp> {
         let (in_flight, under_way) = (self.in_flight.borrow(), self.under_way());
         let fallback = now().plus_ms(TRY_MS_MAX);
-        let has_room = under_way.iter().filter(|work| work.is_removal()).count() < REMOVALS_MAX;
-        let waits = |key: &str| !has_room && Work::parse(key).is_some_and(|work| work.is_removal());
+        let waits = |key: &str| Work::parse(key).is_some_and(|work| work.waits_for(&under_way));
         let schedule = self.store.load_schedule().unwrap_or_default();
         let at = |(key, at)| if in_flight.contains(&key) || waits(&key) { fallback } else { at };
         schedule.into_iter().map(at).min()

@@ -5,14 +5,14 @@ use crate::core::Work;
 use platform::sql::{Sql, StoreError};
 use protocol::time::Timestamp;
 
-/// Rows of [`Work::is_removal`], by their names: `cancel/`, `delete/` and `discard/`.
-const REMOVALS: &str = "key >= 'cancel/' AND key < 'discard0'";
-/// All others.
-const OTHERS: &str = "(key < 'cancel/' OR key >= 'discard0')";
-/// More than are ever wanted: a pool and its reservations, a build, an inventory.
-const OTHERS_READ: u32 = 200;
-/// More than are tried at a time, since those that are being tried are among them.
-const REMOVALS_READ: u32 = 20;
+/// What is read of the outbox, in this order: condition, and how many rows at most.
+const PARTS: [(&str, u32); 2] = [
+    // More than are ever wanted: a pool and its reservations, a build, an inventory.
+    ("(key < 'cancel/' OR key >= 'discard0')", 200),
+    // Rows of [`Work::is_removal`], `cancel/`, `delete/` and `discard/`: more than are tried at a time, since those that are being tried
+    // are among them.
+    ("key >= 'cancel/' AND key < 'discard0'", 20),
+];
 
 /// One thing that must happen outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +48,7 @@ impl<S: Sql> Store<S> {
     /// What is due: removals last, and only some of them, however many there are.
     pub fn load_due(&self, now: Timestamp) -> Result<Vec<OutboxRow>, StoreError> {
         let mut due = Vec::new();
-        for (which, limit) in [(OTHERS, OTHERS_READ), (REMOVALS, REMOVALS_READ)] {
+        for (which, limit) in PARTS {
             let query = format!(
                 "SELECT key, version, attempts FROM outbox WHERE next_at <= ?1 AND {which} ORDER BY next_at LIMIT {limit}"
             );
@@ -66,7 +66,7 @@ impl<S: Sql> Store<S> {
     /// Keys and times of the rows that are due first, of removals and of all others.
     pub fn load_schedule(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
         let mut schedule = Vec::new();
-        for (which, limit) in [(OTHERS, OTHERS_READ), (REMOVALS, REMOVALS_READ)] {
+        for (which, limit) in PARTS {
             let query =
                 format!("SELECT key, next_at FROM outbox WHERE {which} ORDER BY next_at LIMIT {limit}");
             for row in self.sql.exec(&query, &[])? {
