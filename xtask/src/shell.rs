@@ -86,6 +86,18 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// A program of the npm packages, in the checkout, as nobody watches it.
+pub(crate) fn node_command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(stack::root().join("node_modules/.bin").join(program));
+    command
+        .current_dir(stack::root())
+        .args(arguments)
+        .env("PATH", path_with_node())
+        .env("NO_COLOR", "1")
+        .env("CI", "1");
+    command
+}
+
 /// PATH with Node 24 of the checkout first.
 pub(crate) fn path_with_node() -> std::ffi::OsString {
     let mut paths: Vec<PathBuf> = vec![stack::root().join("node_modules/.bin")];

@@ -224,8 +224,7 @@ fn print(
         if let Some(figure) = figures.remove(name) {
             let value = named(name, figure.value)?;
             // What has no number of its own is a word.
-            let is_word =
-                matches!(*name, "STARTS" | "METRICS" | "IDENTITY" | "STREAMING" | "ROUTING" | "SLACK");
+            let is_word = !name.ends_with(|end: char| end.is_ascii_digit());
             metrics.insert(if is_word { name.to_lowercase() } else { (*name).to_owned() }, value);
             rows.push((*name, figure.rows));
         }

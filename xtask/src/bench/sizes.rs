@@ -3,15 +3,9 @@
 use crate::shell;
 use anyhow::Context as _;
 use serde_json::Value;
-use std::process::Command;
 
 fn node(script: &[&str]) -> anyhow::Result<Value> {
-    let output = Command::new(stack::root().join("node_modules/.bin/node"))
-        .current_dir(stack::root())
-        .args(script)
-        .env("PATH", shell::path_with_node())
-        .output()
-        .context("cannot run Node")?;
+    let output = shell::node_command("node", script).output().context("cannot run Node")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().last().unwrap_or_default();
     serde_json::from_str(line)
@@ -34,13 +28,7 @@ pub(super) fn session_js_kb() -> anyhow::Result<Value> {
 /// The package of the extension, built as it is handed out.
 pub(super) fn extension_zip_kb() -> anyhow::Result<Value> {
     let log = stack::root().join("target/logs/bench-extension.log");
-    shell::run(
-        Command::new(stack::root().join("node_modules/.bin/node"))
-            .current_dir(stack::root())
-            .arg("extension/scripts/build.mjs")
-            .env("PATH", shell::path_with_node()),
-        &log,
-    )?;
+    shell::run(&mut shell::node_command("node", &["extension/scripts/build.mjs"]), &log)?;
     let value = node(&["extension/scripts/zip.mjs", "--json"])?;
     value.get("extension_zip_kb").cloned().context("the packing script says no size")
 }

@@ -5,7 +5,6 @@ use super::report::{Figure, Row};
 use crate::shell;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
-use std::process::Command;
 
 /// Milliseconds from a key to its handler that nobody notices.
 const INPUT_MS_MAX: f64 = 50.0;
@@ -14,11 +13,8 @@ const FPS_MIN: f64 = 55.0;
 
 /// Streams 100 tokens a second into the page while somebody types.
 pub(super) fn measure() -> anyhow::Result<Figure> {
-    let output = Command::new(stack::root().join("node_modules/.bin/playwright"))
+    let output = shell::node_command("playwright", &["test", "--reporter=line"])
         .current_dir(stack::root().join("tests/browser"))
-        .args(["test", "--reporter=line"])
-        .env("PATH", shell::path_with_node())
-        .env("NO_COLOR", "1")
         .env("FARHAND_MEASURE", "1")
         .env_remove("FARHAND_URL")
         .output()

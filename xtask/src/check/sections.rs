@@ -202,23 +202,12 @@ fn protocol_typescript() -> anyhow::Result<Outcome> {
     )
 }
 
-fn node_command(program: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(stack::root().join("node_modules/.bin").join(program));
-    command
-        .current_dir(stack::root())
-        .args(arguments)
-        .env("PATH", shell::path_with_node())
-        .env("NO_COLOR", "1")
-        .env("CI", "1");
-    command
-}
-
 fn node_program(name: &str, runner: Runner, program: &str, arguments: &[&str]) -> anyhow::Result<Outcome> {
-    section(name, runner, &mut node_command(program, arguments))
+    section(name, runner, &mut shell::node_command(program, arguments))
 }
 
 fn session_view() -> anyhow::Result<Outcome> {
-    let mut command = node_command("vitest", &["run"]);
+    let mut command = shell::node_command("vitest", &["run"]);
     section(
         "session-view",
         Runner::Vitest,
@@ -227,7 +216,7 @@ fn session_view() -> anyhow::Result<Outcome> {
 }
 
 fn extension_units() -> anyhow::Result<Outcome> {
-    let mut command = node_command("vitest", &["run"]);
+    let mut command = shell::node_command("vitest", &["run"]);
     section("extension-units", Runner::Vitest, command.current_dir(stack::root().join("extension")))
 }
 
@@ -248,7 +237,7 @@ fn edge() -> anyhow::Result<Outcome> {
     shell::run(shell::cargo().args(["build", "--package", "fakes", "--bins"]), &log("stand-ins"))?;
     let mut arguments = vec!["--test", "--test-timeout=120000", "--test-reporter=spec"];
     arguments.extend(files.iter().map(String::as_str));
-    let mut command = node_command("node", &arguments);
+    let mut command = shell::node_command("node", &arguments);
     section("edge", Runner::Node, command.env("FARHAND_EDGE_PREBUILT", "1"))
 }
 
@@ -291,7 +280,7 @@ async fn browser(setup: &Setup) -> anyhow::Result<Outcome> {
     options.agent = Agent::Scripted;
     options.weak_sandbox = crate::demo::weak_sandbox(false, false, &options.binaries, &setup.progress)?;
     let stack = Stack::start(options).await?;
-    let mut command = node_command("playwright", &["test"]);
+    let mut command = shell::node_command("playwright", &["test"]);
     command
         .current_dir(stack::root().join("tests/browser"))
         .env("FARHAND_URL", stack.url())
@@ -309,10 +298,10 @@ fn extension(setup: &Setup) -> anyhow::Result<Outcome> {
     let chromium = chromium(setup)?;
     let log = log("extension-build");
     for script in ["extension/scripts/build.mjs", "extension/scripts/zip.mjs"] {
-        shell::run(&mut node_command("node", &[script]), &log)
+        shell::run(&mut shell::node_command("node", &[script]), &log)
             .with_context(|| shell::tail(&log, TAIL_LINES))?;
     }
-    let mut command = node_command("playwright", &["test"]);
+    let mut command = shell::node_command("playwright", &["test"]);
     command
         .current_dir(stack::root().join("tests/extension"))
         .env("CHROMIUM", chromium)

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 /// What wrangler says of a Worker that was never deployed (code of Cloudflare's API: workers.api.error.script_not_found).
 const NO_WORKER: &str = "10007";
@@ -118,16 +118,11 @@ impl Wrangler {
     }
 
     fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        Command::new(stack::root().join("node_modules/.bin/wrangler"))
-            .current_dir(stack::root())
-            .args(arguments)
+        // Where nobody watches it asks nothing, and takes the answers of scripts.
+        shell::node_command("wrangler", arguments)
             .arg("--config")
             .arg(&self.config)
-            .env("PATH", shell::path_with_node())
             .env("WRANGLER_SEND_METRICS", "false")
-            .env("NO_COLOR", "1")
-            // It asks nothing then, and takes the answers of scripts.
-            .env("CI", "1")
             .stdin(Stdio::null())
             .output()
             .context("cannot run wrangler")
