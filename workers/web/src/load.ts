@@ -47,3 +47,9 @@ export function noteFailure(error: unknown): string {
   if (error.code === "sign_in_required") leaveAccount();
   return error.code;
 }
+
+/** Whether it is not for this person, or not known to be: those are not shown that there is such a thing. */
+export function isConcealed(load: Load<unknown>): boolean {
+  const now = load.now();
+  return now.state === "loading" || (now.state === "failed" && now.code === "forbidden");
+}

@@ -2,7 +2,7 @@
 import type { Integration, IntegrationState } from "@farhand/protocol";
 import { For, type JSX, Show } from "solid-js";
 import { api } from "../api.js";
-import { createLoad } from "../load.js";
+import { createLoad, isConcealed } from "../load.js";
 import { Await, Section } from "./parts.jsx";
 
 const STATES: Record<IntegrationState, string> = {
@@ -14,12 +14,8 @@ const STATES: Record<IntegrationState, string> = {
 
 export function Checks(): JSX.Element {
   const list = createLoad(async () => (await api.checks()).checks);
-  const hidden = (): boolean => {
-    const now = list.now();
-    return now.state === "failed" && now.code === "forbidden";
-  };
   return (
-    <Show when={!hidden()}>
+    <Show when={!isConcealed(list)}>
       <Section
         title="Deployment"
         text="Tried just now. Settings are in farhand.toml; the operator's guide says how."

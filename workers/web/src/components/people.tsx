@@ -3,7 +3,7 @@ import type { Person, UserId } from "@farhand/protocol";
 import { Avatar, plural } from "@farhand/session-view";
 import { createSignal, For, type JSX, Show } from "solid-js";
 import { api } from "../api.js";
-import { createLoad } from "../load.js";
+import { createLoad, isConcealed } from "../load.js";
 import { dateText } from "../words.js";
 import { Confirm } from "./confirm.jsx";
 import { Await, Section } from "./parts.jsx";
@@ -11,12 +11,8 @@ import { Await, Section } from "./parts.jsx";
 export function People(props: { me: UserId }): JSX.Element {
   const list = createLoad(async () => (await api.people()).people);
   const [asked, setAsked] = createSignal<Person | null>(null);
-  const hidden = (): boolean => {
-    const now = list.now();
-    return now.state === "loading" || (now.state === "failed" && now.code === "forbidden");
-  };
   return (
-    <Show when={!hidden()}>
+    <Show when={!isConcealed(list)}>
       <Section
         title="People"
         text="Who may sign in is named in ALLOWED_LOGINS, ALLOWED_ORGANISATIONS and ALLOWED_TEAMS, who runs this deployment in OPERATORS. What somebody may do in a session is set there, beside their name."

@@ -1,5 +1,5 @@
 /** The figures below the numbers: over time, from session to merge, by repository, starts, images, people. */
-import type { Metrics, MetricsPart, RepositoryMetrics } from "@farhand/protocol";
+import type { Metrics, MetricsPart, RepositoryMetrics, StartMetrics } from "@farhand/protocol";
 import { createMemo, type JSX, lazy, Suspense } from "solid-js";
 import { type Bar, Bars } from "./bars.jsx";
 import { type Column, Figure } from "./figure.jsx";
@@ -312,6 +312,11 @@ function shareText(one: RepositoryMetrics): string {
 
 function Starts(props: Props): JSX.Element {
   const help = (field: string) => props.metrics.definitions.starts?.[field];
+  const time = (name: string, field: "p50Ms" | "p95Ms" | "averageMs"): Column<StartMetrics> => ({
+    name,
+    help: help(field),
+    cell: (one) => (one.starts === 0 ? "–" : duration(one[field])),
+  });
   return (
     <Figure
       title="From prompt to agent"
@@ -324,17 +329,9 @@ function Starts(props: Props): JSX.Element {
           help: help("share"),
           cell: (one) => (one.kind === "snapshot" ? "–" : percent(one.share)),
         },
-        {
-          name: "Median",
-          help: help("p50Ms"),
-          cell: (one) => (one.starts === 0 ? "–" : duration(one.p50Ms)),
-        },
-        { name: "p95", help: help("p95Ms"), cell: (one) => (one.starts === 0 ? "–" : duration(one.p95Ms)) },
-        {
-          name: "Average",
-          help: help("averageMs"),
-          cell: (one) => (one.starts === 0 ? "–" : duration(one.averageMs)),
-        },
+        time("Median", "p50Ms"),
+        time("p95", "p95Ms"),
+        time("Average", "averageMs"),
       ]}
       rows={props.metrics.starts}
       csv={csvPath(props.asked, "starts")}
