@@ -1,6 +1,7 @@
 //! Starts `sandbox-bridge serve`.
 
 use crate::identity::Secrets;
+use crate::modal::Modal;
 use crate::options::{Model, Options};
 use crate::process::{End, Process};
 use crate::{StackError, root};
@@ -21,6 +22,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) secrets: &'a Secrets,
     pub(crate) github: &'a Github,
     pub(crate) model: Option<&'a DemoModel>,
+    pub(crate) modal: Option<&'a Modal>,
     pub(crate) edge_url: &'a str,
     /// Where the edge reaches it, when that is not where it listens.
     pub(crate) public_url: Option<&'a str>,
@@ -54,6 +56,9 @@ pub(crate) fn start(around: &Surroundings<'_>, port: u16) -> Result<(Process, St
     // The keys of the user's shell are not the bridge's business.
     for name in ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"] {
         command.env_remove(name);
+    }
+    if let Some(modal) = around.modal {
+        modal.configure(&mut command);
     }
     if let Some(url) = around.public_url {
         command.arg(format!("--public-url={url}"));

@@ -8,6 +8,7 @@ mod bridge;
 mod client;
 mod error;
 mod identity;
+mod modal;
 mod options;
 mod paths;
 mod ports;

@@ -1,6 +1,7 @@
 //! What a stack is made of.
 
 use crate::paths::Binaries;
+use fakes::modal::ModalOptions;
 use std::path::PathBuf;
 
 /// Which agent works in the sandboxes.
@@ -125,6 +126,8 @@ pub struct Options {
     pub model: Model,
     /// What is there to work on.
     pub repositories: Vec<Repository>,
+    /// Sandboxes run at the stand-in for Modal, which has these ways; otherwise the local provider runs them.
+    pub modal: Option<ModalOptions>,
     /// Accept plain processes where namespaces are missing.
     pub weak_sandbox: bool,
     /// Whether sandboxes end with the bridge; tests of its restart say no.
@@ -157,6 +160,7 @@ impl Options {
             agent: Agent::Opencode,
             model: Model::Demo,
             repositories: vec![Repository::Shop],
+            modal: None,
             weak_sandbox: false,
             sandboxes_die_with_bridge: true,
             faults: false,

@@ -5,6 +5,7 @@ use crate::app::AppSecrets;
 use crate::bridge::{self, Surroundings};
 use crate::client::Client;
 use crate::identity::{PEOPLE, Person, Secrets};
+use crate::modal::Modal;
 use crate::options::{Model, Options, Repository};
 use crate::ports::{Ports, choose_port, port_of};
 use crate::process::Process;
@@ -13,6 +14,7 @@ use crate::sandbox::{self, Sandbox};
 use crate::wires::Wires;
 use crate::worker::{self, Variables};
 use fakes::github::{Github, GithubOptions};
+use fakes::modal::ModalFake;
 use fakes::model::{DemoModel, ModelOptions};
 use fakes::seed;
 use fakes::slack::{Slack, SlackOptions};
@@ -35,6 +37,7 @@ pub struct Stack {
     github: Github,
     slack: Slack,
     model: Option<DemoModel>,
+    modal: Option<Modal>,
     repositories: Vec<seed::Seeded>,
     options: Options,
     secrets: RedactedSecrets,
@@ -123,6 +126,10 @@ impl Stack {
             }
             Model::Real { .. } => None,
         };
+        let modal = match &options.modal {
+            Some(ways) => Some(Modal::start(ways).await?),
+            None => None,
+        };
         ports.bridge = choose_port(None, ports.bridge)?;
         let wires = if options.faults {
             Some(Wires::start(ports.worker, ports.bridge, ports.github).await?)
@@ -134,6 +141,7 @@ impl Stack {
             secrets: &secrets,
             github: &github,
             model: model.as_ref(),
+            modal: modal.as_ref(),
             edge_url: wires.as_ref().map_or(&url, |wires| wires.events.url()),
             public_url: wires.as_ref().map(|wires| wires.commands.url()),
         };
@@ -151,6 +159,7 @@ impl Stack {
             github,
             slack,
             model,
+            modal,
             repositories,
             options,
             secrets: RedactedSecrets(secrets),
@@ -193,6 +202,7 @@ impl Stack {
             secrets.slack_token.clone(),
         ];
         all.extend(secrets.accounts().into_iter().map(|account| account.token));
+        all.extend(self.modal().map(|modal| modal.token_secret().to_owned()));
         if let Some(app) = &secrets.app {
             all.extend(app.canaries());
             all.extend(self.github.secrets());
@@ -222,6 +232,12 @@ impl Stack {
     #[must_use]
     pub fn model(&self) -> Option<&DemoModel> {
         self.model.as_ref()
+    }
+
+    /// The stand-in for Modal, where sandboxes run there.
+    #[must_use]
+    pub fn modal(&self) -> Option<&ModalFake> {
+        self.modal.as_ref().map(|modal| &modal.fake)
     }
 
     /// What is there to work on, as given in the options.
@@ -310,6 +326,7 @@ impl Stack {
             secrets: &self.secrets.0,
             github: &self.github,
             model: self.model.as_ref(),
+            modal: self.modal.as_ref(),
             edge_url: self.wires.as_ref().map_or(&self.url, |wires| wires.events.url()),
             public_url: self.wires.as_ref().map(|wires| wires.commands.url()),
         };

@@ -3,6 +3,8 @@
 //! - `warm_p50_ms`, `warm_p95_ms`: a warm sandbox is claimed. `image_…`: the pool is empty, a sandbox starts from the repository's image.
 //!   `snapshot_…`: the session's own was stopped, the next one is restored. Each until the runner has the turn, as B6's first figure.
 //! - `cold_…`: no image. Clone, and until the install is done, which is the turn's first command.
+//! - `modal_…`: the same at the stand-in for Modal, which takes as long for the creation of a sandbox as was measured of Modal itself.
+//! - `warm_ratio`, `snapshot_ratio`, `cold_ratio`, and those of `modal_`: the median ÷ that of a start from the image, in the same run.
 //!
 //! With the scripted agent: what a start of OpenCode adds is paid by all but the warm one, before the prompt.
 
@@ -17,12 +19,19 @@ use protocol::repository::RepositoryStatus;
 use protocol::timeline::{SandboxStatus, SessionEvent};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
+use stack::fakes::modal::ModalOptions;
 use stack::{Agent, Binaries, Client, Options, Repository, SessionSocket, Stack};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Measured starts of each kind, after one that warms up.
+/// Measured starts of each kind, after one that warms up, on this machine …
 const ROUNDS: usize = 20;
+/// … and at the stand-in for Modal, where each takes seconds.
+const MODAL_ROUNDS: usize = 10;
+/// Until a sandbox that was ordered of Modal takes its first command: the median of an independent measurement, because Modal publishes
+/// no figure.
+const MODAL_CREATION: Duration = Duration::from_millis(1700);
 const TIMEOUT: Duration = Duration::from_secs(180);
 /// Between two looks at a repository.
 const LOOK: Duration = Duration::from_millis(50);
@@ -44,33 +53,113 @@ const INSTALL: &str = "npm install --no-audit --no-fund --no-save --offline";
 pub(super) async fn measure(progress: &Progress) -> anyhow::Result<Figure> {
     let origin = tempfile::tempdir()?;
     make_project(origin.path()).await?;
-    let (warm, fallbacks, image) = with_images(&options(origin.path(), true, progress)?).await?;
-    let claims = format!("claim of a warm sandbox, {fallbacks} of {ROUNDS} came to nothing");
-    let (cold, snapshot) = without_images(&options(origin.path(), false, progress)?).await?;
-    let ways = [
-        ("warm", claims.as_str(), warm),
-        ("image", "start from the repository's image", image),
-        ("snapshot", "restore from a snapshot", snapshot),
-        ("cold", "clone and install", cold),
-    ];
-    let (mut value, mut rows) = (Map::new(), Vec::new());
-    for (key, what, times) in ways {
-        let at = |share| percentile(&times, share).context("nothing was measured");
-        let (p50, p95) = (at(0.5)?, at(0.95)?);
-        value.insert(format!("{key}_p50_ms"), json!(rounded(p50)));
-        value.insert(format!("{key}_p95_ms"), json!(rounded(p95)));
-        rows.push(Row::new(format!("prompt → agent: {what}"), format!("p50 {p50:.0}, p95 {p95:.0} ms")));
+    let mut figure = Figure { value: Value::Null, rows: Vec::new() };
+    let mut value = Map::new();
+    for place in [Where::Here, Where::Modal] {
+        let times = Times {
+            images: with_images(&options(origin.path(), place, true, progress)?, place.rounds()).await?,
+            base: without_images(&options(origin.path(), place, false, progress)?, place.rounds()).await?,
+        };
+        times.tell(place, &mut value, &mut figure.rows)?;
     }
-    Ok(Figure { value: Value::Object(value), rows })
+    figure.value = Value::Object(value);
+    Ok(figure)
 }
 
-fn options(origin: &Path, images: bool, progress: &Progress) -> anyhow::Result<Options> {
+/// Where sandboxes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    /// On this machine.
+    Here,
+    /// At the stand-in for Modal.
+    Modal,
+}
+
+impl Where {
+    fn rounds(self) -> usize {
+        match self {
+            Self::Here => ROUNDS,
+            Self::Modal => MODAL_ROUNDS,
+        }
+    }
+
+    /// What its names in the JSON object begin with.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Here => "",
+            Self::Modal => "modal_",
+        }
+    }
+
+    fn told(self) -> String {
+        match self {
+            Self::Here => String::new(),
+            Self::Modal => {
+                format!("at Modal's stand-in, {:.1} s for a creation: ", MODAL_CREATION.as_secs_f64())
+            }
+        }
+    }
+}
+
+/// All starts of one place, in milliseconds.
+struct Times {
+    images: WithImages,
+    base: WithoutImages,
+}
+
+struct WithImages {
+    warm: Vec<f64>,
+    /// How many of them got no warm sandbox in the end.
+    fallbacks: usize,
+    image: Vec<f64>,
+}
+
+struct WithoutImages {
+    cold: Vec<f64>,
+    snapshot: Vec<f64>,
+}
+
+impl Times {
+    fn tell(&self, place: Where, value: &mut Map<String, Value>, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+        let Self { images: WithImages { warm, fallbacks, image }, base } = self;
+        let claims = format!("claim of a warm sandbox, {fallbacks} of {} came to nothing", place.rounds());
+        let at = |times: &[f64], share| percentile(times, share).context("nothing was measured");
+        let usual = at(image, 0.5)?;
+        for (key, what, times) in [
+            ("warm", claims.as_str(), warm),
+            ("image", "start from the repository's image", image),
+            ("snapshot", "restore from a snapshot", &base.snapshot),
+            ("cold", "clone and install", &base.cold),
+        ] {
+            let (p50, p95, prefix) = (at(times, 0.5)?, at(times, 0.95)?, place.prefix());
+            value.insert(format!("{prefix}{key}_p50_ms"), json!(rounded(p50)));
+            value.insert(format!("{prefix}{key}_p95_ms"), json!(rounded(p95)));
+            let mut told = format!("p50 {p50:.0}, p95 {p95:.0} ms");
+            if key != "image" {
+                value.insert(format!("{prefix}{key}_ratio"), json!(rounded(p50 / usual)));
+                told.push_str(&format!(", {:.2} of a start from the image", p50 / usual));
+            }
+            rows.push(Row::new(format!("{}prompt → agent: {what}", place.told()), told));
+        }
+        Ok(())
+    }
+}
+
+fn options(origin: &Path, place: Where, images: bool, progress: &Progress) -> anyhow::Result<Options> {
     let mut options = Options::new("bench-starts");
     options.agent = Agent::Scripted;
     options.images = images;
     options.repositories = vec![Repository::Import { origin: origin.display().to_string() }];
     options.binaries = Binaries::of_profile(NativeProfile::Native.folder());
-    options.weak_sandbox = crate::demo::weak_sandbox(false, false, &options.binaries, progress)?;
+    match place {
+        Where::Here => {
+            options.weak_sandbox = crate::demo::weak_sandbox(false, false, &options.binaries, progress)?;
+        }
+        Where::Modal => {
+            let latencies = BTreeMap::from([("SandboxCreateV2", MODAL_CREATION)]);
+            options.modal = Some(ModalOptions { latencies, ..ModalOptions::default() });
+        }
+    }
     if !images {
         // The sandbox of a session is to stop between two prompts.
         options.variables = vec![("SANDBOX_IDLE_MS".to_owned(), "1000".to_owned())];
@@ -141,12 +230,12 @@ impl Place {
     }
 }
 
-/// Starts by claim, how many of them got no warm sandbox in the end, and starts from the image.
-async fn with_images(options: &Options) -> anyhow::Result<(Vec<f64>, usize, Vec<f64>)> {
+/// Starts by claim, then starts from the image.
+async fn with_images(options: &Options, rounds: usize) -> anyhow::Result<WithImages> {
     let place = Place::start(options).await?;
     place.set_pool_target(2).await?;
     let (mut warm, mut fallbacks) = (Vec::new(), 0);
-    for round in 0..=ROUNDS {
+    for round in 0..=rounds {
         place.until("the warm pool", |status| status.pool.ready >= status.pool.target).await?;
         let sample = prompt(&mut place.session().await?, "say x", TIMEOUT).await?;
         if round > 0 {
@@ -154,22 +243,22 @@ async fn with_images(options: &Options) -> anyhow::Result<(Vec<f64>, usize, Vec<
             fallbacks += usize::from(is_own(&sample));
         }
     }
-    ensure!(fallbacks * 2 < ROUNDS, "{fallbacks} of {ROUNDS} sessions got no warm sandbox");
+    ensure!(fallbacks * 2 < rounds, "{fallbacks} of {rounds} sessions got no warm sandbox");
     place.set_pool_target(0).await?;
     place.until("an empty pool", |status| status.pool.ready == 0).await?;
     let mut image = Vec::new();
-    for round in 0..=ROUNDS {
+    for round in 0..=rounds {
         let sample = prompt(&mut place.session().await?, "say x", TIMEOUT).await?;
         ensure!(is_own(&sample), "a session was given a sandbox: {:?}", sample.steps);
         image.extend((round > 0).then_some(sample.accepted_to_agent_ms));
     }
-    Ok((warm, fallbacks, image))
+    Ok(WithImages { warm, fallbacks, image })
 }
 
-async fn without_images(options: &Options) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+async fn without_images(options: &Options, rounds: usize) -> anyhow::Result<WithoutImages> {
     let place = Place::start(options).await?;
     let (mut cold, mut snapshot) = (Vec::new(), Vec::new());
-    for round in 0..=ROUNDS {
+    for round in 0..=rounds {
         let mut socket = place.session().await?;
         let install = format!("run {INSTALL} && test -e node_modules/greeting/index.js\nsay x");
         let sample = prompt(&mut socket, &install, TIMEOUT).await?;
@@ -186,7 +275,7 @@ async fn without_images(options: &Options) -> anyhow::Result<(Vec<f64>, Vec<f64>
             snapshot.push(restored.accepted_to_agent_ms);
         }
     }
-    Ok((cold, snapshot))
+    Ok(WithoutImages { cold, snapshot })
 }
 
 fn is_own(sample: &Sample) -> bool {

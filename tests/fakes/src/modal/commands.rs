@@ -69,6 +69,7 @@ impl Service {
             environment: &environment,
             workdir,
             terminal: terminal.map(size),
+            ports: &[],
         };
         let (process, end) = self.start_process(&order, KEPT_BYTES).map_err(|error| {
             Status::failed_precondition(format!(

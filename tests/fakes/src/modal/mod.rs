@@ -1,7 +1,8 @@
 //! A stand-in for Modal: both gRPC services on loopback, sandboxes that are folders and processes of this machine.
 //!
 //! It does what is known of Modal: names as claims, lifetimes, snapshots with an end, commands with resumable output, builds with
-//! logs. Networks are recorded, not held; image builds run nothing. A test scripts faults, moves the clock, and reads the calls.
+//! logs. Networks are recorded, not held, but see [`ModalOptions::ports`]; image builds run nothing. A test scripts faults, moves the
+//! clock, and reads the calls.
 
 mod calls;
 mod clock;
@@ -10,6 +11,7 @@ mod control;
 mod dicts;
 mod dockerfile;
 mod images;
+mod network;
 mod output;
 mod process;
 mod router;
@@ -58,6 +60,9 @@ pub struct ModalOptions {
     pub base_images: Vec<String>,
     /// Folders of this machine, beside the usual ones, that sandboxes see at the same place, read-only.
     pub machine_folders: Vec<PathBuf>,
+    /// Ports of this machine's loopback. Where any are given, the first process of each sandbox, and what that starts, has a network of
+    /// its own, from which these are all that it reaches; else all sandboxes share the machine's network and its ports.
+    pub ports: Vec<u16>,
     /// How long each command of a build takes.
     pub build_step: Duration,
     /// How much later calls begin, by method; such as what was measured of the real service.
@@ -75,6 +80,7 @@ impl Default for ModalOptions {
             kept_output_bytes: 1024 * 1024,
             base_images: BASE_IMAGES.map(str::to_owned).to_vec(),
             machine_folders: Vec::new(),
+            ports: Vec::new(),
             build_step: Duration::ZERO,
             latencies: BTreeMap::new(),
             jitter: Duration::ZERO,

@@ -1,5 +1,6 @@
 //! Processes of fake sandboxes: started with pipes or a terminal, waited for, and ended with everything that they started.
 
+use super::network;
 use super::output::Output;
 use super::view::{self, Terminal};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -31,6 +32,8 @@ pub(super) struct Order<'a> {
     pub(super) environment: &'a BTreeMap<String, String>,
     pub(super) workdir: &'a str,
     pub(super) terminal: Option<Winsize>,
+    /// Ports of this machine that it reaches from a network of its own; without any it has the machine's.
+    pub(super) ports: &'a [u16],
 }
 
 /// How a process ended.
@@ -74,7 +77,11 @@ impl Process {
         };
         let is_terminal = master.is_some();
         let terminal = if is_terminal { Terminal::Controlling } else { Terminal::None };
-        view::enter(&mut command, order.root, order.workdir, order.machine_folders, terminal)?;
+        let (inside, outside) = match order.ports {
+            [] => (None, None),
+            ports => network::pair(ports).map(|(inside, outside)| (Some(inside), Some(outside)))?,
+        };
+        view::enter(&mut command, order.root, order.workdir, order.machine_folders, terminal, inside)?;
         let mut child = command.kill_on_drop(true).spawn()?;
         // The terminal's other ends are closed with it, so that the end of the last process is the end of the output.
         drop(command);
@@ -90,6 +97,9 @@ impl Process {
             exit: watch_over(child, over),
             group,
         };
+        if let Some(outside) = outside {
+            outside.serve(&process.exit)?;
+        }
         Ok((process, ProcessInput { end: asynchronous(input)?, is_terminal }))
     }
 

@@ -294,6 +294,7 @@ impl Service {
             environment: &sandbox.environment,
             workdir: &sandbox.workdir,
             terminal: None,
+            ports: &self.options.ports,
         };
         let (process, input) = self.start_process(&order, self.options.kept_output_bytes)?;
         let process = Arc::new(process);

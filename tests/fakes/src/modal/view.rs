@@ -1,8 +1,10 @@
-//! How processes see a fake sandbox: its folder as root, and the machine's programs read-only in it.
+//! How processes see a fake sandbox: its folder as root, the machine's programs read-only in it, and, where that is wanted, a network of
+//! its own.
 //!
 //! This is no border, only a view: absolute paths of a sandbox lead into its folder. Every process builds it for itself, in
 //! namespaces of its own, between fork and exec.
 
+use super::network;
 use crate::FakesError;
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -49,7 +51,7 @@ pub(super) async fn probe(folder: &Path) -> Result<(), FakesError> {
     let root = folder.join("probe");
     prepare(&root)?;
     let mut command = Command::new("true");
-    enter(&mut command, &root, "/", &[], Terminal::None).map_err(FakesError::View)?;
+    enter(&mut command, &root, "/", &[], Terminal::None, None).map_err(FakesError::View)?;
     let ended = command.stdin(Stdio::null()).kill_on_drop(true).status().await;
     match ended {
         Ok(status) if status.success() => Ok(()),
@@ -66,6 +68,7 @@ struct Entry {
     uid_map: Vec<u8>,
     gid_map: Vec<u8>,
     has_terminal: bool,
+    network: Option<network::Inside>,
 }
 
 struct Bind {
@@ -81,13 +84,15 @@ pub(super) enum Terminal {
     Controlling,
 }
 
-/// Lets a command run in `root`, in a session of its own, seeing `folders` of the machine beside the usual ones.
+/// Lets a command run in `root`, in a session of its own, seeing `folders` of the machine beside the usual ones, in the machine's
+/// network where it is given no other.
 pub(super) fn enter(
     command: &mut Command,
     root: &Path,
     workdir: &str,
     folders: &[PathBuf],
     terminal: Terminal,
+    network: Option<network::Inside>,
 ) -> io::Result<()> {
     let mut binds = vec![bind(Path::new("/proc"), root, false)?, bind(Path::new("/dev"), root, false)?];
     for name in MACHINE_FOLDERS {
@@ -109,6 +114,7 @@ pub(super) fn enter(
         uid_map: format!("0 {uid} 1").into_bytes(),
         gid_map: format!("0 {gid} 1").into_bytes(),
         has_terminal: terminal == Terminal::Controlling,
+        network,
     };
     // SAFETY: `Entry::apply` makes system calls on values that exist before the fork; it neither allocates nor takes a lock.
     unsafe {
@@ -134,13 +140,17 @@ impl Entry {
             if self.has_terminal {
                 check(libc::ioctl(0, libc::TIOCSCTTY, 0))?;
             }
-            if libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) == 0 {
+            let own = libc::CLONE_NEWNS | if self.network.is_some() { libc::CLONE_NEWNET } else { 0 };
+            if libc::unshare(libc::CLONE_NEWUSER | own) == 0 {
                 write(c"/proc/self/setgroups", b"deny")?;
                 write(c"/proc/self/uid_map", &self.uid_map)?;
                 write(c"/proc/self/gid_map", &self.gid_map)?;
             } else {
                 // Root of a container without user namespaces.
-                check(libc::unshare(libc::CLONE_NEWNS))?;
+                check(libc::unshare(own))?;
+            }
+            if let Some(network) = &self.network {
+                network.open()?;
             }
             let none = std::ptr::null();
             let private = libc::MS_REC | libc::MS_PRIVATE;
