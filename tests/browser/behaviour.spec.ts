@@ -36,7 +36,9 @@ test("a session starts with repository, model and prompt", async ({ page }) => {
   await picker.fill("store");
   await picker.press("Enter");
   await expect(picker).toHaveValue("acme/shop-web");
+  await expect(page.getByLabel("Effort")).toHaveCount(0);
   await page.getByLabel("Model").selectOption("anthropic/claude-sonnet-4-5");
+  await page.getByLabel("Effort").selectOption("High");
   await page.getByRole("textbox", { name: "First prompt" }).fill("Fix the total");
   await page.keyboard.press("Control+Enter");
   await expect(page).toHaveURL(/\/sessions\/ses_cart$/);
@@ -46,7 +48,12 @@ test("a session starts with repository, model and prompt", async ({ page }) => {
       repository: "acme/shop-web",
       reservation,
       model: "anthropic/claude-sonnet-4-5",
-      prompt: { id: expect.stringMatching(/^prm_[0-9a-z]{26}$/), text: "Fix the total", origin: "web" },
+      prompt: {
+        id: expect.stringMatching(/^prm_[0-9a-z]{26}$/),
+        text: "Fix the total",
+        origin: "web",
+        effort: "high",
+      },
     },
   ]);
   await expect(log(page)).toContainText("Starting the sandbox: cloning");

@@ -98,3 +98,27 @@ test("without a running turn there is nothing to stop, and a path is no command"
     .poll(() => deployment.frames("prompt").map(({ prompt }) => prompt.text))
     .toEqual(["/etc/hosts is wrong"]);
 });
+
+test("a model that can be told how much to think is told, and its prompts say so", async ({ page }) => {
+  const deployment = await open(page, session, { snapshot: starting() });
+  const effort = page.getByRole("combobox", { name: "Effort" });
+  await expect(effort).toHaveCount(0);
+  await field(page).pressSequentially("/mod son");
+  await page.keyboard.press("Tab");
+  await expect(effort).toHaveValue("");
+  await field(page).pressSequentially("/eff");
+  await expect(options(page)).toHaveText([/^\/effort low/, /^\/effort medium/, /^\/effort high/]);
+  await field(page).pressSequentially(" med");
+  await page.keyboard.press("Tab");
+  await expect(effort).toHaveValue("medium");
+  await field(page).fill("Think about the cart");
+  await page.keyboard.press("Control+Enter");
+  const asked = { model: "anthropic/claude-sonnet-4-5", effort: "medium" };
+  await expect.poll(() => deployment.frames("prompt").map(({ prompt }) => prompt)).toMatchObject([asked]);
+  await page.getByLabel("Model").selectOption("demo/demo-1");
+  await expect(effort).toHaveCount(0);
+  await field(page).fill("And now?");
+  await page.keyboard.press("Control+Enter");
+  await expect.poll(() => deployment.frames("prompt").length).toBe(2);
+  expect(deployment.frames("prompt")[1]?.prompt).not.toHaveProperty("effort");
+});

@@ -10,6 +10,7 @@
 //! reading that frame; after [`crate::limit::VIEWER_LAG_MS_MAX`] it is closed with [`close_code::TOO_SLOW`].
 
 use crate::attachment::Attachment;
+use crate::effort::Effort;
 use crate::error::ErrorBody;
 use crate::id::{PromptId, RepositoryId, ReservationId, SessionId, TurnId, UserId};
 use crate::limit::{ATTACHMENTS_BYTES_MAX, ATTACHMENTS_MAX, CAPTURES_MAX};
@@ -107,6 +108,10 @@ pub struct PromptRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub model: Option<String>,
+    /// How much the model is to think, where it can be told; its usual where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub effort: Option<Effort>,
     /// Where it was written.
     pub origin: PromptOrigin,
     /// When it reaches the agent.
@@ -288,6 +293,10 @@ pub struct Configuration {
     pub sign_in: SignInMethod,
     /// Models to choose from, the default first, `provider/name` each.
     pub models: Vec<String>,
+    /// Those of them that can be told how much to think.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<String>>", optional))]
+    pub thinking_models: Vec<String>,
     /// Which captures prompts may carry; none where absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional))]

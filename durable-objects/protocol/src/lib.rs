@@ -11,6 +11,7 @@ pub mod bridge;
 pub mod build;
 pub mod client;
 mod diff;
+pub mod effort;
 pub mod error;
 pub mod id;
 pub mod limit;

@@ -5,6 +5,7 @@
 //! agent beside it could say the same.
 
 use crate::attachment::Attachment;
+use crate::effort::Effort;
 use crate::id::{CommandId, ItemId, PromptId, RepositoryId, SandboxId, SessionId, TurnId};
 use crate::objects;
 use crate::repository::WarmState;
@@ -207,6 +208,10 @@ pub struct TurnOrder {
     pub author: Author,
     /// `provider/name`.
     pub model: String,
+    /// How much the model is to think, where it can be told; its usual where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub effort: Option<Effort>,
     /// What the agent must know of the conversation and does not remember: put before the prompt, and marked as such.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional))]

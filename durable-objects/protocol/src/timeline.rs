@@ -5,6 +5,7 @@
 
 pub use crate::attachment::{AttachmentKind, PictureFacts, PromptAttachment};
 pub use crate::diff::{DiffLine, DiffLineKind, FileDiff, FileStatus, Hunk};
+use crate::effort::Effort;
 use crate::id::{ArtifactId, ItemId, PromptId, RepositoryId, SandboxId, SnapshotId, TurnId, UserId};
 use crate::objects;
 pub use crate::pull::{Check, CheckState, PullRequestProgress, PullState, Review, Verdict};
@@ -102,6 +103,10 @@ pub struct Prompt {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub model: Option<String>,
+    /// How much the model is to think, where it can be told; its usual where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub effort: Option<Effort>,
     /// When the session accepted it.
     pub submitted_at: Timestamp,
     /// Where it is on its way.

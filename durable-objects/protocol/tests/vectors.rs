@@ -33,6 +33,7 @@ fn prompt_request() -> PromptRequest {
         id: PromptId::parse("prm_1").unwrap(),
         text: "Fix the total".into(),
         model: Some("demo/demo-1".into()),
+        effort: None,
         origin: PromptOrigin::Web,
         delivery: Delivery::Queue,
         attachments: Vec::new(),
@@ -46,6 +47,7 @@ fn prompt() -> Prompt {
         origin: PromptOrigin::Slack,
         text: "Fix the total".into(),
         model: None,
+        effort: None,
         submitted_at: AT,
         state: PromptState::Queued,
         delivery: Delivery::Queue,
@@ -552,6 +554,7 @@ fn turn_order() -> TurnOrder {
         prompt: "Fix the total".into(),
         author: Author { name: "Ada Lovelace".into(), email: "ada@example.com".into() },
         model: "demo/demo-1".into(),
+        effort: None,
         digest: None,
         attachments: Vec::new(),
     }

@@ -28,6 +28,7 @@ export type { CreateSessionResponse } from "./types/CreateSessionResponse.js";
 export type { Delivery } from "./types/Delivery.js";
 export type { DiffLine } from "./types/DiffLine.js";
 export type { DiffLineKind } from "./types/DiffLineKind.js";
+export type { Effort } from "./types/Effort.js";
 export type { EgressDenial } from "./types/EgressDenial.js";
 export type { ErrorBody } from "./types/ErrorBody.js";
 export type { ErrorCode } from "./types/ErrorCode.js";

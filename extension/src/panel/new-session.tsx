@@ -1,6 +1,6 @@
 /** The start of a session: a repository, words, and what was selected. Remembers which repository a site belongs to. */
 import type { CreateSessionRequest, RepositoryId, RepositorySummary } from "@farhand/protocol";
-import { Composer, createReservation, Icon, ModelSelect, newPromptId } from "@farhand/session-view";
+import { Composer, createModelChoice, createReservation, Icon, newPromptId } from "@farhand/session-view";
 import { type Accessor, createEffect, createResource, createSignal, For, type JSX, on, Show } from "solid-js";
 import type { PromptWithAttachments } from "../attachment.js";
 import { ProblemLine } from "./app.jsx";
@@ -20,7 +20,10 @@ export function NewSession(props: {
     async () => (await deployment.repositories()).repositories,
   );
   const [chosen, setChosen] = createSignal<RepositoryId | null>(null);
-  const [model, setModel] = createSignal(configuration.models[0] ?? "");
+  const choice = createModelChoice(
+    () => configuration,
+    () => configuration.models[0] ?? "",
+  );
   const [problem, setProblem] = createSignal<string | null>(null);
   const host = (): string | undefined => {
     const now = props.page();
@@ -51,16 +54,20 @@ export function NewSession(props: {
   const start = async (text: string): Promise<boolean> => {
     const about = repository();
     if (about === null) return false;
-    if (prompt === undefined || words !== text || props.selection.chips().length > 0) {
+    const effort = choice.effort();
+    const isRepeat = words === text && prompt?.effort === effort;
+    if (prompt === undefined || !isRepeat || props.selection.chips().length > 0) {
       prompt = {
-        id: prompt !== undefined && words === text ? prompt.id : newPromptId(),
+        id: prompt !== undefined && isRepeat ? prompt.id : newPromptId(),
         origin: "extension",
         ...props.selection.take(text),
       };
+      if (effort !== undefined) prompt.effort = effort;
       words = text;
     }
     const body: CreateSessionRequest = { repository: about, prompt };
-    if (model() !== "") body.model = model();
+    const model = choice.model();
+    if (model !== undefined) body.model = model;
     const reserved = reservation.of(about);
     if (reserved !== undefined) body.reservation = reserved;
     setProblem(null);
@@ -124,11 +131,7 @@ export function NewSession(props: {
               if (about !== null) reservation.typed(about);
             }}
             attachments={<Chips selection={props.selection} />}
-            tools={
-              <Show when={configuration.models.length > 0}>
-                <ModelSelect models={configuration.models} value={model()} onChange={setModel} />
-              </Show>
-            }
+            tools={choice.view}
           />
         </div>
       </div>

@@ -86,7 +86,7 @@ export function SessionView(props: {
           <Dock
             session={session}
             me={user}
-            models={configuration.models}
+            models={configuration}
             storage={localStorage}
             attachments={{ view: <Chips selection={props.selection} />, take: props.selection.take }}
           />

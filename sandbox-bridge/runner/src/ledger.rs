@@ -150,6 +150,7 @@ mod tests {
             prompt: "say hi".into(),
             author: Author { name: "Ada".into(), email: "ada@example.com".into() },
             model: "demo/model".into(),
+            effort: None,
             digest: None,
             attachments: Vec::new(),
         }

@@ -97,6 +97,7 @@ impl Client {
             id: prompt_id(),
             text: text.to_owned(),
             model: None,
+            effort: None,
             origin: PromptOrigin::Api,
             delivery: Delivery::Queue,
             attachments: Vec::new(),

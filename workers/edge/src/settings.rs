@@ -8,6 +8,7 @@ use identity::signed_in::Issuer;
 use platform::vault::ring::KeyRing;
 use protocol::PROTOCOL_VERSION;
 use protocol::client::{AttachmentLimits, CaptureSupport, Configuration, SignInMethod};
+use protocol::effort::takes_effort;
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::limit::CAPTURE_VERSION;
 use protocol::sign::{BridgeKeys, KEY_BYTES_MIN, Key};
@@ -130,6 +131,7 @@ impl Settings {
         Ok(Configuration {
             protocol_version: PROTOCOL_VERSION,
             sign_in,
+            thinking_models: self.models.iter().filter(|model| takes_effort(model)).cloned().collect(),
             models: self.models.clone(),
             captures: Some(CaptureSupport { version: CAPTURE_VERSION }),
             attachments: Some(AttachmentLimits::default()),

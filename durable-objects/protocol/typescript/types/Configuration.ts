@@ -20,6 +20,10 @@ signIn: SignInMethod,
  */
 models: Array<string>, 
 /**
+ * Those of them that can be told how much to think.
+ */
+thinkingModels?: Array<string>, 
+/**
  * Which captures prompts may carry; none where absent.
  */
 captures?: CaptureSupport, 

@@ -6,6 +6,7 @@ use super::policy::Action;
 use super::step::Step;
 use super::turn::StopState;
 use protocol::client::PromptRequest;
+use protocol::effort::takes_effort;
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::{PromptId, TurnId, UserId};
 use protocol::limit::{PROMPT_BYTES_MAX, QUEUE_PROMPTS_MAX, TITLE_CHARACTERS_MAX};
@@ -56,6 +57,9 @@ pub fn prompt_digest(prompt: &Prompt) -> String {
     if prompt.delivery == Delivery::Steer {
         content.push_str("steer");
     }
+    if let Some(effort) = prompt.effort {
+        content.push_str(effort.word());
+    }
     if !prompt.attachments.is_empty() {
         content.push_str(&serde_json::to_string(&prompt.attachments).unwrap_or_default());
     }
@@ -74,6 +78,7 @@ impl Step<'_> {
             origin: request.origin,
             text: request.text,
             model: request.model,
+            effort: request.effort,
             submitted_at: self.now(),
             state: PromptState::Queued,
             delivery: request.delivery,
@@ -154,6 +159,15 @@ impl Step<'_> {
             return error(
                 ErrorCode::ModelUnknown,
                 format!("this model is not configured here; choose one of: {models}"),
+            );
+        }
+        let model = prompt.model.as_ref().unwrap_or(&self.session.info.model);
+        if prompt.effort.is_some() && !takes_effort(model) {
+            return error(
+                ErrorCode::BadRequest,
+                format!(
+                    "{model} cannot be told how much to think; leave `effort` out or choose another model"
+                ),
             );
         }
         if self.session.info.archived_at.is_some() {

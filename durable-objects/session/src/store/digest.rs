@@ -3,6 +3,7 @@
 use super::Store;
 use super::row::{id, small};
 use super::sql::{Row, Sql, StoreError};
+use protocol::effort::Effort;
 use protocol::id::{PromptId, TurnId};
 use protocol::runner::{Author, RunnerCommand, TurnOrder};
 
@@ -29,7 +30,7 @@ impl<S: Sql> Store<S> {
     pub fn load_turn_order(&self, turn_id: &TurnId) -> Result<Option<TurnOrder>, StoreError> {
         let row = self.first_row(
             "SELECT attempt, content, participants.name, email, COALESCE(prompts.model, session.model), prompt_id, \
-             (SELECT COALESCE(digest_turns, 0) FROM sandbox) \
+             (SELECT COALESCE(digest_turns, 0) FROM sandbox), effort \
              FROM turns JOIN prompts USING (prompt_id) JOIN messages USING (prompt_id) \
              JOIN participants ON participants.user_id = prompts.author_id JOIN session \
              WHERE turn_id = ?1 AND messages.role = 'user' AND outcome = 'running'",
@@ -47,6 +48,7 @@ impl<S: Sql> Store<S> {
             prompt: row.text(1)?.to_owned(),
             author: Author { name: row.text(2)?.to_owned(), email: row.text(3)?.to_owned() },
             model: row.text(4)?.to_owned(),
+            effort: row.text_or_null(7)?.and_then(Effort::parse),
             digest,
             attachments: self.load_attachments(&prompt_id)?,
         }))

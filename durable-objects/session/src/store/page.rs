@@ -85,6 +85,7 @@ impl<S: Sql> Store<S> {
             WANTED,
             "SELECT seq, '{\"id\":\"' || prompt_id || '\",\"author\":\"' || prompts.author_id || '\",\"origin\":\"' || origin \
              || '\",\"text\":' || json_quote(content) || CASE WHEN model IS NULL THEN '' ELSE ',\"model\":' || json_quote(model) END \
+             || CASE WHEN effort IS NULL THEN '' ELSE ',\"effort\":\"' || effort || '\"' END \
              || ',\"submittedAt\":' || submitted_at || ',\"state\":\"' || state || '\"' \
              || CASE delivery WHEN 'queue' THEN '' ELSE ',\"delivery\":\"' || delivery || '\"' END \
              || CASE WHEN steered_into IS NULL THEN '' ELSE ',\"steeredInto\":\"' || steered_into || '\"' END \

@@ -5,6 +5,7 @@ use super::item_writes::ItemWrites;
 use super::row::{json, word};
 use super::sql::{Sql, StoreError, Value};
 use crate::core::prompt_digest;
+use protocol::effort::Effort;
 use protocol::id::{PromptId, UserId};
 use protocol::limit::NOTICES_MAX;
 use protocol::time::Timestamp;
@@ -82,7 +83,7 @@ impl<S: Sql> Store<S> {
         let delivery = delivery_word(prompt.delivery);
         self.run(
             "INSERT INTO prompts (prompt_id, author_id, origin, model, state, digest, seq, submitted_at, delivery, \
-             attachments) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             attachments, effort) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             &[
                 id.clone(),
                 prompt.author.as_str().into(),
@@ -94,6 +95,7 @@ impl<S: Sql> Store<S> {
                 prompt.submitted_at.into(),
                 delivery.into(),
                 json(&prompt.attachments)?.into(),
+                prompt.effort.map(Effort::word).into(),
             ],
         )?;
         self.run(

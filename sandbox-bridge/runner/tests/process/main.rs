@@ -8,6 +8,7 @@
 )]
 
 mod attachments;
+mod effort;
 mod faults;
 mod held_edits;
 mod opencode;

@@ -23,6 +23,7 @@ pub(crate) fn turn(name: &str, prompt: &str) -> RunnerCommand {
             prompt: prompt.to_owned(),
             author: Author { name: "Ada".to_owned(), email: "ada@example.com".to_owned() },
             model: "demo/demo".to_owned(),
+            effort: None,
             digest: None,
             attachments: Vec::new(),
         },

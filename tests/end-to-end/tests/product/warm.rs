@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use protocol::repository::{BuildOutcome, RepositoryStatus};
 use protocol::timeline::{SandboxStatus, SessionEvent, TurnOutcome};
 use reqwest::Method;
+use stack::fakes::modal::ModalOptions;
 use stack::{Agent, Client, Options, Stack};
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,18 @@ async fn until(
 
 #[tokio::test]
 async fn a_repository_gets_an_image_and_a_session_takes_a_warm_sandbox() -> anyhow::Result<()> {
-    let options =
-        Options { agent: Agent::Scripted, copies_worker: true, images: true, ..Options::new("warm") };
+    take_warm(Options::new("warm")).await
+}
+
+#[tokio::test]
+async fn a_repository_gets_an_image_at_the_stand_in_for_modal_and_a_session_takes_a_warm_sandbox()
+-> anyhow::Result<()> {
+    take_warm(Options { modal: Some(ModalOptions::default()), ..Options::new("warm-modal") }).await
+}
+
+/// From the first session to a change from a warm sandbox.
+async fn take_warm(options: Options) -> anyhow::Result<()> {
+    let options = Options { agent: Agent::Scripted, copies_worker: true, images: true, ..options };
     let stack = Stack::start(options).await?;
     let ada = stack.sign_in("ada").await?;
     let (_, mut first) = session(&ada, "run echo first").await?;

@@ -73,10 +73,18 @@ impl Client {
     pub(crate) fn close_with_prompt(&mut self, scene: &mut Scene) -> PromptId {
         let id = PromptId::from_random(scene.random.bytes());
         let text = "one more thing".to_owned();
-        let (model, origin, delivery) = (None, PromptOrigin::Web, Delivery::Queue);
+        let (origin, delivery) = (PromptOrigin::Web, Delivery::Queue);
         self.submit(
             scene,
-            PromptRequest { id: id.clone(), text, model, origin, delivery, attachments: Vec::new() },
+            PromptRequest {
+                id: id.clone(),
+                text,
+                model: None,
+                effort: None,
+                origin,
+                delivery,
+                attachments: Vec::new(),
+            },
         );
         id
     }
@@ -91,11 +99,12 @@ impl Client {
     fn contradict(&mut self, scene: &mut Scene) {
         let Some(id) = scene.random.pick(&self.accepted).cloned() else { return self.prompt(scene) };
         self.conflicting.insert(id.clone());
-        let (model, origin, delivery) = (None, PromptOrigin::Web, Delivery::Queue);
+        let (origin, delivery) = (PromptOrigin::Web, Delivery::Queue);
         let prompt = PromptRequest {
             id,
             text: "other words".to_owned(),
-            model,
+            model: None,
+            effort: None,
             origin,
             delivery,
             attachments: Vec::new(),
@@ -113,6 +122,7 @@ impl Client {
             id: PromptId::from_random(scene.random.bytes()),
             text,
             model: None,
+            effort: None,
             origin: PromptOrigin::Web,
             delivery: if steers { Delivery::Steer } else { Delivery::Queue },
             attachments: Vec::new(),

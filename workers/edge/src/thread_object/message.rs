@@ -54,6 +54,7 @@ pub(super) fn prompt(of: &str, text: String, attachments: Vec<Attachment>) -> St
         id,
         text,
         model: None,
+        effort: None,
         origin: PromptOrigin::Slack,
         delivery: Delivery::default(),
         attachments,

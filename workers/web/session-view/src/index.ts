@@ -2,13 +2,14 @@
 export { hasArtifacts } from "./artifacts.js";
 export { createAttachments } from "./components/attach.jsx";
 export { Avatar } from "./components/avatar.jsx";
-export { Composer, ModelSelect } from "./components/composer.jsx";
+export { Composer } from "./components/composer.jsx";
 export { ConnectionBar } from "./components/connection-bar.jsx";
 export { CopyButton } from "./components/copy-button.jsx";
 export { DiffView } from "./components/diff.jsx";
 export { Dock, type DockAttachments } from "./components/dock.jsx";
 export { FoldRow, LineCounts } from "./components/fold-row.jsx";
 export { Icon, type IconName, Spinner } from "./components/icons.jsx";
+export { createModelChoice } from "./components/model-choice.jsx";
 export { Output } from "./components/output.jsx";
 export { People } from "./components/people.jsx";
 export { createPopover } from "./components/popover.js";

@@ -5,6 +5,7 @@
 import type {
   Attachment,
   ClientMessage,
+  Effort,
   PromptId,
   PromptRequest,
   Role,
@@ -62,6 +63,7 @@ export interface Session {
   submit(prompt: {
     text: string;
     model?: string | undefined;
+    effort?: Effort | undefined;
     steer?: boolean;
     attachments?: readonly Attachment[];
   }): void;
@@ -154,10 +156,11 @@ export function openSession(options: SessionOptions): Session {
     placeUrl: options.placeUrl,
     refusal: feed.refusals.at,
     dismissRefusal: feed.refusals.dismiss,
-    submit: ({ text, model, steer, attachments }) => {
+    submit: ({ text, model, effort, steer, attachments }) => {
       const prompt: PromptRequest = { id: newPromptId(), text, origin: options.origin };
       if (attachments !== undefined && attachments.length > 0) prompt.attachments = [...attachments];
       if (model !== undefined) prompt.model = model;
+      if (effort !== undefined) prompt.effort = effort;
       if (steer === true) prompt.delivery = "steer";
       feed.add(prompt);
       connection.send({ type: "prompt", prompt });

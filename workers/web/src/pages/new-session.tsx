@@ -3,6 +3,7 @@ import type {
   Attachment,
   Configuration,
   CreateSessionRequest,
+  PromptRequest,
   RepositoryId,
   RepositorySummary,
   User,
@@ -10,9 +11,9 @@ import type {
 import {
   Composer,
   createAttachments,
+  createModelChoice,
   createReservation,
   Icon,
-  ModelSelect,
   newPromptId,
 } from "@farhand/session-view";
 import { createSignal, type JSX, onMount, Show } from "solid-js";
@@ -34,7 +35,10 @@ export default function NewSession(props: {
   const [repositories, setRepositories] = createSignal<readonly RepositorySummary[]>([]);
   const [note, setNote] = createSignal<string | null>("Loading repositories");
   const [repository, setRepository] = createSignal<RepositoryId | null>(null);
-  const [model, setModel] = createSignal(props.configuration.models[0] ?? "");
+  const choice = createModelChoice(
+    () => props.configuration,
+    () => props.configuration.models[0] ?? "",
+  );
   const [error, setError] = createSignal<string | null>(null);
 
   const fail = (cause: unknown): void => {
@@ -68,18 +72,21 @@ export default function NewSession(props: {
   };
 
   // The same words keep their id, so that a second click after a lost answer is the same prompt.
-  let prompt: { id: string; text: string; attachments?: Attachment[] } | undefined;
+  let prompt: Omit<PromptRequest, "origin"> | undefined;
   let sent: readonly Attachment[] = [];
   const start = async (text: string): Promise<boolean> => {
     const chosen = repository();
     if (chosen === null) return false;
-    if (prompt?.text !== text || sent !== files.list()) {
+    const effort = choice.effort();
+    if (prompt?.text !== text || prompt.effort !== effort || sent !== files.list()) {
       prompt = { id: newPromptId(), text };
+      if (effort !== undefined) prompt.effort = effort;
       sent = files.list();
       if (sent.length > 0) prompt.attachments = [...sent];
     }
     const body: CreateSessionRequest = { repository: chosen, prompt: { ...prompt, origin: "web" } };
-    if (model() !== "") body.model = model();
+    const model = choice.model();
+    if (model !== undefined) body.model = model;
     const reserved = reservation.of(chosen);
     if (reserved !== undefined) body.reservation = reserved;
     setError(null);
@@ -120,11 +127,7 @@ export default function NewSession(props: {
             onTyped={typed}
             files={props.configuration.attachments === undefined ? undefined : files}
             autofocus
-            tools={
-              <Show when={props.configuration.models.length > 0}>
-                <ModelSelect models={props.configuration.models} value={model()} onChange={setModel} />
-              </Show>
-            }
+            tools={choice.view}
           />
         </div>
         <Show when={error()}>

@@ -142,7 +142,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
             <Dock
               session={session}
               me={props.user}
-              models={props.configuration.models}
+              models={props.configuration}
               limits={props.configuration.attachments}
               storage={localStorage}
               onUnarchive={() => void actions.archive(false)}

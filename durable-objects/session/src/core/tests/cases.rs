@@ -2,6 +2,7 @@
 
 use super::*;
 use expect_test::{Expect, expect};
+use protocol::effort::Effort;
 use protocol::limit::{PROMPT_BYTES_MAX, QUEUE_PROMPTS_MAX};
 
 fn check(effects: &[Effect], expected: &Expect) {
@@ -271,6 +272,12 @@ fn what_is_no_prompt_stores_nothing() {
         PromptRequest { model: Some("other/model".into()), ..request(1, "x") },
         expect![[r#"
         = model_unknown
+    "#]],
+    );
+    check_prompt(
+        PromptRequest { model: Some("local/plain".into()), effort: Some(Effort::Low), ..request(1, "x") },
+        expect![[r#"
+        = bad_request
     "#]],
     );
     let timing = Timing::default();

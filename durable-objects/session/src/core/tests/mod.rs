@@ -13,6 +13,7 @@ mod sandboxes;
 use super::*;
 use protocol::bridge::{EventBatch, RunnerAttached, SandboxEnded, SandboxSource};
 use protocol::client::{PromptRequest, SessionSnapshot};
+use protocol::effort::Effort;
 use protocol::id::*;
 use protocol::runner::{RunnerEvent, RunnerEventRecord};
 use protocol::time::Timestamp;
@@ -45,11 +46,13 @@ pub(crate) fn prompt_id(number: usize) -> PromptId {
     PromptId::parse(&format!("prm_{number}")).unwrap()
 }
 
+/// Every third asks for some effort, from the second on.
 pub(crate) fn request(number: usize, text: &str) -> PromptRequest {
     PromptRequest {
         id: prompt_id(number),
         text: text.into(),
         model: None,
+        effort: (number % 3 == 2).then_some(Effort::High),
         origin: PromptOrigin::Web,
         delivery: Delivery::Queue,
         attachments: Vec::new(),
@@ -75,7 +78,7 @@ pub(crate) fn new_session(prompt: Option<PromptRequest>) -> NewSession {
 }
 
 pub(crate) fn models() -> Vec<String> {
-    vec!["demo/demo".into(), "demo/other".into()]
+    vec!["demo/demo".into(), "demo/other".into(), "local/plain".into()]
 }
 
 impl Rig {

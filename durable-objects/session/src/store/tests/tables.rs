@@ -5,6 +5,7 @@ use crate::core::tests::{Rig, appended, change, text, tool, user};
 use crate::core::{Input, PullRequestOrder, Work, WorkOutcome};
 use expect_test::expect;
 use protocol::client::Activity;
+use protocol::effort::Effort;
 use protocol::id::TurnId;
 use protocol::runner::RunnerEvent;
 use protocol::timeline::{ArtifactContent, ToolState};
@@ -88,6 +89,7 @@ fn a_runner_gets_prompt_author_and_model() {
     let (store, rig) = story();
     let order = store.load_turn_order(&rig.turn()).unwrap().unwrap();
     assert_eq!((order.attempt, order.prompt.as_str(), order.model.as_str()), (1, "And now?", "demo/demo"));
+    assert_eq!(order.effort, Some(Effort::High));
     assert_eq!((order.author.name.as_str(), order.author.email.as_str()), ("ADA", "ada@farhand.example"));
     assert_eq!(store.load_turn_order(&TurnId::parse("trn_other").unwrap()).unwrap(), None);
 }

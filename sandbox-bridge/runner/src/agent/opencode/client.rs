@@ -3,6 +3,7 @@
 use super::config::Model;
 use super::stream::EventStream;
 use super::wire::{DurableEvent, Message, Part};
+use protocol::effort::Effort;
 use reqwest_plain::{Method, RequestBuilder, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -153,13 +154,17 @@ impl Client {
         id: &str,
         message_id: &str,
         model: &Model,
+        effort: Option<Effort>,
         parts: &[Value],
     ) -> Result<(), ClientError> {
-        let body = json!({
+        let mut body = json!({
             "messageID": message_id,
             "model": { "providerID": model.provider, "modelID": model.name },
             "parts": parts,
         });
+        if let (Some(effort), Some(fields)) = (effort, body.as_object_mut()) {
+            fields.insert("variant".to_owned(), effort.word().into());
+        }
         self.call(Method::POST, &format!("/session/{id}/prompt_async"), Some(&body)).await.map(drop)
     }
 

@@ -7,6 +7,7 @@ use super::server::Extras;
 use crate::agent::AgentSettings;
 use crate::environment::Environment;
 use crate::git::{gateway_settings, settings_as_variables};
+use protocol::effort::{Effort, takes_effort};
 use serde_json::{Map, Value, json};
 
 /// Limits assumed of a model that OpenCode's catalogue does not know.
@@ -53,7 +54,7 @@ pub(super) fn content(environment: &Environment, settings: &AgentSettings, extra
         let provider =
             providers.entry(model.provider.clone()).or_insert_with(|| provider(environment, gateway_name));
         if let Some(models) = provider.get_mut("models").and_then(Value::as_object_mut) {
-            models.insert(model.name.clone(), describe(&model, takes_pictures(text)));
+            models.insert(model.name.clone(), describe(text, &model));
         }
     }
     if let Some(warm) = extras.warm {
@@ -95,11 +96,12 @@ fn compatible(name: &str, options: &Value, models: Value) -> Value {
     json!({ "npm": "@ai-sdk/openai-compatible", "name": name, "options": options, "models": models })
 }
 
-fn describe(model: &Model, takes_pictures: bool) -> Value {
-    if model.provider == ANTHROPIC {
+fn describe(text: &str, model: &Model) -> Value {
+    let mut told = if model.provider == ANTHROPIC {
         // The catalogue knows the vendor's models better.
         json!({})
     } else {
+        let takes_pictures = takes_pictures(text);
         let input: &[&str] = if takes_pictures { &["text", "image"] } else { &["text"] };
         json!({
             "name": model.name,
@@ -107,7 +109,27 @@ fn describe(model: &Model, takes_pictures: bool) -> Value {
             "attachment": takes_pictures,
             "modalities": { "input": input, "output": ["text"] },
         })
+    };
+    if let (true, Some(fields)) = (takes_effort(text), told.as_object_mut()) {
+        let ways = Effort::ALL.map(|effort| (effort.word().to_owned(), variant(model, effort)));
+        fields.insert("variants".to_owned(), Map::from_iter(ways).into());
+        fields.insert("reasoning".to_owned(), true.into());
     }
+    told
+}
+
+/// What an effort is to a vendor: a word at OpenAI and those who speak like it, tokens at Anthropic, where at least 1,024 are asked for
+/// (<https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>).
+fn variant(model: &Model, effort: Effort) -> Value {
+    if model.provider != ANTHROPIC {
+        return json!({ "reasoningEffort": effort.word() });
+    }
+    let tokens = match effort {
+        Effort::Low => 2_048,
+        Effort::Medium => 8_192,
+        Effort::High => 24_576,
+    };
+    json!({ "thinking": { "type": "enabled", "budgetTokens": tokens } })
 }
 
 /// All variables that OpenCode gets besides the inherited ones.

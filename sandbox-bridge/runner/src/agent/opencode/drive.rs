@@ -102,10 +102,11 @@ impl OpencodeAgent {
             session_id: self.session.id.clone(),
             model: model.clone(),
             model_name: request.order.model.clone(),
+            effort: request.order.effort,
             workspace: self.environment.workspace.clone(),
         };
         let steering = Steering::new(client.clone(), place);
-        client.prompt(&self.session.id, &view.prompt_message, &model, &parts).await?;
+        client.prompt(&self.session.id, &view.prompt_message, &model, request.order.effort, &parts).await?;
         self.follow(request, steering, &mut stream, view, output).await
     }
 

@@ -12,6 +12,7 @@ use crate::steer::Steer;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::attachment::Attachment;
+use protocol::effort::Effort;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ const TRIES_MAX: u32 = 3;
 pub(super) struct Place {
     pub(super) session_id: String,
     pub(super) model: Model,
+    pub(super) effort: Option<Effort>,
     /// `provider/name`.
     pub(super) model_name: String,
     pub(super) workspace: PathBuf,
@@ -109,7 +111,7 @@ impl Steering {
             let pieces = prepare(&place.workspace, &attachments).await;
             let mut parts = vec![text_part(&text)];
             parts.extend(attached_parts(&pieces, &place.model_name));
-            client.prompt(&place.session_id, &id, &place.model, &parts).await
+            client.prompt(&place.session_id, &id, &place.model, place.effort, &parts).await
         }
         .boxed();
         self.handing = Some(Handing { steer, content, message_id, tries, answer });

@@ -59,6 +59,7 @@ async fn ask(client: &Client) -> Result<(), super::client::ClientError> {
             &session,
             &super::prompt::message_id(),
             &model,
+            None,
             &[super::prompt::text_part("Answer with one word.")],
         )
         .await?;

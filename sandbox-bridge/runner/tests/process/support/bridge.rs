@@ -98,6 +98,7 @@ impl FakeBridge {
             .route("/memory", get(memory))
             .route("/git/{*path}", any(git_backend))
             .route("/model/{provider}/chat/completions", post(model::complete))
+            .route("/model/{provider}/messages", post(model::refuse))
             .with_state((Arc::clone(&self.known), self.end.subscribe()));
         let mut end = self.end.subscribe();
         self.serving = Some(tokio::spawn(async move {

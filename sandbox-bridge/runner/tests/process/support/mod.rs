@@ -212,6 +212,7 @@ pub(crate) fn start_turn(turn: &str, author: &str, prompt: &str) -> RunnerComman
             prompt: prompt.to_owned(),
             author: person(author),
             model: "demo/model".into(),
+            effort: None,
             digest: None,
             attachments: Vec::new(),
         },

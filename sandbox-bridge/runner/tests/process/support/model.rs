@@ -51,6 +51,17 @@ pub(crate) async fn complete(
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(body)).into_response()
 }
 
+/// A model of Anthropic's kind that takes nothing.
+pub(crate) async fn refuse(
+    State((known, _)): State<(Arc<Known>, watch::Receiver<bool>)>,
+    body: String,
+) -> Response {
+    known.model_requests.lock().unwrap().push(serde_json::from_str(&body).unwrap());
+    let error =
+        json!({ "type": "error", "error": { "type": "invalid_request_error", "message": "not today" } });
+    (StatusCode::BAD_REQUEST, axum::Json(error)).into_response()
+}
+
 /// The newest script that a prompt names, and how many answers followed it.
 fn script_of(messages: &Value) -> (String, usize) {
     let messages = messages.as_array().unwrap();

@@ -160,21 +160,24 @@ export function Composer(props: ComposerProps): JSX.Element {
         {shownReason() ?? hint()}
       </p>
       <div class="composer-tools">
-        <Show when={props.files}>{(files) => <AttachButton attachments={files()} />}</Show>
-        {props.tools}
-        <span class="composer-space" />
-        {props.status}
-        <button
-          type="submit"
-          class="send-button"
-          aria-label={props.sendLabel}
-          aria-disabled={reason() !== undefined}
-          title={reason() ?? hint()}
-        >
-          <Show when={!sending()} fallback={<span class="spinner" aria-hidden="true" />}>
-            <Icon name="arrowUp" size={18} />
-          </Show>
-        </button>
+        <div class="composer-group">
+          <Show when={props.files}>{(files) => <AttachButton attachments={files()} />}</Show>
+          {props.tools}
+        </div>
+        <div class="composer-group">
+          {props.status}
+          <button
+            type="submit"
+            class="send-button"
+            aria-label={props.sendLabel}
+            aria-disabled={reason() !== undefined}
+            title={reason() ?? hint()}
+          >
+            <Show when={!sending()} fallback={<span class="spinner" aria-hidden="true" />}>
+              <Icon name="arrowUp" size={18} />
+            </Show>
+          </button>
+        </div>
       </div>
     </form>
   );
@@ -284,24 +287,4 @@ function writeDraft(storage: KeyValueStore, key: string, value: string): void {
   } catch {
     // Without storage the draft lives as long as the page.
   }
-}
-
-/** Chooses a model; the native control, so that it works on every screen and with every aid. */
-export function ModelSelect(props: {
-  models: readonly string[];
-  value: string;
-  onChange(model: string): void;
-}): JSX.Element {
-  return (
-    <label class="model-select">
-      <Icon name="model" />
-      <span class="visually-hidden">Model</span>
-      <select value={props.value} onChange={(event) => props.onChange(event.currentTarget.value)}>
-        {props.models.map((model) => (
-          <option value={model}>{model.slice(model.indexOf("/") + 1)}</option>
-        ))}
-      </select>
-      <Icon name="chevron" size={12} class="select-chevron" />
-    </label>
-  );
 }

@@ -8,8 +8,9 @@ import type { Session } from "../session-store.js";
 import { runningTurn } from "../timeline.js";
 import type { Command, Suggest } from "../trigger.js";
 import { type Attachments, createAttachments } from "./attach.jsx";
-import { ClosedComposer, Composer, ModelSelect } from "./composer.jsx";
+import { ClosedComposer, Composer } from "./composer.jsx";
 import { Spinner } from "./icons.jsx";
+import { createModelChoice, type OfferedModels } from "./model-choice.jsx";
 import { Queue } from "./queue.jsx";
 import { RefusalLine } from "./refusal.jsx";
 import { TypingLine } from "./typing-line.jsx";
@@ -30,7 +31,7 @@ export interface DockAttachments {
 export interface DockProps {
   session: Session;
   me: { id: UserId; name: string };
-  models: readonly string[];
+  models: OfferedModels;
   storage: KeyValueStore;
   /** Offers to take an archived session up again; absent where that cannot be done. */
   onUnarchive?: (() => void) | undefined;
@@ -111,13 +112,14 @@ interface PromptComposerProps extends DockProps {
 }
 
 function PromptComposer(props: PromptComposerProps): JSX.Element {
-  const [model, setModel] = createSignal<string | undefined>();
   const [delivery, setDelivery] = createSignal<Delivery>("queue");
   const files = createAttachments(() => props.limits);
   const snapshot = () => props.session.state.snapshot;
   const running = (): boolean => props.turnId !== undefined;
-  const own = (): string => snapshot()?.session.model ?? props.models[0] ?? "";
-  const models = (): string[] => [...new Set([own(), ...props.models])].filter((one) => one !== "");
+  const choice = createModelChoice(
+    () => props.models,
+    () => snapshot()?.session.model ?? props.models.models[0] ?? "",
+  );
   const blocked = (): string | undefined => {
     const status = props.session.status();
     const now = snapshot();
@@ -139,9 +141,7 @@ function PromptComposer(props: PromptComposerProps): JSX.Element {
     commands: () => [
       ...turnCommands(props, setDelivery),
       ...(props.limits === undefined ? [] : [attachCommand(files)]),
-      ...models()
-        .filter((one) => one !== (model() ?? own()))
-        .map((one) => modelCommand(one, () => setModel(one === own() ? undefined : one))),
+      ...choice.commands(),
     ],
   };
   createEffect(on(() => props.restored?.attachments ?? [], files.giveBack));
@@ -160,7 +160,14 @@ function PromptComposer(props: PromptComposerProps): JSX.Element {
         props.onSent();
         const content = props.attachments?.take(text) ?? { text };
         const attachments = [...(content.attachments ?? []), ...files.take()];
-        props.session.submit({ text: content.text, attachments, model: model(), steer: steers(other) });
+        const { model, effort } = choice;
+        props.session.submit({
+          text: content.text,
+          attachments,
+          model: model(),
+          effort: effort(),
+          steer: steers(other),
+        });
         return true;
       }}
       attachments={props.attachments?.view}
@@ -169,19 +176,15 @@ function PromptComposer(props: PromptComposerProps): JSX.Element {
       tools={
         <>
           {props.attachments?.tools}
-          <ModelSelect
-            models={models()}
-            value={model() ?? own()}
-            onChange={(chosen) => setModel(chosen === own() ? undefined : chosen)}
-          />
-          <Show when={running()}>
-            <DeliveryChoice value={delivery()} onChange={setDelivery} />
-          </Show>
+          {choice.view}
         </>
       }
       status={
         <>
           <UsageLine session={props.session} />
+          <Show when={running()}>
+            <DeliveryChoice value={delivery()} onChange={setDelivery} />
+          </Show>
           <Show when={props.turnId}>
             {(turnId) => <StopButton session={props.session} turnId={turnId()} me={props.me.id} />}
           </Show>
@@ -193,11 +196,6 @@ function PromptComposer(props: PromptComposerProps): JSX.Element {
 
 function attachCommand(files: Attachments): Command {
   return { name: "attach", detail: "Attach pictures or text files", run: files.choose };
-}
-
-function modelCommand(model: string, run: () => void): Command {
-  const name = `model ${model.slice(model.indexOf("/") + 1)}`;
-  return { name, detail: `The next prompts go to ${model}`, run };
 }
 
 /** What can be told to the running turn, or about how prompts reach it. */

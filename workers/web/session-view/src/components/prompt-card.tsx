@@ -1,7 +1,7 @@
 /** A prompt as it stands in the timeline: who, from where, when, and the words as written or last edited. */
 import type { Participant, Prompt } from "@farhand/protocol";
 import { type JSX, Show } from "solid-js";
-import { formatTime } from "../format.js";
+import { formatTime, modelName } from "../format.js";
 import { own } from "../own.js";
 import { Avatar } from "./avatar.jsx";
 import { Icon } from "./icons.jsx";
@@ -29,6 +29,14 @@ export function PromptCard(props: PromptCardProps): JSX.Element {
     if (by === undefined) return undefined;
     return by === props.prompt.author ? "edited" : `edited by ${nameOf(by)}`;
   };
+  const asked = (): string => {
+    const { model, effort } = props.prompt;
+    const parts = [
+      ...(model === undefined ? [] : [modelName(model)]),
+      ...(effort === undefined ? [] : [`${effort} effort`]),
+    ];
+    return parts.join(", ");
+  };
   return (
     <article
       class="prompt"
@@ -47,6 +55,7 @@ export function PromptCard(props: PromptCardProps): JSX.Element {
             </span>
           </Show>
           <span class="prompt-origin">{own(ORIGINS, props.prompt.origin) ?? ""}</span>
+          <Show when={asked()}>{(text) => <span class="prompt-origin">{text()}</span>}</Show>
           <span class="prompt-when">
             <Show when={edited()}>{(text) => <span>{text()} · </span>}</Show>
             <time datetime={new Date(props.prompt.submittedAt).toISOString()}>
