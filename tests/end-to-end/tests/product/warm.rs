@@ -38,7 +38,8 @@ async fn a_repository_gets_an_image_and_a_session_takes_a_warm_sandbox() -> anyh
     take_warm(Options::new("warm")).await
 }
 
-#[tokio::test]
+/// The stand-in answers while the stack waits for the bridge, which asks it at its start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repository_gets_an_image_at_the_stand_in_for_modal_and_a_session_takes_a_warm_sandbox()
 -> anyhow::Result<()> {
     take_warm(Options { modal: Some(ModalOptions::default()), ..Options::new("warm-modal") }).await
