@@ -278,6 +278,21 @@ fn links_in_documents_lead_somewhere() {
 }
 
 #[test]
+fn the_security_model_names_tests_that_there_are() {
+    let text = read(Path::new("SECURITY.md"));
+    let named: Vec<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.ends_with(".rs") || name.contains(".test.") || name.contains(".spec."))
+        .collect();
+    assert!(named.len() > 30, "the table of attacks could not be read: {named:?}");
+    let lost = |name: &&&str| !root().join(name).exists() && !root().join("tests").join(name).exists();
+    let faults: Vec<String> = named.iter().filter(lost).map(|name| (*name).to_owned()).collect();
+    report("tests that are not there", &faults);
+}
+
+#[test]
 fn nothing_is_left_for_later_in_the_code() {
     let marks = [
         concat!("TO", "DO"),
