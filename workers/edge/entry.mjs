@@ -58,12 +58,14 @@ const HEADERS = {
 };
 
 /** Like `run`, for requests: what goes wrong is an answer of the API, and the log has the rest. */
-async function answer(work) {
+async function answer(request, work) {
   try {
     return await run(work);
   } catch (error) {
     const incident = crypto.randomUUID();
-    console.error(`incident ${incident}: ${error?.stack ?? error}`);
+    const trace_id = /^00-([0-9a-f]{32})-/.exec(request.headers.get("traceparent") ?? "")?.[1];
+    const said = { message: "an instance was lost", incident, trace_id, error: `${error?.stack ?? error}` };
+    console.error(JSON.stringify({ level: "error", ...said }));
     const message = `something went wrong in Farhand; the log has it as incident ${incident}`;
     return Response.json({ code: "internal", message }, { status: 500, headers: HEADERS });
   }
@@ -71,7 +73,7 @@ async function answer(work) {
 
 export default class extends WorkerEntrypoint {
   fetch(request) {
-    return answer(() => new WasmEntrypoint(this.ctx, this.env).fetch(request));
+    return answer(request, () => new WasmEntrypoint(this.ctx, this.env).fetch(request));
   }
 
   scheduled(event) {
@@ -88,7 +90,7 @@ export class RepositoryObject extends DurableObject {
   }
 
   fetch(request) {
-    return answer(() => this.#wasm.fetch(request));
+    return answer(request, () => this.#wasm.fetch(request));
   }
 
   alarm(info) {
@@ -105,7 +107,7 @@ export class SessionObject extends DurableObject {
   }
 
   fetch(request) {
-    return answer(() => this.#wasm.fetch(request));
+    return answer(request, () => this.#wasm.fetch(request));
   }
 
   alarm(info) {
@@ -134,7 +136,7 @@ export class ThreadObject extends DurableObject {
   }
 
   fetch(request) {
-    return answer(() => this.#wasm.fetch(request));
+    return answer(request, () => this.#wasm.fetch(request));
   }
 
   alarm(info) {

@@ -1,6 +1,7 @@
 //! The one alarm of an object, set to the earliest of what is due.
 
 use crate::host::{go_on_with, now};
+use crate::log::{self, About, Level};
 use protocol::time::Timestamp;
 use std::cell::Cell;
 use worker::{ScheduledTime, State};
@@ -32,7 +33,8 @@ impl Alarm {
         let date = js_sys::Date::new(&(at.0 as f64).into());
         go_on_with(state, async move {
             if let Err(error) = storage.set_alarm(ScheduledTime::new(date)).await {
-                worker::console_error!("the alarm could not be set: {error}");
+                let about = About::default().with("error", &error.to_string());
+                log::write(Level::Error, "the alarm could not be set", &about);
             }
         });
     }

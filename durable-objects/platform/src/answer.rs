@@ -1,6 +1,7 @@
 //! How an object reads a call's body and writes its answer.
 
 use crate::failure::Failure;
+use crate::log::About;
 use crate::web::JsUrl;
 use protocol::error::ErrorCode;
 use protocol::read_json;
@@ -49,7 +50,7 @@ pub fn text(text: String) -> std::result::Result<Response, Failure> {
 }
 
 /// What went wrong.
-pub fn refuse(failure: Failure) -> Result<Response> {
-    let body = failure.into_body();
+pub fn refuse(failure: Failure, about: &About) -> Result<Response> {
+    let body = failure.into_body(about);
     Ok(Response::from_json(&body)?.with_status(body.code.http_status()))
 }

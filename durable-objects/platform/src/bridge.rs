@@ -6,6 +6,7 @@ use crate::host::{now, random};
 use crate::web::{JsUrl, Redirect, new_request};
 use futures::future::{Either, select};
 use protocol::sign::{ANSWER_HEADER, Audience, BridgeKeys, SignatureError, sign_request, verify_answer};
+use protocol::trace::{TRACE_HEADER, TraceParent};
 use serde::Serialize;
 use std::time::Duration;
 use worker::wasm_bindgen::JsValue;
@@ -21,6 +22,8 @@ pub struct Ask {
     timeout_ms: u64,
     /// The replica that should get it.
     replica: Option<String>,
+    /// The span that asks.
+    trace: Option<TraceParent>,
 }
 
 impl Ask {
@@ -32,13 +35,19 @@ impl Ask {
         replica: Option<String>,
     ) -> Result<Self, Failure> {
         let body = serde_json::to_string(body).map_err(|error| Failure::Bug(error.to_string()))?;
-        Ok(Self { method: Method::Put, path, body, timeout_ms, replica })
+        Ok(Self { method: Method::Put, path, body, timeout_ms, replica, trace: None })
     }
 
     /// A question that changes nothing, to whichever replica answers.
     #[must_use]
     pub fn look(path: String, timeout_ms: u64) -> Self {
-        Self { method: Method::Get, path, body: String::new(), timeout_ms, replica: None }
+        Self { method: Method::Get, path, body: String::new(), timeout_ms, replica: None, trace: None }
+    }
+
+    /// The same, as part of a trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<TraceParent>) -> Self {
+        Self { trace, ..self }
     }
 }
 
@@ -90,6 +99,11 @@ impl Bridge {
         self.send_once(&self.url, ask).await
     }
 
+    /// Asks one replica and no other.
+    pub async fn look_at(&self, replica: &str, ask: &Ask) -> Result<Answered, Unanswered> {
+        self.send_once(replica, ask).await
+    }
+
     async fn send_once(&self, base: &str, ask: &Ask) -> Result<Answered, Unanswered> {
         let misconfigured = |reason: &str| Unanswered::Misconfigured(reason.to_owned());
         let Some(keys) = &self.keys else {
@@ -107,7 +121,8 @@ impl Bridge {
         let signature =
             sign_request(keys, Audience::Bridge, method.as_ref(), &path, ask.body.as_bytes(), nonce, now());
         let body = Some(ask.body.as_str()).filter(|_| method != Method::Get);
-        let headers = [("authorization", signature)];
+        let mut headers = vec![("authorization", signature)];
+        headers.extend(ask.trace.map(|trace| (TRACE_HEADER, trace.to_string())));
         let answered = exchange(method, &url.href(), &headers, body, ask.timeout_ms)
             .await
             .map_err(|error| Unanswered::Silent(format!("it does not answer: {error}")))?;

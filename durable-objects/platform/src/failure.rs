@@ -1,6 +1,7 @@
 //! What a call answers when it does not succeed: the caller's fault as it is, ours as an incident that the log explains.
 
 use crate::host::random;
+use crate::log::{self, About, Level};
 use crate::sql::StoreError;
 use protocol::error::{ErrorBody, ErrorCode};
 
@@ -20,12 +21,13 @@ impl Failure {
     }
 
     /// What the caller may know. A defect of ours is logged here, once.
-    pub fn into_body(self) -> ErrorBody {
+    pub fn into_body(self, about: &About) -> ErrorBody {
         match self {
             Self::Refused(body) => body,
             Self::Bug(what) => {
                 let incident: String = random().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-                worker::console_error!("incident {incident}: {what}");
+                let about = about.clone().with("incident", &incident);
+                log::write(Level::Error, &what, &about);
                 ErrorBody::new(ErrorCode::Internal, format!("something went wrong here; incident {incident}"))
             }
         }

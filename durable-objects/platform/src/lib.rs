@@ -1,11 +1,12 @@
 //! What every Durable Object of ours needs of its platform: SQLite, migrations, clock, randomness, cryptography, requests, the signed
 //! way to the bridge.
 //!
-//! [`bound`], [`map`], [`crypto`] in part, [`sql`] and [`migrate`] also run natively. It decides nothing and knows no object; the shells of `session` and `repository` use it,
+//! [`bound`], [`log`], [`map`], [`crypto`] in part, [`sql`] and [`migrate`] also run natively. It decides nothing and knows no object; the shells of `session` and `repository` use it,
 //! and the edge its requests.
 
 pub mod bound;
 pub mod crypto;
+pub mod log;
 pub mod map;
 pub mod migrate;
 pub mod sql;

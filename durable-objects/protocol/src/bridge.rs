@@ -11,7 +11,9 @@
 //! | `PUT /sandboxes/{sandbox_id}/terminated` | [`TerminateRequest`] | 200 `{}`, also when it is gone; 409 `generation_stale`, or `id_conflict` when another session has it |
 //! | `PUT /snapshots/{snapshot_id}/deleted` | [`DeleteSnapshotRequest`] | 200 `{}`, also when it is gone |
 //! | `GET /capabilities` | | [`Capabilities`] |
+//! | `GET /status` | | [`crate::status::ReplicaStatus`] |
 //! | `GET /health` (unsigned) | | [`Health`] |
+//! | `GET /ready` (unsigned) | | [`crate::status::Readiness`], with 503 when it cannot work |
 //!
 //! The bridge's own words go to the edge, likewise signed:
 //!

@@ -21,6 +21,7 @@ use crate::timeline::{
     Artifact, Delivery, EventRecord, Item, Participant, Prompt, PromptOrigin, Role, SandboxStatus, Seq,
     SessionEvent, Turn, Usage, User,
 };
+use crate::trace::TraceParent;
 use serde::{Deserialize, Serialize};
 
 tagged!("type": SignInMethod, ClientMessage, ServerMessage);
@@ -122,6 +123,10 @@ pub struct PromptRequest {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<Attachment>>", optional))]
     pub attachments: Vec<Attachment>,
+    /// The span that it was written in, as a `traceparent`; the request's where absent. What is malformed is passed over.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::trace::lenient")]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<String>", optional))]
+    pub traceparent: Option<TraceParent>,
 }
 
 /// The session has the prompt; answer 202 to [`PromptRequest`].

@@ -1,8 +1,8 @@
 //! Every message that crosses a process in Farhand, and nothing else: no IO, no clock, no decisions.
 //!
-//! One module per conversation: [`account`] (a person's keys and sign-ins), [`metrics`], [`client`] (browser, extension, Slack ⇄ session), [`bridge`] and
+//! One module per conversation: [`account`] (a person's keys and sign-ins), [`metrics`], [`status`] (what operators see of a deployment), [`client`] (browser, extension, Slack ⇄ session), [`bridge`] and
 //! [`repository`] (edge ⇄ sandbox bridge: sessions, images and warm sandboxes; the latter also for clients),
-//! [`runner`] (process in the sandbox ⇄ bridge), [`build`] (the same while an image is built), [`supervisor`] (PID 1 of the sandbox ⇄ bridge). [`timeline`] has what all three speak about; [`sign`] how edge and
+//! [`runner`] (process in the sandbox ⇄ bridge), [`build`] (the same while an image is built), [`supervisor`] (PID 1 of the sandbox ⇄ bridge). [`timeline`] has what all three speak about; [`trace`] which trace something belongs to; [`sign`] how edge and
 //! bridge prove themselves to each other. `typescript/` is generated from here, `vectors/` holds an example of each message.
 
 pub mod account;
@@ -21,10 +21,12 @@ pub mod pull;
 pub mod repository;
 pub mod runner;
 pub mod sign;
+pub mod status;
 pub mod supervisor;
 pub mod tagged;
 pub mod time;
 pub mod timeline;
+pub mod trace;
 pub mod tree;
 
 /// Version of all wires. A peer that speaks another one is told so by [`error::ErrorCode::VersionUnsupported`].

@@ -76,3 +76,5 @@ pub const WARM_MS_MAX: u64 = 25 * 60_000;
 pub const BUILD_INTERVAL_MS: u64 = 30 * 60_000;
 /// How long a reservation holds after the client last asked for it.
 pub const RESERVATION_MS_MAX: u64 = 2 * 60_000;
+/// A line of a runner in the bridge's log.
+pub const RUNNER_LOG_BYTES_MAX: usize = 2 * 1024;

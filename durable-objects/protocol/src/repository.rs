@@ -25,6 +25,7 @@ use crate::bridge::{RepositorySource, SandboxLimits};
 use crate::id::{BuildId, ImageId, RepositoryId, SandboxId, SessionId};
 use crate::objects;
 use crate::runner::AgentKind;
+use crate::status::Backlog;
 use crate::tagged;
 use crate::time::Timestamp;
 use crate::timeline::Isolation;
@@ -306,6 +307,9 @@ pub struct RepositoryStatus {
     /// The recipe as the current image was made by it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recipe: Option<Recipe>,
+    /// What it has ordered and was not done yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backlog: Option<Backlog>,
 }
 
 /// A restorable image.

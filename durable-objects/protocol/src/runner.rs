@@ -12,6 +12,7 @@ use crate::repository::WarmState;
 use crate::tagged;
 use crate::time::Timestamp;
 use crate::timeline::{Change, FileDiff, Item, Seq, TurnOutcome, Usage};
+use crate::trace::TraceParent;
 use serde::{Deserialize, Serialize};
 
 tagged!("type": RunnerMessage, BridgeMessage, RunnerCommand, RunnerEvent);
@@ -54,7 +55,69 @@ pub enum RunnerMessage {
         /// How.
         state: WarmState,
     },
+    /// Something for the bridge's log.
+    Log {
+        /// How much it matters.
+        level: LogLevel,
+        /// During which turn; absent where none ran.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        turn_id: Option<TurnId>,
+        /// At most [`crate::limit::RUNNER_LOG_BYTES_MAX`] bytes; one line.
+        text: String,
+    },
+    /// A step of a turn is over.
+    Step {
+        /// Of which turn.
+        turn_id: TurnId,
+        /// Which.
+        step: TurnStep,
+        /// By the sandbox's clock.
+        started_at: Timestamp,
+        /// How long it took.
+        duration_ms: u64,
+        /// What the turn's order said, for a bridge that did not pass it on itself.
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            default,
+            deserialize_with = "crate::trace::lenient"
+        )]
+        #[cfg_attr(feature = "typescript", ts(as = "Option<String>", optional))]
+        traceparent: Option<TraceParent>,
+    },
     /// Something of a newer runner; ignored.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How much a line of a log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// As it should be.
+    Info,
+    /// Worth a look; the runner goes on.
+    Warn,
+    /// Something is lost.
+    Error,
+    /// One of a newer runner; taken as [`LogLevel::Info`].
+    #[serde(other)]
+    Unknown,
+}
+
+/// What the runner does in a turn, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum TurnStep {
+    /// Identity and workspace.
+    Prepare,
+    /// The agent's work.
+    Agent,
+    /// Commit, push and diff.
+    Publish,
+    /// One of a newer runner.
     #[serde(other)]
     Unknown,
 }
@@ -220,6 +283,10 @@ pub struct TurnOrder {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<Attachment>>", optional))]
     pub attachments: Vec<Attachment>,
+    /// The span that ordered it, as a `traceparent`: what the runner does for the turn is of the same trace.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::trace::lenient")]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<String>", optional))]
+    pub traceparent: Option<TraceParent>,
 }
 
 /// Git identity of a prompt's author.

@@ -11,6 +11,7 @@ use crate::objects;
 pub use crate::pull::{Check, CheckState, PullRequestProgress, PullState, Review, Verdict};
 use crate::tagged;
 use crate::time::Timestamp;
+use crate::trace::TraceParent;
 use serde::{Deserialize, Serialize};
 
 tagged!("type": TurnOutcome, ItemContent, ToolState, ArtifactContent, Restoration, SessionEvent);
@@ -131,6 +132,10 @@ pub struct Prompt {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<PromptAttachment>>", optional))]
     pub attachments: Vec<PromptAttachment>,
+    /// The span that submitted it, as a `traceparent`: the turns that work on it are of the same trace. Absent in older ones.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::trace::lenient")]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<String>", optional))]
+    pub traceparent: Option<TraceParent>,
 }
 
 /// When a prompt reaches the agent.

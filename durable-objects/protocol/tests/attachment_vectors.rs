@@ -78,6 +78,7 @@ fn every_message_is_decoded_as_before() {
         origin: PromptOrigin::Extension,
         delivery: Delivery::Queue,
         attachments: attachments(),
+        traceparent: None,
     };
     check("prompt_with_attachments", &ClientMessage::Prompt { prompt: request });
     let prompt = Prompt {
@@ -94,6 +95,7 @@ fn every_message_is_decoded_as_before() {
         edited_by: None,
         cancelled_by: None,
         attachments: told(),
+        traceparent: None,
     };
     check("prompt_queued_with_attachments", &SessionEvent::PromptQueued { prompt });
     let (turn_id, prompt) = (TurnId::parse("trn_1").unwrap(), "Make it blue".to_owned());
@@ -106,6 +108,7 @@ fn every_message_is_decoded_as_before() {
         effort: None,
         digest: None,
         attachments: attachments(),
+        traceparent: None,
     };
     let prompt_id = PromptId::parse("prm_1").unwrap();
     let steer =

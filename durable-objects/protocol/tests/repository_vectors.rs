@@ -175,6 +175,7 @@ fn what_people_see_of_a_repository_matches_its_vector() {
             pause: Some(PauseDescription { reason: "no capacity".into(), until: AT }),
             settings: None,
             recipe: None,
+            backlog: None,
         },
     );
 }
@@ -196,6 +197,7 @@ fn a_status_tells_what_was_set_and_by_which_recipe_the_image_was_made() {
                 pool_target: Some(5),
                 ..Recipe::default()
             }),
+            backlog: None,
         },
     );
 }

@@ -14,6 +14,7 @@ use protocol::client::{
 use protocol::error::ErrorBody;
 use protocol::metrics::Metrics;
 use protocol::repository::RepositoryStatus;
+use protocol::status::{DeploymentStatus, Readiness};
 use protocol::timeline::User;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ fn exported() -> BTreeMap<PathBuf, String> {
         Configuration,
         CreateSessionRequest,
         CreateSessionResponse,
+        DeploymentStatus,
         ErrorBody,
         HistoryPage,
         IntegrationList,
@@ -41,6 +43,7 @@ fn exported() -> BTreeMap<PathBuf, String> {
         PeopleList,
         PromptAccepted,
         PromptRequest,
+        Readiness,
         RepositoryHints,
         RepositoryList,
         RepositoryStatus,

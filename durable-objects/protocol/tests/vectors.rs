@@ -37,6 +37,7 @@ fn prompt_request() -> PromptRequest {
         origin: PromptOrigin::Web,
         delivery: Delivery::Queue,
         attachments: Vec::new(),
+        traceparent: None,
     }
 }
 
@@ -55,6 +56,7 @@ fn prompt() -> Prompt {
         edited_by: None,
         cancelled_by: None,
         attachments: Vec::new(),
+        traceparent: None,
     }
 }
 
@@ -557,6 +559,7 @@ fn turn_order() -> TurnOrder {
         effort: None,
         digest: None,
         attachments: Vec::new(),
+        traceparent: None,
     }
 }
 

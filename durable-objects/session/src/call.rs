@@ -77,12 +77,14 @@ pub enum Call {
     PullReported,
     /// [`DismissCall`] → 200 `{}`.
     Dismiss,
+    /// → 200 [`protocol::status::SessionLoad`].
+    Load,
     /// A panic inside the object, where the variable `TEST_ROUTES` is `1`; otherwise 404.
     TestPanic,
 }
 
 impl Call {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Create,
         Self::Message,
         Self::Status,
@@ -98,6 +100,7 @@ impl Call {
         Self::Stop,
         Self::PullReported,
         Self::Dismiss,
+        Self::Load,
         Self::TestPanic,
     ];
 
@@ -105,7 +108,9 @@ impl Call {
     #[must_use]
     pub fn method(self) -> &'static str {
         match self {
-            Self::Status | Self::History | Self::Output | Self::Socket | Self::TestPanic => "GET",
+            Self::Status | Self::History | Self::Output | Self::Socket | Self::Load | Self::TestPanic => {
+                "GET"
+            }
             Self::Create
             | Self::Message
             | Self::Archive
@@ -139,6 +144,7 @@ impl Call {
             Self::Stop => "/stop",
             Self::PullReported => "/pull-reported",
             Self::Dismiss => "/dismiss",
+            Self::Load => "/load",
             Self::TestPanic => "/test/panic",
         }
     }

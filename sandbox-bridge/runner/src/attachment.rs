@@ -4,6 +4,7 @@
 //! The session has checked everything; nothing here decides what is taken. Called by the agents.
 
 use crate::git::tracked_files;
+use crate::log;
 use capture::{Capture, clean_name, fence};
 use protocol::attachment::{Attachment, Picture};
 use protocol::limit::ATTACHMENT_NAME_CHARACTERS_MAX;
@@ -21,7 +22,7 @@ pub(crate) async fn prepare(workspace: &Path, attachments: &[Attachment]) -> Vec
     let mut captures: Vec<Option<Capture>> = attachments.iter().map(read).collect();
     let files = if captures.iter().flatten().any(Capture::has_sources) {
         tracked_files(workspace).await.unwrap_or_else(|error| {
-            eprintln!("runner: places of a capture stay as they are: {error}");
+            log::warn(format!("places of a capture stay as they are: {error}"));
             Vec::new()
         })
     } else {
@@ -34,7 +35,7 @@ pub(crate) async fn prepare(workspace: &Path, attachments: &[Attachment]) -> Vec
 fn read(attachment: &Attachment) -> Option<Capture> {
     match attachment {
         Attachment::Capture { capture, .. } => Capture::read(capture)
-            .inspect_err(|why| eprintln!("runner: an attachment is left out: {why}"))
+            .inspect_err(|why| log::warn(format!("an attachment is left out: {why}")))
             .ok(),
         Attachment::Image { .. } | Attachment::Text { .. } => None,
     }

@@ -4,6 +4,7 @@
 //! every command; the worker tells it when a turn is over.
 
 use crate::ledger::Ledger;
+use crate::log;
 use crate::spool::Spool;
 use crate::steer::{Steer, Steers};
 use protocol::id::{CommandId, TurnId};
@@ -113,7 +114,7 @@ impl Desk {
         let mut state = self.state();
         state.running = None;
         if let Err(error) = state.ledger.end_turn() {
-            eprintln!("runner: the end of the turn is not in the ledger: {error}");
+            log::error(format!("the end of the turn is not in the ledger: {error}"));
         }
     }
 }

@@ -153,6 +153,7 @@ mod tests {
             effort: None,
             digest: None,
             attachments: Vec::new(),
+            traceparent: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod git;
 mod init;
 mod ledger;
 mod link;
+mod log;
 mod memory;
 mod output;
 mod random;

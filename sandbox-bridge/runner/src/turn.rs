@@ -7,9 +7,10 @@ use crate::agent::{Agent, AgentReport, TurnRequest};
 use crate::desk::{AcceptedTurn, Desk};
 use crate::gate::EditGate;
 use crate::git::{Identity, TurnResult, Workspace, commit_message};
+use crate::log::{self, Step};
 use crate::output::Output;
 use crate::spool::Spool;
-use protocol::runner::{RunnerEvent, TurnOrder};
+use protocol::runner::{RunnerEvent, TurnOrder, TurnStep};
 use protocol::timeline::{TurnOutcome, Usage};
 use std::error::Error;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) async fn run(
     edits: &EditGate,
     (spool, desk): (&Arc<Spool>, &Desk),
 ) {
+    log::set_turn(Some(turn.order.turn_id.clone()));
     let mut output = Output::new(Arc::clone(spool), turn.order.turn_id.clone(), turn.received);
     let (outcome, usage, result) = tokio::select! {
         end = work(&mut turn, workspace, agent, edits, &mut output) => end,
@@ -42,6 +44,7 @@ pub(crate) async fn run(
     };
     spool.append(event).await;
     desk.end_turn();
+    log::set_turn(None);
 }
 
 async fn work(
@@ -53,6 +56,7 @@ async fn work(
 ) -> (TurnOutcome, Usage, TurnResult) {
     let identity = Identity::of(&turn.order.author);
     let was_settled = edits.is_open();
+    let preparing = Step::begin(TurnStep::Prepare, &turn.order);
     let mut start = match workspace.begin_turn(&identity, turn.order.attempt).await {
         Ok(start) => start,
         Err(error) => {
@@ -60,9 +64,12 @@ async fn work(
             return (TurnOutcome::Failed { reason }, Usage::default(), TurnResult::nothing());
         }
     };
+    preparing.end();
+    let working = Step::begin(TurnStep::Agent, &turn.order);
     let AcceptedTurn { order, stop, steers, .. } = turn;
     let request = TurnRequest { order, identity: &identity, stop, steers, edits };
     let AgentReport { outcome, usage } = agent.run_turn(request, output).await;
+    working.end();
     turn.steers.close();
     output.close(cut_reason(&outcome)).await;
     if edits.is_closed() {
@@ -76,7 +83,10 @@ async fn work(
     }
     let others = turn.steers.authors().iter().map(Identity::of);
     let message = commit_message(&turn.order.prompt, &identity, others);
-    match workspace.end_turn(Some(&start), &identity, &message).await {
+    let publishing = Step::begin(TurnStep::Publish, &turn.order);
+    let ended = workspace.end_turn(Some(&start), &identity, &message).await;
+    publishing.end();
+    match ended {
         Ok(result) => (outcome, usage, result),
         Err(error) => {
             let push = format!("the work is not at the code host: {}", with_causes(&error));

@@ -3,6 +3,7 @@
 //! What it has to say goes through [`WarmStates`], which the link repeats after each hello. Called by `worker`.
 
 use crate::git::Workspace;
+use crate::log;
 use crate::random;
 use crate::turn::with_causes;
 use protocol::repository::WarmState;
@@ -49,7 +50,7 @@ pub(crate) async fn sync(workspace: &Workspace, states: &watch::Sender<WarmState
                 return;
             }
             Err(error) => {
-                eprintln!("runner: the workspace is not at the newest commit: {}", with_causes(&error))
+                log::warn(format!("the workspace is not at the newest commit: {}", with_causes(&error)))
             }
         }
         tokio::time::sleep(random::backoff(PAUSE_FIRST, PAUSE_LONGEST, failures)).await;

@@ -12,6 +12,7 @@ use crate::gate::GateKeeper;
 use crate::git::{Workspace, gateway_settings, settings_as_variables};
 use crate::ledger::Ledger;
 use crate::link::Link;
+use crate::log;
 use crate::spool::Spool;
 use crate::turn::{self, with_causes};
 use crate::warm::{self, WarmStates};
@@ -59,7 +60,7 @@ async fn live(environment: Environment) -> Result<ExitCode, Box<dyn std::error::
     let ledger = Ledger::open(&environment)?;
     let spool = Arc::new(Spool::open(&environment.spool)?);
     if spool.is_damaged() {
-        eprintln!("runner: the spool is damaged; lost events are replaced by notices");
+        log::error("the spool is damaged; lost events are replaced by notices");
     }
     let (desk, turns) = Desk::new(Arc::clone(&spool), ledger);
     let desk = Arc::new(desk);
@@ -71,6 +72,7 @@ async fn live(environment: Environment) -> Result<ExitCode, Box<dyn std::error::
     let (preparation, prepared) = watch::channel(None);
     let (warm, said) = watch::channel(WarmStates::default());
     let link = Link {
+        lines: tokio::sync::Mutex::new(log::start()),
         environment: environment.clone(),
         spool: Arc::clone(&spool),
         desk: Arc::clone(&desk),
@@ -84,7 +86,7 @@ async fn live(environment: Environment) -> Result<ExitCode, Box<dyn std::error::
     let mut terminate = signal(SignalKind::terminate())?;
     let code = tokio::select! {
         reason = link.run() => {
-            eprintln!("runner: the sandbox is retired: {reason}");
+            log::warn(format!("the sandbox is retired: {reason}"));
             ExitCode::SUCCESS
         }
         code = &mut work => return Ok(code),
@@ -152,7 +154,7 @@ impl Worker {
                 ExitCode::FAILURE
             }
             Some(Err(Failure::Warm(reason))) => {
-                eprintln!("runner: the sandbox cannot be used: {reason}");
+                log::error(format!("the sandbox cannot be used: {reason}"));
                 warm::say_ended(&self.warm, reason);
                 // The bridge ends the sandbox when it has heard.
                 let _ = tokio::time::timeout(FAREWELL_MAX, self.ending.cancelled()).await;
@@ -341,7 +343,7 @@ impl Worker {
 
     /// Reports the failed set-up and waits until the session knows.
     async fn say_farewell(&self, reason: String, turns: &mut mpsc::UnboundedReceiver<AcceptedTurn>) {
-        eprintln!("runner: the set-up failed: {reason}");
+        log::error(format!("the set-up failed: {reason}"));
         self.spool.append(RunnerEvent::SetupFailed { reason: reason.clone() }).await;
         let told = async {
             while !self.spool.is_drained() {

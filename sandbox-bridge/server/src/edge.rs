@@ -4,6 +4,7 @@
 
 use crate::clock;
 use crate::config::{Secret, is_loopback};
+use crate::trace;
 use bytes::Bytes;
 use protocol::bridge::{EgressReport, EventsAck, RunnerAttached, SandboxEnded};
 use protocol::error::{ErrorBody, ErrorCode};
@@ -11,6 +12,7 @@ use protocol::id::{BuildId, RepositoryId, SandboxId, SessionId};
 use protocol::repository::{BuildEnded, BuildLogAck, BuildLogPiece, WarmReport};
 use protocol::sign::{ANSWER_HEADER, Audience, BridgeKeys, SignatureError, sign_request, verify_answer};
 use protocol::time::Timestamp;
+use protocol::trace::TRACE_HEADER;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -170,15 +172,12 @@ impl EdgeClient {
         let nonce = clock::random().map_err(|error| EdgeError::Unreachable(error.to_string()))?;
         let signature =
             sign_request(&self.keys, Audience::Edge, "POST", url.path(), &body, nonce, clock::now());
-        let response = self
-            .http
-            .post(url)
-            .header(AUTHORIZATION, signature)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body)
-            .send()
-            .await
-            .map_err(unreachable)?;
+        let mut request = self.http.post(url).header(AUTHORIZATION, signature);
+        if let Some(parent) = trace::current() {
+            request = request.header(TRACE_HEADER, parent.to_string());
+        }
+        let response =
+            request.header(CONTENT_TYPE, "application/json").body(body).send().await.map_err(unreachable)?;
         let status = response.status();
         let signature =
             response.headers().get(ANSWER_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);

@@ -14,3 +14,4 @@ pub mod launcher;
 pub mod log;
 pub mod provider;
 pub mod serve;
+pub mod trace;

@@ -71,21 +71,33 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
-    log::start();
+    let spans = log::start()?;
     arguments.check()?;
     let secrets = Secrets::read(|name| std::env::var(name).ok())?;
     let modal = match arguments.provider {
         ProviderKind::Local => None,
         ProviderKind::Modal => Some(ModalArguments::credentials(|name| std::env::var(name).ok())?),
     };
+    // What opens the collector is a secret like others.
+    let of_collector = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"]
+        .map(|name| std::env::var(name).unwrap_or_default());
+    let of_collector = of_collector.iter().flat_map(|headers| header_values(headers));
     let of_modal = modal.iter().flat_map(|modal| [modal.token_id.reveal(), modal.token_secret.reveal()]);
-    log::conceal(secrets.all().chain(of_modal));
+    log::conceal(secrets.all().chain(of_modal).chain(of_collector));
     // Processes of the same account, such as an agent in the weak tier, must not read the secrets out of this one.
     nix::sys::prctl::set_dumpable(false).context("could not close this process to others")?;
     raise_open_files();
-    tokio::runtime::Runtime::new()
+    let outcome = tokio::runtime::Runtime::new()
         .context("could not start the runtime")?
-        .block_on(run_bridge(arguments, secrets, modal))
+        .block_on(run_bridge(arguments, secrets, modal));
+    spans.flush();
+    outcome
+}
+
+/// The values of `name=value,name=value`, which may hold a key. Words of a few letters are no secrets, and occur in every line.
+fn header_values(headers: &str) -> impl Iterator<Item = &str> {
+    let values = headers.split(',').filter_map(|header| Some(header.split_once('=')?.1.trim()));
+    values.filter(|value| value.len() >= 8)
 }
 
 async fn run_bridge(

@@ -18,6 +18,16 @@ export async function startBridge(key) {
     missing: [],
     limits: ["cpu", "memory", "pids", "disk", "life"],
   };
+  /** How it says that it is. */
+  const status = {
+    version: "0.1.0",
+    startedAt: 1,
+    provider: "local",
+    sandboxes: 0,
+    attached: 0,
+    warm: 0,
+    reasons: [],
+  };
   /** Changes how answers are signed: gets the right signature, answers the one that is sent. */
   const forgery = { of: (signature) => signature };
   const gate = new Gate();
@@ -51,16 +61,18 @@ export async function startBridge(key) {
     }
     const snapshot = request.url.match(/\/snapshots\/([^/]+)$/);
     const isCommand = request.url.includes("/commands/") || (kind === "builds" && !what);
-    const status = isCommand ? 202 : 200;
+    const code = isCommand ? 202 : 200;
     if (kind === "capabilities") {
-      answer(status, JSON.stringify(capabilities));
+      answer(code, JSON.stringify(capabilities));
+    } else if (kind === "status") {
+      answer(code, JSON.stringify(status));
     } else if (kind === "inventory") {
       const lists = Object.entries(inventory).map(([name, ids]) => [name, [...ids]]);
-      answer(status, JSON.stringify(Object.fromEntries(lists)));
+      answer(code, JSON.stringify(Object.fromEntries(lists)));
     } else if (/^\/sandboxes\/[^/]+(\/warm|\/claimed)?$/.test(request.url)) {
-      answer(status, JSON.stringify({ provider: "local", isolation: "namespaces" }));
+      answer(code, JSON.stringify({ provider: "local", isolation: "namespaces" }));
     } else {
-      answer(status, JSON.stringify(snapshot ? { snapshotId: snapshot[1], sizeBytes: 1 } : {}));
+      answer(code, JSON.stringify(snapshot ? { snapshotId: snapshot[1], sizeBytes: 1 } : {}));
     }
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -79,6 +91,7 @@ export async function startBridge(key) {
       }),
     inventory,
     capabilities,
+    status,
     forgery,
     /** Every request passes it. */
     gate,

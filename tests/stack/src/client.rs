@@ -101,6 +101,7 @@ impl Client {
             origin: PromptOrigin::Api,
             delivery: Delivery::Queue,
             attachments: Vec::new(),
+            traceparent: None,
         }
     }
 

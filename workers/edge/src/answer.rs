@@ -1,8 +1,9 @@
 //! Answers of the API: JSON with the headers that every one of them carries, and errors as [`ErrorBody`].
 
+use platform::log::{About, Level};
 use protocol::error::{ErrorBody, ErrorCode};
 use serde::Serialize;
-use worker::{Headers, Response, ResponseBody, ResponseBuilder, console_error};
+use worker::{Headers, Response, ResponseBody, ResponseBuilder};
 
 /// No answer of the API may be kept, sniffed, framed, or run as a page.
 const HEADERS: [(&str, &str); 7] = [
@@ -143,6 +144,7 @@ impl<T, E: std::fmt::Display> OrInternal<T> for Result<T, E> {
 /// Writes a failure to the log and names it.
 pub(crate) fn log(doing: &str, error: &dyn std::fmt::Display) -> String {
     let incident = crate::context::random_hex().unwrap_or_else(|_| "unknown".to_owned());
-    console_error!("incident {incident}: {doing}: {error}");
+    let about = About::default().with("incident", &incident).with("error", &error.to_string());
+    platform::log::write(Level::Error, doing, &about);
     incident
 }

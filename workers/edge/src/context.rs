@@ -6,10 +6,11 @@ use crate::settings::Settings;
 use identity::origin::Provenance;
 use identity::signed_in::{Cookie, Transport};
 use platform::crypto::base64url;
-use platform::host::now;
+use platform::host::{new_span, now};
 use platform::web::JsUrl;
 use protocol::error::ErrorBody;
 use protocol::time::Timestamp;
+use protocol::trace::{TRACE_HEADER, TraceParent};
 use std::cell::RefCell;
 use std::rc::Rc;
 use worker::{Env, Request};
@@ -22,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) settings: Rc<Settings>,
     /// When it came.
     pub(crate) now: Timestamp,
+    /// Its span.
+    pub(crate) trace: TraceParent,
     /// What was asked for, as sent.
     pub(crate) url: JsUrl,
     /// Origins under which this deployment is reached.
@@ -67,6 +70,7 @@ impl Context {
             // The platform overwrites this one; what a client writes into the headers of proxies is never read.
             address: header("cf-connecting-ip").unwrap_or_default(),
             browser: header("user-agent").unwrap_or_default(),
+            trace: new_span(header(TRACE_HEADER).as_deref().and_then(TraceParent::parse)),
             ..Self::without_request(env, &request.inner().url())?
         })
     }
@@ -80,6 +84,7 @@ impl Context {
             env,
             settings,
             now: now(),
+            trace: new_span(None),
             url,
             own_origins,
             origin: None,

@@ -1,7 +1,7 @@
 //! The Worker: takes every HTTP request of clients and bridges, checks who asks and what, and hands it to where it is decided.
 //!
-//! It keeps no state: sessions live in their objects, lists in D1, whose SQL stands in `accounts`, `index`, `roster`, `slack_links` and
-//! `sockets` only; what metrics ask, in the crate `metrics`. [`route`] is the one table of what can be asked; `handlers` has
+//! It keeps no state: sessions live in their objects, lists in D1, whose SQL stands in `accounts`, `index`, `overview`, `roster`,
+//! `slack_links` and `sockets` only; what metrics ask, in the crate `metrics`. [`route`] is the one table of what can be asked; `handlers` has
 //! one function per route. The module that workerd runs is `entry.mjs`, which wraps this one so that a panic is an error at once.
 
 pub mod route;
@@ -25,6 +25,8 @@ mod metrics_store;
 pub mod nonce;
 #[cfg(target_arch = "wasm32")]
 mod object;
+#[cfg(target_arch = "wasm32")]
+mod overview;
 pub mod rate;
 #[cfg(target_arch = "wasm32")]
 mod repository_object;

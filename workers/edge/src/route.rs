@@ -11,6 +11,8 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 pub enum Route {
     /// Whether the Worker is up and configured.
     Health,
+    /// Whether what it works with works.
+    Ready,
     /// What a client needs before anybody is signed in.
     Configuration,
     /// Signs in by the local issuer.
@@ -47,6 +49,8 @@ pub enum Route {
     People,
     /// Whether what the deployment works with works.
     Checks,
+    /// How the deployment is at this moment.
+    Status,
     /// Where managed browsers find the extension.
     ExtensionUpdates,
     /// Who is signed in.
@@ -199,6 +203,7 @@ const fn of_repository(
 /// Everything there is.
 pub const TABLE: &[Entry] = &[
     entry("GET", "/api/health", Action::Enter, Route::Health),
+    entry("GET", "/api/ready", Action::Enter, Route::Ready),
     entry("GET", "/api/configuration", Action::Enter, Route::Configuration),
     entry("POST", "/api/sign-in", Action::Enter, Route::SignIn),
     entry("POST", "/api/sign-out", Action::Enter, Route::SignOut),
@@ -217,6 +222,7 @@ pub const TABLE: &[Entry] = &[
     entry("POST", "/api/operator/removals", Action::Operate, Route::RemoveUser),
     entry("GET", "/api/operator/people", Action::Operate, Route::People),
     entry("GET", "/api/operator/checks", Action::Operate, Route::Checks),
+    entry("GET", "/api/operator/status", Action::Operate, Route::Status),
     entry("POST", "/api/webhooks/github", Action::Tell, Route::CodeHostEvent),
     entry("POST", "/api/slack/events", Action::Hear, Route::SlackEvent),
     entry("POST", "/api/slack/interactions", Action::Hear, Route::SlackInteraction),
@@ -344,6 +350,7 @@ pub const TABLE: &[Entry] = &[
     entry("GET", "/repositories", Action::Enter, Route::Page),
     entry("GET", "/repositories/{owner}/{name}", Action::Enter, Route::Page),
     entry("GET", "/extension/updates.xml", Action::Enter, Route::ExtensionUpdates),
+    entry("GET", "/status", Action::Enter, Route::Page),
     entry("GET", "/connect/slack", Action::Enter, Route::Page),
     of_session("GET", "/sessions/{id}", Action::Enter, SessionRoute::Page),
 ];

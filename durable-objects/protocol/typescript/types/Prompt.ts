@@ -64,4 +64,8 @@ cancelledBy?: UserId,
 /**
  * What goes along with it.
  */
-attachments?: Array<PromptAttachment>, };
+attachments?: Array<PromptAttachment>, 
+/**
+ * The span that submitted it, as a `traceparent`: the turns that work on it are of the same trace. Absent in older ones.
+ */
+traceparent?: string, };

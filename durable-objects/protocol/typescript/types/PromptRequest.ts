@@ -36,4 +36,8 @@ delivery?: Delivery,
 /**
  * What goes along with the text, contents included: at most [`crate::limit::ATTACHMENTS_MAX`].
  */
-attachments?: Array<Attachment>, };
+attachments?: Array<Attachment>, 
+/**
+ * The span that it was written in, as a `traceparent`; the request's where absent. What is malformed is passed over.
+ */
+traceparent?: string, };

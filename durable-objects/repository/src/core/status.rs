@@ -37,6 +37,7 @@ impl Repository {
             pause,
             settings: Some(self.settings.clone()),
             recipe: self.current_image().map(|image| image.recipe.clone()),
+            backlog: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use platform::bridge::{Answered, Ask, Unanswered};
 use platform::failure::Failure;
 use protocol::repository::{BuildImageRequest, Inventory, RepositoryRequest, WarmSandboxRequest};
 use protocol::time::Timestamp;
+use protocol::trace::TraceParent;
 
 /// An answer of one hop.
 const COMMAND_MS_MAX: u64 = 10_000;
@@ -14,12 +15,17 @@ const PROVIDER_MS_MAX: u64 = 115_000;
 
 impl Shell {
     /// Carries out an order.
-    pub(super) async fn ask_bridge(&self, work: &Work, asked_at: Timestamp) -> WorkOutcome {
+    pub(super) async fn ask_bridge(
+        &self,
+        work: &Work,
+        asked_at: Timestamp,
+        trace: TraceParent,
+    ) -> WorkOutcome {
         let ask = match self.render_ask(work) {
-            Ok(Some(ask)) => ask,
+            Ok(Some(ask)) => ask.traced(Some(trace)),
             // What it was for is over.
             Ok(None) => return WorkOutcome::Done,
-            Err(failure) => return delayed(failure.into_body().message),
+            Err(failure) => return delayed(failure.into_body(&self.about()).message),
         };
         let answered = match self.settings.bridge.send(&ask).await {
             Ok(answered) => answered,

@@ -11,7 +11,7 @@ use platform::host::now;
 use protocol::error::ErrorCode;
 use protocol::id::{BuildId, ReservationId, SandboxId, SessionId, UserId};
 use protocol::limit::REQUEST_BYTES_MAX;
-use protocol::repository::{BuildEnded, BuildLogAck, BuildLogPiece, WarmReport};
+use protocol::repository::{BuildEnded, BuildLogAck, BuildLogPiece, RepositoryStatus, WarmReport};
 use serde::Deserialize;
 use std::rc::Rc;
 use worker::{Request, Response, Result};
@@ -21,11 +21,14 @@ protocol::objects!(read: Body);
 /// Answers one call.
 pub(super) async fn answer(shell: &Rc<Shell>, mut request: Request) -> Result<Response> {
     let Some(call) = Call::find(request.method().as_ref(), &request.path()) else {
-        return refuse(Failure::refused(ErrorCode::NotFound, "a repository has no such call"));
+        return refuse(
+            Failure::refused(ErrorCode::NotFound, "a repository has no such call"),
+            &shell.about(),
+        );
     };
     match carry_out(shell, call, &mut request).await {
         Ok(response) => Ok(response),
-        Err(failure) => refuse(failure),
+        Err(failure) => refuse(failure, &shell.about()),
     }
 }
 
@@ -36,7 +39,10 @@ async fn carry_out(
 ) -> std::result::Result<Response, Failure> {
     let reply = match call {
         Call::Configure => shell.configure(read(request, REQUEST_BYTES_MAX).await?)?,
-        Call::Status => return json(200, &shell.repository()?.render_status(now())),
+        Call::Status => {
+            let backlog = Some(shell.store.load_backlog()?);
+            return json(200, &RepositoryStatus { backlog, ..shell.repository()?.render_status(now()) });
+        }
         Call::BuildLog => return build_log(shell, request),
         Call::Build => shell.apply(Input::BuildRequested)?,
         Call::Poke => return poke(shell),

@@ -4,8 +4,10 @@ use super::shell::Shell;
 use crate::core::{CLAIM_LEASE_MS, Input, Retry, Work, WorkOutcome, evaluate_retry};
 use crate::store::OutboxRow;
 use platform::failure::Failure;
-use platform::host::{go_on_with, now, random};
+use platform::host::{go_on_with, new_span, now, random};
+use platform::log::{self, Level};
 use protocol::time::Timestamp;
+use protocol::trace::TraceParent;
 use std::rc::Rc;
 
 /// Should the object vanish during a try, its row is looked at again after this.
@@ -17,8 +19,8 @@ impl Shell {
         let due = match self.store.load_due(now()) {
             Ok(due) => due,
             Err(error) => {
-                worker::console_error!("the outbox cannot be read: {error}");
-                return;
+                let about = self.about().with("error", &error.to_string());
+                return log::write(Level::Error, "the outbox cannot be read", &about);
             }
         };
         for row in due {
@@ -26,7 +28,8 @@ impl Shell {
                 continue;
             }
             let Some(work) = Work::parse(&row.key) else {
-                worker::console_error!("the outbox has something unknown: {}", row.key);
+                let about = self.about().with("work", &row.key);
+                log::write(Level::Error, "the outbox has something unknown", &about);
                 continue;
             };
             match self.may_try(&work) {
@@ -64,11 +67,30 @@ impl Shell {
 
     async fn carry_out(self: Rc<Self>, row: OutboxRow, work: Work) {
         let asked_at = now();
-        let outcome = self.ask_bridge(&work, asked_at).await;
+        let trace = new_span(None);
+        let outcome = self.ask_bridge(&work, asked_at, trace).await;
+        self.log_try(&row, trace, &outcome);
         self.in_flight.borrow_mut().retain(|key| *key != row.key);
         let taken = self.take_outcome(&row, work, outcome);
         self.log_bug(taken);
         self.go_on();
+    }
+
+    fn log_try(&self, row: &OutboxRow, trace: TraceParent, outcome: &WorkOutcome) {
+        let about = self.about().traced(Some(trace)).with("work", &row.key);
+        let about = about.number("tries", u64::from(row.attempts) + 1);
+        match outcome {
+            WorkOutcome::Delayed { reason, .. } => {
+                log::write(Level::Warn, "comes later", &about.with("reason", reason));
+            }
+            WorkOutcome::Gone { .. } => log::write(Level::Warn, "gone", &about),
+            WorkOutcome::Rejected { reason } => {
+                log::write(Level::Warn, "failed", &about.with("reason", reason));
+            }
+            // Taken all the time.
+            WorkOutcome::Inventory { .. } => {}
+            WorkOutcome::Done => log::write(Level::Info, "done", &about),
+        }
     }
 
     fn take_outcome(
@@ -107,7 +129,7 @@ impl Shell {
 
     fn log_bug<E: Into<Failure>>(&self, outcome: Result<(), E>) {
         if let Err(Failure::Bug(what)) = outcome.map_err(Into::into) {
-            worker::console_error!("the outbox is behind: {what}");
+            log::write(Level::Error, "the outbox is behind", &self.about().with("error", &what));
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::store::{OutboxRow, Store};
 use platform::alarm::Alarm;
 use platform::failure::Failure;
 use platform::host::{go_on_with, now, random};
+use platform::log::{self, About, Level};
 use platform::object_sql::ObjectSql;
 use protocol::error::ErrorCode;
 use std::cell::{Cell, RefCell};
@@ -145,7 +146,8 @@ impl Shell {
             Ok(_) => self.go_on(),
             Err(Failure::Refused(_)) => {}
             Err(Failure::Bug(what)) => {
-                worker::console_error!("the alarm could not be handled: {what}");
+                let about = self.about().with("error", &what);
+                log::write(Level::Error, "the alarm could not be handled", &about);
                 self.alarm.set(&self.state, now().plus_ms(1000));
             }
         }
@@ -154,6 +156,13 @@ impl Shell {
     /// The machine as of the last commit.
     pub(super) fn repository(&self) -> Result<Rc<Repository>, Failure> {
         self.load()?.ok_or_else(not_configured)
+    }
+
+    /// What its lines in the log are about.
+    pub(super) fn about(&self) -> About {
+        let known = self.repository.borrow();
+        let id = known.as_ref().map(|repository| repository.source.id.as_str());
+        id.map_or_else(About::default, |id| About::default().with("repository", id))
     }
 
     /// Whether there is a repository here; leaves no trace where there is none.

@@ -3,6 +3,7 @@
 use super::Store;
 use crate::core::Work;
 use platform::sql::{Sql, StoreError};
+use protocol::status::Backlog;
 use protocol::time::Timestamp;
 
 /// What is read of the outbox, in this order: condition, and how many rows at most.
@@ -74,6 +75,17 @@ impl<S: Sql> Store<S> {
             }
         }
         Ok(schedule)
+    }
+
+    /// How much is waiting, and how much of it has failed before.
+    pub fn load_backlog(&self) -> Result<Backlog, StoreError> {
+        let rows = self.sql.exec(
+            "SELECT COUNT(*), COUNT(*) FILTER (WHERE attempts > 0), COALESCE(MAX(attempts), 0) FROM outbox",
+            &[],
+        )?;
+        let Some(row) = rows.first() else { return Ok(Backlog::default()) };
+        let count = |column| Ok(u32::try_from(row.number(column)?).unwrap_or(u32::MAX));
+        Ok(Backlog { waiting: count(0)?, failing: count(1)?, tries: count(2)? })
     }
 
     /// The next try comes later; `attempts` is how many have failed by then.

@@ -86,6 +86,7 @@ impl Step<'_> {
             edited_by: None,
             cancelled_by: None,
             attachments: attachments.iter().map(|attachment| attachment.told.clone()).collect(),
+            traceparent: request.traceparent,
         };
         let digest = prompt_digest(&prompt);
         if let Some(earlier) = self.session.accepted.get(&prompt.id) {

@@ -21,7 +21,7 @@ impl Shell {
         let (key, text) = match loaded {
             Ok((key, Some((_, text)))) => (key, text),
             Ok((_, None)) => return WorkOutcome::Done,
-            Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
+            Err(failure) => return self.failed(failure),
         };
         let Ok(bucket) = self.env.bucket(ARTIFACTS_BINDING) else {
             return WorkOutcome::Failed { reason: "this deployment has no bucket for artifacts".to_owned() };
@@ -44,7 +44,7 @@ impl Shell {
         let Ok(bucket) = self.env.bucket(ARTIFACTS_BINDING) else { return WorkOutcome::Done };
         let prefix = match self.with_session(|session| artifact_prefix(&session.info.id)) {
             Ok(prefix) => prefix,
-            Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
+            Err(failure) => return self.failed(failure),
         };
         match empty(&bucket, &prefix).await {
             Ok(()) => WorkOutcome::Done,

@@ -10,6 +10,7 @@ use protocol::bridge::{
 };
 use protocol::repository::{ClaimSandboxRequest, SandboxClaimed};
 use protocol::runner::RunnerCommand;
+use protocol::trace::TraceParent;
 
 /// A prompt waits for it; the bridge looks whether the runner is there.
 const BIND_MS_MAX: u64 = 4_000;
@@ -20,12 +21,12 @@ const SANDBOX_MS_MAX: u64 = 115_000;
 
 impl Shell {
     /// Carries out work that is the bridge's.
-    pub(super) async fn ask_bridge(&self, work: &Work) -> WorkOutcome {
+    pub(super) async fn ask_bridge(&self, work: &Work, trace: Option<TraceParent>) -> WorkOutcome {
         let ask = match self.render_ask(work) {
-            Ok(Some(ask)) => ask,
+            Ok(Some(ask)) => ask.traced(trace),
             // What it was for is over.
             Ok(None) => return WorkOutcome::Done,
-            Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
+            Err(failure) => return self.failed(failure),
         };
         let Answered { status, body, .. } = match self.settings.bridge.send(&ask).await {
             Ok(answered) => answered,

@@ -5,13 +5,14 @@ use super::shell::Shell;
 use crate::call::{
     ArchiveCall, Call, CreateCall, DeleteCall, DismissCall, KEY_HEADER, MessageCall, StopCall, branch_name,
 };
-use crate::core::{Input, NewSession, Reply, Served, serve_attachment};
+use crate::core::{Input, NewSession, Reply, Served, Session, serve_attachment};
 use platform::answer::{json, query, read, refuse, text, written};
 use protocol::bridge::{EventsAck, RunnerAttached, SandboxEnded};
 use protocol::client::{CreateSessionResponse, PromptAccepted};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::ArtifactId;
 use protocol::limit::{REQUEST_BYTES_MAX, RUNNER_FRAME_BYTES_MAX};
+use protocol::status::SessionLoad;
 use protocol::timeline::Seq;
 use serde::Serialize;
 use std::rc::Rc;
@@ -28,11 +29,11 @@ struct Gap {
 /// Answers one call.
 pub(super) async fn answer(shell: &Rc<Shell>, mut request: Request) -> Result<Response> {
     let Some(call) = Call::find(request.method().as_ref(), &request.path()) else {
-        return refuse(Failure::refused(ErrorCode::NotFound, "a session has no such call"));
+        return refuse(Failure::refused(ErrorCode::NotFound, "a session has no such call"), &shell.about());
     };
     match carry_out(shell, call, &mut request).await {
         Ok(response) => Ok(response),
-        Err(failure) => refuse(failure),
+        Err(failure) => refuse(failure, &shell.about()),
     }
 }
 
@@ -103,6 +104,16 @@ async fn carry_out(shell: &Rc<Shell>, call: Call, request: &mut Request) -> Resu
             shell.dismiss(&tickets, until)?;
             json(200, &serde_json::json!({}))
         }
+        Call::Load => {
+            let backlog = shell.store.load_backlog()?;
+            let load = shell.with_session(|session| SessionLoad {
+                session_id: session.info.id.clone(),
+                queued: waiting(session),
+                backlog,
+                bridge_url: session.sandbox.as_ref().and_then(|sandbox| sandbox.bridge_url.clone()),
+            })?;
+            json(200, &load)
+        }
         Call::TestPanic if shell.settings.has_test_routes => test_panic(),
         Call::TestPanic => Err(Failure::refused(ErrorCode::NotFound, "a session has no such call")),
     }
@@ -132,6 +143,12 @@ fn create(shell: &Rc<Shell>, call: CreateCall) -> Result<Response, Failure> {
     };
     shell.create(new, call.thread.as_deref())?;
     json(201, &CreateSessionResponse { session_id })
+}
+
+/// Prompts of the queue but the one whose turn runs.
+fn waiting(session: &Session) -> u32 {
+    let running = usize::from(session.turn.is_some());
+    u32::try_from(session.queue.len().saturating_sub(running)).unwrap_or(u32::MAX)
 }
 
 /// What a caller hears of its input.

@@ -27,7 +27,7 @@ impl Shell {
     ) -> WorkOutcome {
         let session_id = match self.with_session(|session| session.info.id.clone()) {
             Ok(session_id) => session_id,
-            Err(failure) => return failed(failure),
+            Err(failure) => return self.failed(failure),
         };
         let call = ClaimCall { session_id, generation, reservation: reservation.cloned() };
         let answer = match self.ask_repository(Call::Claim, &call, CLAIM_MS_MAX).await {
@@ -50,7 +50,7 @@ impl Shell {
     pub(super) async fn release_claim(&self, generation: u64) -> WorkOutcome {
         let session_id = match self.with_session(|session| session.info.id.clone()) {
             Ok(session_id) => session_id,
-            Err(failure) => return failed(failure),
+            Err(failure) => return self.failed(failure),
         };
         let call = ReleaseCall { session_id, generation };
         match self.ask_repository(Call::Release, &call, RELEASE_MS_MAX).await {
@@ -68,8 +68,11 @@ impl Shell {
     ) -> Result<Option<Vec<u8>>, WorkOutcome> {
         let delayed = |reason: String| WorkOutcome::Delayed { reason };
         let Ok(namespace) = self.env.durable_object(BINDING) else { return Ok(None) };
-        let name = self.with_session(|session| object_name(&session.info.repository)).map_err(failed)?;
-        let body = serde_json::to_string(body).map_err(|error| failed(Failure::Bug(error.to_string())))?;
+        let name = self
+            .with_session(|session| object_name(&session.info.repository))
+            .map_err(|failure| self.failed(failure))?;
+        let body =
+            serde_json::to_string(body).map_err(|error| self.failed(Failure::Bug(error.to_string())))?;
         let answer = std::pin::pin!(async {
             let headers = [("content-type", "application/json")];
             let body = JsValue::from_str(&body);
@@ -90,8 +93,4 @@ impl Shell {
             _ => Err(WorkOutcome::Failed { reason }),
         }
     }
-}
-
-fn failed(failure: Failure) -> WorkOutcome {
-    WorkOutcome::Failed { reason: failure.into_body().message }
 }

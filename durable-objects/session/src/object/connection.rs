@@ -1,5 +1,6 @@
 //! One socket as the runtime has it: what it keeps while the object sleeps, and how it is sent to and closed.
 
+use platform::log::{self, About, Level};
 use protocol::client::ServerMessage;
 use protocol::id::{ConnectionId, UserId};
 use protocol::time::Timestamp;
@@ -64,7 +65,8 @@ pub(super) fn attachment_of(socket: &WebSocket) -> Option<Attachment> {
 pub(super) fn attach(socket: &WebSocket, attachment: &Attachment) {
     let text = serde_json::to_string(attachment).unwrap_or_default();
     if let Err(error) = raw(socket).keep_text(&JsValue::from_str(&text)) {
-        worker::console_warn!("a socket's attachment could not be kept: {error:?}");
+        let about = About::default().with("error", &format!("{error:?}"));
+        log::write(Level::Warn, "a socket's attachment could not be kept", &about);
     }
 }
 

@@ -28,7 +28,7 @@ impl Shell {
         let told = self.tell_thread().await;
         let row = match self.require_session().and_then(|()| Ok(self.store.load_index_row()?)) {
             Ok(row) => row,
-            Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
+            Err(failure) => return self.failed(failure),
         };
         let facts = match self.store.load_facts() {
             Ok(facts) => facts,
@@ -36,10 +36,7 @@ impl Shell {
         };
         match self.upsert(&row, &facts).await {
             Ok(()) => told.map_or_else(|reason| WorkOutcome::Delayed { reason }, |()| WorkOutcome::Done),
-            Err(error) => {
-                worker::console_warn!("the session index is behind: {error}");
-                WorkOutcome::Delayed { reason: error.to_string() }
-            }
+            Err(error) => WorkOutcome::Delayed { reason: error.to_string() },
         }
     }
 
@@ -68,7 +65,7 @@ impl Shell {
         }
         let session_id = match self.with_session(|session| session.info.id.clone()) {
             Ok(session_id) => session_id,
-            Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
+            Err(failure) => return self.failed(failure),
         };
         match self.delete_row(session_id.as_str()).await {
             Ok(()) => WorkOutcome::Done,

@@ -10,6 +10,7 @@ mod calls;
 mod claim;
 mod connection;
 mod index;
+mod journal;
 mod outbox;
 mod pull_request;
 mod settings;

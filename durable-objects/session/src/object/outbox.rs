@@ -7,7 +7,9 @@ use super::host::{go_on_with, now, random};
 use super::shell::Shell;
 use crate::core::{Input, Retry, Work, WorkOutcome, evaluate_retry};
 use crate::store::OutboxRow;
+use platform::log::{self, Level};
 use protocol::time::Timestamp;
+use protocol::trace::TraceParent;
 use std::rc::Rc;
 
 /// Should the object vanish during a try, its row is looked at again after this.
@@ -19,8 +21,8 @@ impl Shell {
         let due = match self.store.load_due(now()) {
             Ok(due) => due,
             Err(error) => {
-                worker::console_error!("the outbox cannot be read: {error}");
-                return;
+                let about = self.about().with("error", &error.to_string());
+                return log::write(Level::Error, "the outbox cannot be read", &about);
             }
         };
         for row in due {
@@ -42,12 +44,15 @@ impl Shell {
     }
 
     async fn carry_out(self: Rc<Self>, row: OutboxRow) {
-        let outcome = self.perform(&row.work).await;
+        let trace = self.span();
+        let outcome = self.perform(&row.work, trace).await;
+        self.log_try(&row, trace, &outcome);
         self.in_flight.borrow_mut().retain(|key| *key != row.key);
         if let Err(failure) = self.take_outcome(&row, outcome) {
             match failure {
                 Failure::Bug(what) => {
-                    worker::console_error!("what came of {} is lost: {what}", row.work.kind())
+                    let about = self.about().with("work", row.work.kind()).with("error", &what);
+                    log::write(Level::Error, "what came of a try is lost", &about);
                 }
                 // The session is gone, and its outbox with it.
                 Failure::Refused(_) => return,
@@ -77,7 +82,7 @@ impl Shell {
         Ok(())
     }
 
-    async fn perform(self: &Rc<Self>, work: &Work) -> WorkOutcome {
+    async fn perform(self: &Rc<Self>, work: &Work, trace: Option<TraceParent>) -> WorkOutcome {
         match work {
             Work::ClaimSandbox { generation, reservation } => {
                 self.claim_sandbox(*generation, reservation.as_ref()).await
@@ -90,7 +95,7 @@ impl Shell {
             | Work::StopTurn { .. }
             | Work::TakeSnapshot { .. }
             | Work::DeleteSnapshot { .. }
-            | Work::TerminateSandbox { .. } => self.ask_bridge(work).await,
+            | Work::TerminateSandbox { .. } => self.ask_bridge(work, trace).await,
             Work::OpenPullRequest(order) => self.open_pull_request(order).await,
             Work::LookAtPullRequest { number } => self.look_at_pull_request(*number).await,
             Work::StoreOutput { artifact_id } => self.store_output(artifact_id).await,

@@ -30,7 +30,7 @@ impl Shell {
     pub(super) async fn open_pull_request(&self, order: &PullRequestOrder) -> WorkOutcome {
         let repository = match self.with_session(|session| session.info.repository.clone()) {
             Ok(repository) => repository,
-            Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
+            Err(failure) => return self.failed(failure),
         };
         let hand = match self.hand_of(&order.author, &repository).await {
             Ok(hand) => hand,
@@ -38,7 +38,7 @@ impl Shell {
         };
         let (new, flagged) = match self.render_pull_request(order, hand.by_app) {
             Ok(rendered) => rendered,
-            Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
+            Err(failure) => return self.failed(failure),
         };
         match self.reach(&repository, &new, &hand.token).await {
             Ok(PullRequest { number, url, title, base, seen, .. }) => {
@@ -151,7 +151,7 @@ impl Shell {
         let (repository, opener) = match known {
             Ok((repository, Some(opener))) => (repository, opener),
             Ok((_, None)) => return WorkOutcome::Done,
-            Err(failure) => return WorkOutcome::Failed { reason: failure.into_body().message },
+            Err(failure) => return self.failed(failure),
         };
         let hand = match self.hand_of(&opener, &repository).await {
             Ok(hand) => hand,
@@ -173,7 +173,7 @@ impl Shell {
         }
         match self.apply(Input::PullRequestReported(look.into_report())) {
             Ok(_) => WorkOutcome::Done,
-            Err(failure) => WorkOutcome::Failed { reason: failure.into_body().message },
+            Err(failure) => self.failed(failure),
         }
     }
 }

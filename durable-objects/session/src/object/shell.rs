@@ -7,6 +7,7 @@ use super::viewers::Viewers;
 use crate::core::{Context, Effect, Input, NewSession, Reply, Session};
 use crate::store::{OutboxRow, Store};
 use platform::alarm::Alarm;
+use platform::log::{self, About, Level};
 use platform::object_sql::ObjectSql;
 use protocol::error::ErrorCode;
 use protocol::time::Timestamp;
@@ -131,6 +132,7 @@ impl Shell {
         let deadline = session.next_deadline(self.settings.timing).map(|(at, _)| at);
         let newest = session.seq;
         *self.session.borrow_mut() = Some(session);
+        self.log_progress(effects);
         if effects.contains(&Effect::Purge) {
             *self.snapshot_frame.borrow_mut() = None;
             self.dismiss_viewers();
@@ -171,7 +173,8 @@ impl Shell {
         let storage = self.state.storage();
         for outcome in [storage.delete_alarm().await, storage.delete_all().await] {
             if let Err(error) = outcome {
-                worker::console_error!("the storage of a deleted session could not be given back: {error}");
+                let about = About::default().with("error", &error.to_string());
+                log::write(Level::Error, "the storage of a deleted session could not be given back", &about);
             }
         }
     }
@@ -223,7 +226,8 @@ impl Shell {
             Err(failure) => Err(failure),
         };
         if let Err(Failure::Bug(what)) = outcome {
-            worker::console_error!("the alarm could not be handled: {what}");
+            let about = self.about().with("error", &what);
+            log::write(Level::Error, "the alarm could not be handled", &about);
             self.arm(now().plus_ms(1000));
             return;
         }

@@ -2,12 +2,13 @@
 
 use super::connection::{Attachment, Watching, attach, attachment_of, close, detach, send, send_raw};
 use super::failure::Failure;
-use super::host::{now, random};
+use super::host::{new_span, now, random};
 use super::shell::Shell;
 use super::viewers::Admission;
 use crate::call::{SOCKET_HEADER, SocketCall};
 use crate::core::{Action, Input, Person, Reply, evaluate_permission};
 use platform::d1::{Database, Value};
+use platform::log::{self, Level};
 use protocol::client::{ClientMessage, SOCKET_PROTOCOL, ServerMessage, close_code};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::{ConnectionId, PromptId, UserId};
@@ -93,7 +94,10 @@ impl Shell {
             }
         };
         if let Err(failure) = outcome {
-            send(socket, &ServerMessage::Rejected { prompt_id: None, error: failure.into_body() });
+            send(
+                socket,
+                &ServerMessage::Rejected { prompt_id: None, error: failure.into_body(&self.about()) },
+            );
         }
     }
 
@@ -135,7 +139,8 @@ impl Shell {
                 }
                 return Ok(());
             }
-            ClientMessage::Prompt { prompt } => {
+            ClientMessage::Prompt { mut prompt } => {
+                prompt.traceparent.get_or_insert_with(|| new_span(None));
                 let Some(Person { user: author, .. }) = self.find_person(&by)? else {
                     let message = "you are not in this session; connect again";
                     return Err(Failure::refused(ErrorCode::Forbidden, message));
@@ -167,7 +172,7 @@ impl Shell {
             Ok(Reply::Refused(error)) => send(socket, &ServerMessage::Rejected { prompt_id, error }),
             Ok(Reply::Done | Reply::Acked { .. } | Reply::EventGap { .. }) => {}
             Err(failure) => {
-                send(socket, &ServerMessage::Rejected { prompt_id, error: failure.into_body() });
+                send(socket, &ServerMessage::Rejected { prompt_id, error: failure.into_body(&self.about()) });
             }
         }
         Ok(())
@@ -265,7 +270,8 @@ impl Shell {
             let gone = shell.gone_tickets.take();
             // What is not forgotten is asked about once a day.
             if let Err(error) = shell.remove_tickets(&gone).await {
-                worker::console_warn!("tickets of closed sockets stay in the index: {error}");
+                let about = shell.about().with("error", &error.to_string());
+                log::write(Level::Warn, "tickets of closed sockets stay in the index", &about);
             }
         });
     }

@@ -6,6 +6,7 @@ use super::sql::{Row, Sql, StoreError};
 use protocol::effort::Effort;
 use protocol::id::{PromptId, TurnId};
 use protocol::runner::{Author, RunnerCommand, TurnOrder};
+use protocol::trace::TraceParent;
 
 /// A digest as a whole, roughly: the newest turns that fit …
 const DIGEST_BYTES_MAX: usize = 32 * 1024;
@@ -51,7 +52,20 @@ impl<S: Sql> Store<S> {
             effort: row.text_or_null(7)?.and_then(Effort::parse),
             digest,
             attachments: self.load_attachments(&prompt_id)?,
+            traceparent: self.load_trace()?,
         }))
+    }
+
+    /// The span that the present work goes back to: of the prompt whose turn runs, or is next, or ran last.
+    pub fn load_trace(&self) -> Result<Option<TraceParent>, StoreError> {
+        let row = self.first_row(
+            "SELECT traceparent FROM prompts WHERE prompt_id = COALESCE(\
+             (SELECT prompt_id FROM queue ORDER BY position LIMIT 1), \
+             (SELECT prompt_id FROM turns ORDER BY position DESC LIMIT 1))",
+            &[],
+        )?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(row.text_or_null(0)?.and_then(TraceParent::parse))
     }
 
     /// What the runner is told of a prompt that the running turn is to take up.

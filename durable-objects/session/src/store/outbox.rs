@@ -4,6 +4,7 @@ use super::Store;
 use super::row::{from_json, json};
 use super::sql::{Row, Sql, StoreError};
 use crate::core::Work;
+use protocol::status::Backlog;
 use protocol::time::Timestamp;
 
 /// One thing that must happen outside.
@@ -56,6 +57,17 @@ impl<S: Sql> Store<S> {
     pub fn load_schedule(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
         let rows = self.sql.exec("SELECT key, next_at FROM outbox ORDER BY next_at LIMIT 100", &[])?;
         rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.timestamp(1)?))).collect()
+    }
+
+    /// How much is waiting, and how much of it has failed before.
+    pub fn load_backlog(&self) -> Result<Backlog, StoreError> {
+        let rows = self.sql.exec(
+            "SELECT COUNT(*), COUNT(*) FILTER (WHERE attempts > 0), COALESCE(MAX(attempts), 0) FROM outbox",
+            &[],
+        )?;
+        let Some(row) = rows.first() else { return Ok(Backlog::default()) };
+        let count = |column| Ok(u32::try_from(row.number(column)?).unwrap_or(u32::MAX));
+        Ok(Backlog { waiting: count(0)?, failing: count(1)?, tries: count(2)? })
     }
 
     /// A try failed; the next one comes later.

@@ -91,7 +91,8 @@ impl<S: Sql> Store<S> {
              || CASE WHEN steered_into IS NULL THEN '' ELSE ',\"steeredInto\":\"' || steered_into || '\"' END \
              || CASE WHEN edited_by IS NULL THEN '' ELSE ',\"editedBy\":\"' || edited_by || '\"' END \
              || CASE WHEN cancelled_by IS NULL THEN '' ELSE ',\"cancelledBy\":\"' || cancelled_by || '\"' END \
-             || CASE prompts.attachments WHEN '[]' THEN '' ELSE ',\"attachments\":' || prompts.attachments END || '}' \
+             || CASE prompts.attachments WHEN '[]' THEN '' ELSE ',\"attachments\":' || prompts.attachments END \
+             || CASE WHEN traceparent IS NULL THEN '' ELSE ',\"traceparent\":\"' || traceparent || '\"' END || '}' \
              FROM wanted JOIN prompts USING (prompt_id) JOIN messages USING (prompt_id) WHERE role = 'user'",
             &prompts,
         )?;

@@ -83,7 +83,7 @@ impl<S: Sql> Store<S> {
         let delivery = delivery_word(prompt.delivery);
         self.run(
             "INSERT INTO prompts (prompt_id, author_id, origin, model, state, digest, seq, submitted_at, delivery, \
-             attachments, effort) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             attachments, effort, traceparent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             &[
                 id.clone(),
                 prompt.author.as_str().into(),
@@ -96,6 +96,7 @@ impl<S: Sql> Store<S> {
                 delivery.into(),
                 json(&prompt.attachments)?.into(),
                 prompt.effort.map(Effort::word).into(),
+                prompt.traceparent.map(|parent| parent.to_string()).into(),
             ],
         )?;
         self.run(

@@ -12,6 +12,7 @@ mod push;
 mod unclaimed;
 
 use crate::environment::Environment;
+use crate::log;
 use command::Git;
 pub(crate) use command::{GitError, gateway_settings, settings_as_variables, tracked_files};
 pub(crate) use identity::{Identity, commit_message};
@@ -172,7 +173,7 @@ impl Workspace {
             && self.git.succeeds(&["merge-base", "--is-ancestor", "HEAD", &remote]).await?
             && !self.git.succeeds(&["merge", "--quiet", "--ff-only", &remote]).await?
         {
-            eprintln!("runner: the workspace has changes of its own and stays behind its branch");
+            log::warn("the workspace has changes of its own and stays behind its branch");
         }
         Ok(())
     }

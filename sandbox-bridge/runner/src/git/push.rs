@@ -1,6 +1,7 @@
 //! Sends the session's branch to the code host through the gateway: never by force, again after failures that may pass.
 
 use super::command::{Git, GitError};
+use crate::log;
 use crate::random;
 use std::time::{Duration, Instant};
 
@@ -78,7 +79,7 @@ where
         if !may_pass || began.elapsed() + pause > time {
             return Err(error);
         }
-        eprintln!("runner: {error}; trying again");
+        log::warn(format!("{error}; trying again"));
         tokio::time::sleep(pause).await;
         failures += 1;
     }

@@ -4,6 +4,7 @@
 //! commands to the desk and acknowledgements to the spool. Silence of the bridge ends it. Called by the link.
 
 use super::{Ending, Link, Socket};
+use crate::log;
 use crate::warm::WarmStates;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
@@ -133,7 +134,7 @@ async fn read(
             Ok(Some(BridgeMessage::Retired { reason })) => return Ending::Retired { reason },
             Ok(Some(BridgeMessage::Ack { seq })) => {
                 if let Err(error) = link.spool.ack(seq) {
-                    eprintln!("runner: acknowledged events cannot be deleted: {error}");
+                    log::warn(format!("acknowledged events cannot be deleted: {error}"));
                 }
             }
             Ok(Some(BridgeMessage::Command { command_id, command })) => {
@@ -155,7 +156,7 @@ async fn next(stream: &mut SplitStream<Socket>, heard: Instant) -> Result<Option
         .map_err(|error| lost(format!("the connection to the bridge broke: {error}")))?;
     match frame {
         Message::Text(text) => Ok(serde_json::from_str(&text)
-            .map_err(|error| eprintln!("runner: a frame of the bridge was not understood: {error}"))
+            .map_err(|error| log::warn(format!("a frame of the bridge was not understood: {error}")))
             .ok()),
         Message::Close(_) => Err(lost("the bridge closed the connection".into())),
         Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(None),
@@ -170,6 +171,8 @@ async fn write(
     from: Seq,
 ) -> String {
     let mut newest = link.spool.newest();
+    // Not before the welcome: bridges that do not know such messages would not bear them there.
+    let mut lines = link.lines.lock().await;
     let mut ping = pings();
     let mut next = from;
     loop {
@@ -179,6 +182,7 @@ async fn write(
             tokio::select! {
                 changed = newest.changed() => changed.map_err(|_| "the runner ends".to_owned()),
                 Some(answer) = pending.recv() => send(sink, &answer).await,
+                Some(line) = lines.recv() => send(sink, &line).await,
                 _ = ping.tick() => transmit(sink, Message::Ping(Vec::new().into())).await,
             }
         } else {

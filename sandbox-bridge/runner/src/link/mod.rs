@@ -7,6 +7,7 @@ mod conversation;
 
 use crate::desk::Desk;
 use crate::environment::Environment;
+use crate::log;
 use crate::random;
 use crate::spool::Spool;
 use crate::warm::WarmStates;
@@ -41,6 +42,8 @@ pub(crate) enum Ending {
 /// What the link works with.
 pub(crate) struct Link {
     pub(crate) environment: Environment,
+    /// What the runner says of itself. One connection at a time takes it.
+    pub(crate) lines: tokio::sync::Mutex<mpsc::Receiver<RunnerMessage>>,
     pub(crate) spool: Arc<Spool>,
     pub(crate) desk: Arc<Desk>,
     /// Filled by the first welcome.
@@ -67,7 +70,7 @@ impl Link {
             match ending {
                 Ending::Retired { reason } => return reason,
                 Ending::Lost { reason } => {
-                    eprintln!("runner: {reason}; dialling again");
+                    log::warn(format!("{reason}; dialling again"));
                     tokio::time::sleep(random::backoff(BACKOFF_FIRST, BACKOFF_LONGEST, failures)).await;
                     failures += 1;
                 }

@@ -7,6 +7,7 @@
 mod record;
 mod segment;
 
+use crate::log;
 use crate::random;
 use protocol::id::TurnId;
 use protocol::runner::{RunnerEvent, RunnerEventRecord};
@@ -131,7 +132,7 @@ impl Spool {
             }
             let Err(error) = self.append_now(&event) else { return };
             if !is_full {
-                eprintln!("runner: an event cannot be written, trying again: {error}");
+                log::warn(format!("an event cannot be written, trying again: {error}"));
                 is_full = true;
                 continue;
             }

@@ -6,6 +6,7 @@
 
 mod authentication;
 mod pool;
+mod ready;
 mod replay;
 mod sandboxes;
 
@@ -19,6 +20,7 @@ use crate::gateway::egress::Egress;
 use crate::hub::{Hub, Sandbox};
 use crate::image::{self, Builds};
 use crate::provider::{SandboxProvider, SandboxRecord};
+use crate::trace;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -46,6 +48,8 @@ pub struct Api<P> {
     pub(crate) builds: Builds,
     started_at: Timestamp,
     replay: Mutex<Replay>,
+    /// What keeps the provider from working, as it was when somebody asked last.
+    reasons: tokio::sync::Mutex<Option<ready::Looked>>,
     /// Calls that are being answered; closed when there are to be no more.
     calls: TaskTracker,
 }
@@ -69,6 +73,7 @@ impl<P: SandboxProvider> Api<P> {
             builds,
             started_at,
             replay: Mutex::new(Replay::new()),
+            reasons: tokio::sync::Mutex::new(None),
             calls: TaskTracker::new(),
         })
     }
@@ -102,6 +107,7 @@ impl<P: SandboxProvider> Api<P> {
     pub fn router(self: Arc<Self>) -> Router {
         let signed = Router::new()
             .route("/capabilities", get(sandboxes::capabilities::<P>))
+            .route("/status", get(ready::status::<P>))
             .route("/sandboxes/{sandbox_id}", put(sandboxes::create::<P>))
             .route("/sandboxes/{sandbox_id}/commands/{command_id}", put(sandboxes::command::<P>))
             .route("/sandboxes/{sandbox_id}/snapshots/{snapshot_id}", put(sandboxes::snapshot::<P>))
@@ -118,10 +124,15 @@ impl<P: SandboxProvider> Api<P> {
                 Failure::new(ErrorCode::MethodNotAllowed, "this path takes another method")
             })
             .fallback(async || Failure::new(ErrorCode::NotFound, "the bridge has no such path"))
+            .layer(axum::middleware::from_fn(trace::follow))
             .layer(axum::middleware::from_fn_with_state(self.clone(), authentication::check::<P>))
             .layer(axum::middleware::from_fn_with_state(self.clone(), admit::<P>))
             .with_state(self.clone());
-        Router::new().route("/health", get(health::<P>)).with_state(self).fallback_service(signed)
+        Router::new()
+            .route("/health", get(health::<P>))
+            .route("/ready", get(ready::ready::<P>))
+            .with_state(self)
+            .fallback_service(signed)
     }
 }
 

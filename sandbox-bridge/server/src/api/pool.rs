@@ -7,6 +7,7 @@ use super::sandboxes::{
     Answer, Ending, PathOf, Shared, check_branch, create_recorded, end, failure, in_own_task, is_here, parse,
 };
 use crate::provider::{Owner, ProviderError, SandboxOrder, SandboxProvider, SandboxRecord, SessionOwner};
+use crate::trace;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -29,6 +30,7 @@ pub(super) async fn warm<P: SandboxProvider>(
 ) -> Answer<Json<SandboxCreated>> {
     let Path(sandbox_id) = path?;
     let request: WarmSandboxRequest = parse(&body)?;
+    trace::about(&sandbox_id, None);
     let record = SandboxRecord::new(sandbox_id, SandboxOrder::of_pool(&request));
     in_own_task(async move {
         let sandbox = create_recorded(&api, record).await?;
@@ -54,6 +56,7 @@ pub(super) async fn claim<P: SandboxProvider>(
         return Err(Failure::new(ErrorCode::IdConflict, message));
     }
     let session = SessionOwner::from(request);
+    trace::about(&sandbox_id, Some((&session.session_id, session.generation)));
     in_own_task(async move {
         // Whoever comes second need not wait for the one before to be done.
         if sandbox.session().is_none() {

@@ -7,6 +7,7 @@ use super::{Api, Failure};
 use crate::clock;
 use crate::hub::Sandbox;
 use crate::provider::{BootSecrets, Owner, ProviderError, SandboxOrder, SandboxProvider, SandboxRecord};
+use crate::trace;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -18,10 +19,12 @@ use protocol::bridge::{
 };
 use protocol::error::ErrorCode;
 use protocol::id::{CommandId, SandboxId, SnapshotId};
+use protocol::runner::RunnerCommand;
 use protocol::sign::{Audience, SandboxClaims, sign};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 /// How long a sandbox's token outlives the sandbox: its end takes a moment.
 const TOKEN_MARGIN_MS: u64 = 10 * 60_000;
@@ -42,6 +45,7 @@ pub(super) async fn create<P: SandboxProvider>(
     let Path(sandbox_id) = path?;
     let request: CreateSandboxRequest = parse(&body)?;
     check_branch(&request.branch, &request.repository.default_branch)?;
+    trace::about(&sandbox_id, Some((&request.session_id, request.generation)));
     let record = SandboxRecord::new(sandbox_id, SandboxOrder::of_session(&request));
     in_own_task(async move {
         let sandbox = create_recorded(&api, record).await?;
@@ -71,7 +75,8 @@ pub(super) async fn create_recorded<P: SandboxProvider>(
             stand_ins: api.egress.stand_ins(record),
             direct_hosts: api.egress.direct_hosts(record),
         };
-        if let Err(error) = api.provider.create(&record.sandbox_id, &record.order, &secrets).await {
+        let booting = api.provider.create(&record.sandbox_id, &record.order, &secrets);
+        if let Err(error) = booting.instrument(tracing::info_span!("boot")).await {
             api.hub.withdraw(&record.sandbox_id);
             return Err(failure("create", record.sandbox_id.as_str(), &error));
         }
@@ -93,8 +98,15 @@ pub(super) async fn command<P: SandboxProvider>(
     body: Bytes,
 ) -> Answer<(StatusCode, Json<Value>)> {
     let Path((sandbox_id, command_id)) = path?;
-    let CommandRequest { generation, command } = parse(&body)?;
+    let CommandRequest { generation, mut command } = parse(&body)?;
     let sandbox = api.hub.locate_current(&sandbox_id, generation).await?;
+    let session = sandbox.session().map(|its| (&its.session_id, its.generation));
+    trace::about(&sandbox_id, session);
+    if let RunnerCommand::StartTurn { turn } = &mut command
+        && let Some((session, generation)) = session
+    {
+        sandbox.turn.begin(turn, (session.as_str(), generation));
+    }
     sandbox.command(command_id, command).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({}))))
 }
@@ -107,6 +119,7 @@ pub(super) async fn snapshot<P: SandboxProvider>(
     let Path((sandbox_id, snapshot_id)) = path?;
     let SnapshotRequest { generation } = parse(&body)?;
     let sandbox = api.hub.locate_current(&sandbox_id, generation).await?;
+    trace::about(&sandbox_id, sandbox.session().map(|its| (&its.session_id, its.generation)));
     in_own_task(async move {
         let _alone = sandbox.operations.lock().await;
         let taken = api.provider.snapshot(&sandbox_id, &snapshot_id).await;
@@ -261,7 +274,7 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Answer<T> {
 pub(super) async fn in_own_task<T: Send + 'static>(
     work: impl Future<Output = Answer<T>> + Send + 'static,
 ) -> Answer<T> {
-    tokio::spawn(work).await.unwrap_or_else(|error| {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a task about a sandbox failed");
         Err(Failure::new(ErrorCode::Internal, "a defect of the bridge; its log has more"))
     })

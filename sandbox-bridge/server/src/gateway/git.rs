@@ -26,6 +26,7 @@ use protocol::bridge::RepositorySource;
 use protocol::id::RepositoryId;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument as _;
 use url::Url;
 
 /// What git sends that the code host needs.
@@ -81,7 +82,15 @@ pub(super) async fn handle(
     let asked = format!("{owner}/{}", repository.strip_suffix(".git").unwrap_or(&repository));
     let answer = match operation(request.method(), &service, request.uri().query()) {
         Some(operation) => match access(&gateway, &sandbox, &asked, &operation) {
-            Ok(access) => forward(&gateway, &sandbox, access, operation, request).await,
+            Ok(access) => {
+                let span = tracing::info_span!(
+                    parent: &sandbox.turn.span(),
+                    "git",
+                    otel.name = format!("git {service}"),
+                    otel.kind = "client",
+                );
+                forward(&gateway, &sandbox, access, operation, request).instrument(span).await
+            }
             Err(refused) => Err(refused),
         },
         None => Err(Refused(

@@ -22,6 +22,7 @@ use axum::{Extension, Json};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::{Instrument as _, Span};
 use url::Url;
 
 /// Longest request; pictures are inside it.
@@ -71,7 +72,18 @@ pub(super) async fn handle(
         );
         return error(ModelApi::Openai, StatusCode::NOT_FOUND, &message);
     };
-    let answer = forward(&gateway, sandbox, provider, &path, request).await;
+    let span = tracing::info_span!(
+        parent: &sandbox.turn.span(),
+        "model call",
+        otel.kind = "client",
+        provider = name,
+        http.response.status_code = tracing::field::Empty,
+        tokens.input = tracing::field::Empty,
+        tokens.output = tracing::field::Empty,
+    );
+    let answer = forward(&gateway, sandbox, provider, &path, request).instrument(span.clone()).await;
+    let status = answer.as_ref().map_or_else(|refused| refused.0, Response::status);
+    span.record("http.response.status_code", status.as_u16());
     answer.unwrap_or_else(|Refused(status, message)| error(provider.kind, status, &message))
 }
 
@@ -134,6 +146,7 @@ async fn forward(
         response.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let reader = UsageReader::new(kind.unwrap_or(false));
     let mut call = Call {
+        span: Span::current(),
         sandbox,
         model: request.model,
         price,
@@ -188,6 +201,8 @@ fn reserve(
 
 /// A call whose answer streams by; what it cost is counted as soon as it is known, and at the latest when the answer ends.
 struct Call {
+    /// Ends with the answer.
+    span: Span,
     sandbox: Arc<Sandbox>,
     model: String,
     price: Option<ModelPrice>,
@@ -218,6 +233,8 @@ impl Drop for Call {
     fn drop(&mut self) {
         let tokens = self.reader.finish(self.request_bytes);
         self.sandbox.models.settle(self.counted, tokens, self.price, self.reservation.take());
+        self.span.record("tokens.input", tokens.input).record("tokens.output", tokens.output);
+        let _inside = self.span.enter();
         tracing::info!(
             sandbox = %self.sandbox.record.sandbox_id,
             model = self.model,

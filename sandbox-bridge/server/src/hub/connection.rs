@@ -15,7 +15,7 @@ use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use protocol::bridge::RunnerAttached;
 use protocol::limit::RUNNER_FRAME_BYTES_MAX;
-use protocol::runner::{BridgeMessage, RunnerMessage};
+use protocol::runner::{BridgeMessage, RunnerEvent, RunnerMessage};
 use protocol::timeline::Seq;
 use std::future::pending;
 use std::sync::Arc;
@@ -145,7 +145,7 @@ async fn converse(
     let queue = EventQueue::new(resume_from);
     let (acks, acks_seen) = watch::channel(acked);
     let uplink = async {
-        let end = uplink::run(&hub.edge, (&record.sandbox_id, session), &queue, &acks).await;
+        let end = uplink::run(&hub.edge, (sandbox, session), &queue, &acks).await;
         if let UplinkEnd::Retired(error) = &end {
             hub.retire_after(sandbox, error);
             say_retired(attachment, error.to_string()).await;
@@ -195,7 +195,7 @@ async fn announce(
     let answer = tokio::select! {
         answer = announced => answer,
         () = hub.draining.cancelled() => return Err(ConnectionEnd::Socket),
-        end = until_ended(socket) => return Err(end),
+        end = until_ended(sandbox, socket) => return Err(end),
     };
     match answer {
         Ok(acked) => Ok(acked),
@@ -210,14 +210,19 @@ async fn announce(
 }
 
 /// A runner has nothing to say before it is welcomed.
-async fn until_ended(socket: &mut WebSocket) -> ConnectionEnd {
+async fn until_ended(sandbox: &Sandbox, socket: &mut WebSocket) -> ConnectionEnd {
     loop {
         match socket.recv().await {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             // What it said as a warm one may still have been on its way when it was claimed.
-            Some(Ok(Message::Text(text)))
-                if matches!(serde_json::from_str(&text), Ok(RunnerMessage::Warm { .. })) => {}
-            Some(Ok(Message::Text(_) | Message::Binary(_))) => {
+            Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                Ok(RunnerMessage::Warm { .. }) => {}
+                Ok(message @ (RunnerMessage::Log { .. } | RunnerMessage::Step { .. })) => {
+                    sandbox.hear(message)
+                }
+                Ok(_) | Err(_) => return ConnectionEnd::Protocol("a frame before the welcome".to_owned()),
+            },
+            Some(Ok(Message::Binary(_))) => {
                 return ConnectionEnd::Protocol("a frame before the welcome".to_owned());
             }
             Some(Ok(Message::Close(_)) | Err(_)) | None => return ConnectionEnd::Socket,
@@ -261,7 +266,19 @@ fn take_in(sandbox: &Sandbox, queue: &EventQueue, text: &str) -> Result<(), Stri
         format!("not a message: {:?} at column {}", error.classify(), error.column())
     })?;
     match message {
-        RunnerMessage::Events { events } => queue.push(&events).map_err(|error| error.to_string()),
+        RunnerMessage::Events { events } => {
+            let pushed = queue.push(&events).map_err(|error| error.to_string());
+            for record in events {
+                if let RunnerEvent::TurnEnded { turn_id, outcome, .. } = record.event {
+                    sandbox.turn.end(&turn_id, &outcome);
+                }
+            }
+            pushed
+        }
+        message @ (RunnerMessage::Log { .. } | RunnerMessage::Step { .. }) => {
+            sandbox.hear(message);
+            Ok(())
+        }
         RunnerMessage::CommandDone { command_id, error } => {
             let refused = error.is_some();
             tracing::debug!(sandbox = %sandbox.record.sandbox_id, command = %command_id, refused, "command done");

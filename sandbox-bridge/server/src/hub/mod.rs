@@ -5,13 +5,16 @@
 //! gateway and `serve` call it.
 
 mod connection;
+mod lines;
 mod queue;
 mod sandbox;
+mod turn;
 mod uplink;
 mod warm;
 
 pub use connection::attach;
 pub use sandbox::Sandbox;
+pub use turn::TurnSpan;
 
 use crate::backoff::Backoff;
 use crate::edge::{EdgeClient, EdgeError};
@@ -219,6 +222,16 @@ impl Hub {
     ) -> Result<Arc<Sandbox>, ErrorBody> {
         self.locate(sandbox_id).await?;
         self.find_current(sandbox_id, generation)
+    }
+
+    /// How many sandboxes there are, how many of them have a runner here, and how many nobody has claimed.
+    pub fn load(&self) -> (u32, u32, u32) {
+        let state = self.lock();
+        let count = |filter: &dyn Fn(&Sandbox) -> bool| {
+            let found = state.sandboxes.values().filter(|sandbox| filter(sandbox)).count();
+            u32::try_from(found).unwrap_or(u32::MAX)
+        };
+        (count(&|_| true), count(&|sandbox| sandbox.is_attached()), count(&|sandbox| sandbox.is_unclaimed()))
     }
 
     /// The runner of a sandbox is connected here from here on.

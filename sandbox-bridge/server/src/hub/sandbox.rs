@@ -2,13 +2,15 @@
 //!
 //! A newer connection takes the place of an older one; commands go to the newest. The API sends commands through it.
 
+use super::lines::{Lines, Speaker};
+use super::turn::TurnSpan;
 use crate::gateway::egress::SandboxEgress;
 use crate::gateway::spending::SandboxModels;
 use crate::provider::{Owner, SandboxRecord, SessionOwner};
 use axum::extract::ws::Message;
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::CommandId;
-use protocol::runner::{BridgeMessage, RunnerCommand};
+use protocol::runner::{BridgeMessage, RunnerCommand, RunnerMessage};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -52,6 +54,10 @@ pub struct Sandbox {
     pub egress: SandboxEgress,
     /// What its model calls came to.
     pub models: SandboxModels,
+    /// The turn that it works on.
+    pub turn: TurnSpan,
+    /// What its runner says for the log.
+    pub(super) lines: Lines,
     /// Free places for connections through the gateway's own address.
     pub tunnels: Arc<Semaphore>,
     attachment: Mutex<Option<Attachment>>,
@@ -68,6 +74,8 @@ impl Sandbox {
             operations: tokio::sync::Mutex::new(()),
             egress: SandboxEgress::default(),
             models: SandboxModels::default(),
+            turn: TurnSpan::default(),
+            lines: Lines::default(),
             tunnels: Arc::new(Semaphore::new(TUNNELS_MAX)),
             attachment: Mutex::new(None),
             claimed: OnceLock::new(),
@@ -86,6 +94,27 @@ impl Sandbox {
     /// Whether it is a warm one that nobody has claimed, as far as this replica knows.
     pub(super) fn is_unclaimed(&self) -> bool {
         matches!(self.record.order.owner, Owner::Warm { .. }) && self.session().is_none()
+    }
+
+    /// Whether its runner is connected here.
+    pub(super) fn is_attached(&self) -> bool {
+        self.lock().as_ref().is_some_and(|attachment| !attachment.closed.is_cancelled())
+    }
+
+    /// Takes in what the runner says of its own work: a line for the log, or a step of a turn.
+    pub(super) fn hear(&self, message: RunnerMessage) {
+        if let RunnerMessage::Log { level, turn_id, text } = message {
+            let trace = turn_id.as_ref().and_then(|turn_id| self.turn.parent(turn_id, None));
+            let speaker = Speaker {
+                sandbox: &self.record.sandbox_id,
+                session: self.session(),
+                turn: turn_id.as_ref(),
+                trace,
+            };
+            self.lines.write(&speaker, level, &text);
+        } else if let RunnerMessage::Step { turn_id, step, started_at, duration_ms, traceparent } = message {
+            self.turn.note_step(&turn_id, step, (started_at, duration_ms), traceparent);
+        }
     }
 
     /// Hands a command to the runner; returns when its socket has it. A runner that is about to be welcomed gets it right after.

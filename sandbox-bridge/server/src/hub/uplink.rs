@@ -4,6 +4,7 @@
 //! said so. Run by the connection's task.
 
 use super::queue::{Batch, EventQueue};
+use super::sandbox::Sandbox;
 use crate::backoff::Backoff;
 use crate::edge::{EdgeClient, EdgeError};
 use crate::provider::SessionOwner;
@@ -13,6 +14,7 @@ use protocol::id::SandboxId;
 use protocol::timeline::Seq;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// Why no more batches are sent.
 pub(super) enum UplinkEnd {
@@ -27,10 +29,11 @@ pub(super) enum UplinkEnd {
 /// Sends what is queued until there is nothing more to send.
 pub(super) async fn run(
     edge: &EdgeClient,
-    (sandbox_id, session): (&SandboxId, &SessionOwner),
+    (sandbox, session): (&Sandbox, &SessionOwner),
     queue: &EventQueue,
     acks: &watch::Sender<Seq>,
 ) -> UplinkEnd {
+    let sandbox_id = &sandbox.record.sandbox_id;
     let mut backoff = Backoff::new();
     let mut last_streamed = None;
     while let Some(batch) = queue.batch(last_streamed).await {
@@ -38,7 +41,15 @@ pub(super) async fn run(
             last_streamed = Some(Instant::now());
         }
         let (first, last) = (batch.first, batch.last);
-        match edge.events(&session.session_id, body(sandbox_id, session.generation, &batch)).await {
+        let turn = sandbox.turn.span();
+        // Pieces of a stream go out twenty times a second: those are no spans of their own.
+        let span = if turn.is_none() || batch.streams {
+            turn
+        } else {
+            tracing::info_span!(parent: &turn, "post events", otel.kind = "client", first, last)
+        };
+        let posting = edge.events(&session.session_id, body(sandbox_id, session.generation, &batch));
+        match posting.instrument(span).await {
             Ok(ack) if ack.acked >= first => {
                 queue.acknowledge(ack.acked);
                 acks.send_replace(ack.acked);

@@ -154,6 +154,10 @@ fn take_in(hub: &Arc<Hub>, sandbox: &Sandbox, news: &News, text: &str) -> Result
             news.put(state);
             Ok(())
         }
+        message @ (RunnerMessage::Log { .. } | RunnerMessage::Step { .. }) => {
+            sandbox.hear(message);
+            Ok(())
+        }
         RunnerMessage::Events { .. } => Err(ConnectionEnd::Protocol("events before the welcome".to_owned())),
         RunnerMessage::Hello { .. } => Err(ConnectionEnd::Protocol("a second hello".to_owned())),
         RunnerMessage::CommandDone { .. } | RunnerMessage::Unknown => Ok(()),

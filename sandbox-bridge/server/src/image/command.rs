@@ -11,6 +11,7 @@ use protocol::supervisor::{ExecCommand, ExecExit};
 use protocol::timeline::EgressDenial;
 use std::fmt::Write as _;
 use std::time::Duration;
+use tracing::Instrument as _;
 
 /// Output that is read of a command of the bridge's own.
 const ANSWER_BYTES_MAX: usize = 8 * BUILD_SOURCE_BYTES_MAX;
@@ -53,7 +54,9 @@ impl<P: SandboxProvider> Inside<'_, P> {
         let arguments = ["runner", "build"].iter().chain(arguments).map(|text| (*text).to_owned()).collect();
         let command = ExecCommand { arguments, ..ExecCommand::default() };
         let mut printed = Vec::new();
-        let mut stream = self.provider.exec(&self.sandbox.record.sandbox_id, command).await.map_err(reach)?;
+        let span = tracing::info_span!("exec", what);
+        let opened = self.provider.exec(&self.sandbox.record.sandbox_id, command).instrument(span.clone());
+        let mut stream = opened.await.map_err(reach)?;
         let exit = loop {
             match stream.output.next().await {
                 Ok(ExecEvent::Output(bytes)) if printed.len() + bytes.len() <= ANSWER_BYTES_MAX => {
@@ -76,7 +79,9 @@ impl<P: SandboxProvider> Inside<'_, P> {
         command: ExecCommand,
         write: &mut (impl FnMut(Vec<u8>) + Send),
     ) -> Result<ExecExit, Failed> {
-        let mut stream = self.provider.exec(&self.sandbox.record.sandbox_id, command).await.map_err(reach)?;
+        let span = tracing::info_span!("exec", what = "a command of the recipe");
+        let opened = self.provider.exec(&self.sandbox.record.sandbox_id, command).instrument(span.clone());
+        let mut stream = opened.await.map_err(reach)?;
         loop {
             match stream.output.next().await {
                 Ok(ExecEvent::Output(bytes) | ExecEvent::ErrorOutput(bytes)) => write(bytes.to_vec()),

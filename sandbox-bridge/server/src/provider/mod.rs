@@ -16,6 +16,7 @@ use exec::{ExecStream, SandboxStream};
 use protocol::bridge::{Capabilities, SnapshotTaken};
 use protocol::id::{BuildId, ImageId, RepositoryId, SandboxId, SessionId, SnapshotId};
 use protocol::runner::SandboxMemory;
+use protocol::status::Reason;
 use protocol::supervisor::{ExecCommand, SupervisorStats};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -93,6 +94,11 @@ pub struct SandboxExit {
 pub trait SandboxProvider: Send + Sync + 'static {
     /// What this machine or account can do; tried, not assumed.
     fn capabilities(&self) -> Capabilities;
+
+    /// What keeps it from making sandboxes at this moment, with details; nothing where it can.
+    fn check(&self) -> impl Future<Output = Vec<Reason>> + Send {
+        async { Vec::new() }
+    }
 
     /// Creates and boots the sandbox, or finds it when the id exists with the same owner. Returns when its processes run; the
     /// runner's dial-in comes later, and never in a sandbox of a build. Refuses a source that it does not have.

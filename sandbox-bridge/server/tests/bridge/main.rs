@@ -21,3 +21,4 @@ mod pool;
 mod projects;
 mod restart;
 mod support;
+mod trace;

@@ -26,6 +26,7 @@ pub(crate) fn turn(name: &str, prompt: &str) -> RunnerCommand {
             effort: None,
             digest: None,
             attachments: Vec::new(),
+            traceparent: None,
         },
     }
 }

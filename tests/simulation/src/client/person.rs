@@ -84,6 +84,7 @@ impl Client {
                 origin,
                 delivery,
                 attachments: Vec::new(),
+                traceparent: None,
             },
         );
         id
@@ -108,6 +109,7 @@ impl Client {
             origin,
             delivery,
             attachments: Vec::new(),
+            traceparent: None,
         };
         self.want(scene, Input::PromptSubmitted { author: self.user.clone(), prompt });
     }
@@ -126,6 +128,7 @@ impl Client {
             origin: PromptOrigin::Web,
             delivery: if steers { Delivery::Steer } else { Delivery::Queue },
             attachments: Vec::new(),
+            traceparent: None,
         };
         self.submit(scene, request);
     }

@@ -14,11 +14,13 @@ mod metrics;
 mod operator;
 mod pages;
 mod people;
+mod ready;
 mod repositories;
 mod sessions;
 mod sign_in;
 mod slack;
 mod socket;
+mod status;
 mod test_routes;
 mod webhooks;
 
@@ -27,9 +29,10 @@ use crate::context::Context;
 use crate::route::{Found, RepositoryRoute, Route, SessionRoute, TABLE, TEST_TABLE, Variables, find};
 pub(crate) use access::check_session;
 use guard::Admitted;
-use identity::policy::Action;
+use identity::policy::{Access, Action, rule};
 pub(crate) use images::poke_repositories;
 pub(crate) use operator::{EVERY_MINUTE, prune, watch_sockets};
+use platform::log::{self, About, Level};
 use protocol::PROTOCOL_VERSION;
 use protocol::error::{ErrorBody, ErrorCode};
 pub(crate) use repositories::code_host;
@@ -37,10 +40,10 @@ use repository::call::Call as RepositoryCall;
 use serde::Serialize;
 use session::call::Call;
 pub(crate) use sessions::{Started, start};
-use std::future::ready;
+use std::future;
 use std::pin::Pin;
 pub(crate) use webhooks::prune_deliveries;
-use worker::{Env, Request, Response};
+use worker::{Env, Method, Request, Response};
 
 /// Answers a request.
 pub(crate) async fn handle(request: Request, env: Env) -> worker::Result<Response> {
@@ -63,12 +66,38 @@ pub(crate) async fn handle(request: Request, env: Env) -> worker::Result<Respons
         Ok(context) => context,
         Err(fault) => return error(&fault),
     };
+    let (method, path) = (request.method(), request.path());
     let answer = answer(&context, request, action, route, &variables).await;
+    note(&context, action, (&method, &path), &answer);
     let response = answer.or_else(|fault| error(&fault))?;
     for cookie in context.set_cookies.borrow().iter() {
         response.headers().append("set-cookie", cookie)?;
     }
     Ok(response)
+}
+
+/// Says of a request what an operator asks for: all that fail for our part, and what people change.
+fn note(context: &Context, action: Action, (method, path): (&Method, &str), answer: &Answer) {
+    let status = match answer {
+        Ok(answer) => answer.status_code(),
+        Err(fault) => fault.code.http_status(),
+    };
+    let is_change = *method != Method::Get && rule(action).access == Access::User;
+    if status < 500 && !is_change {
+        return;
+    }
+    let about = About::default()
+        .traced(Some(context.trace))
+        .with("method", method.as_ref())
+        .with("path", path)
+        .number("status", u64::from(status));
+    match answer {
+        Err(fault) if status >= 500 => {
+            log::write(Level::Error, "a request failed", &about.with("answer", &fault.message));
+        }
+        Ok(_) if status >= 500 => log::write(Level::Error, "a request failed", &about),
+        Ok(_) | Err(_) => log::write(Level::Info, "request", &about),
+    }
 }
 
 async fn answer(
@@ -100,8 +129,11 @@ fn find_work<'a>(
     variables: &'a Variables,
 ) -> Result<Work<'a>, ErrorBody> {
     Ok(match route {
-        Route::Health => Box::pin(ready(health())),
-        Route::Configuration => Box::pin(ready(json(200, &context.settings.public(&context.host())?))),
+        Route::Health => Box::pin(future::ready(health())),
+        Route::Ready => Box::pin(ready::ready(context)),
+        Route::Configuration => {
+            Box::pin(future::ready(json(200, &context.settings.public(&context.host())?)))
+        }
         Route::SignIn => Box::pin(people::sign_in(context, admitted)),
         Route::SignInGithub => Box::pin(sign_in::leave(context)),
         Route::SignInCallback => Box::pin(sign_in::come_back(context)),
@@ -124,22 +156,23 @@ fn find_work<'a>(
         Route::SlackInteraction => Box::pin(slack::click(context, admitted)),
         Route::SlackLink => Box::pin(slack::link(context, admitted)),
         Route::SlackUnlink => Box::pin(slack::unlink(context, admitted)),
-        Route::SlackManifest => Box::pin(ready(slack::manifest(context))),
+        Route::SlackManifest => Box::pin(future::ready(slack::manifest(context))),
         Route::Audit => Box::pin(operator::audit(context)),
         Route::Rewrap => Box::pin(operator::rewrap(context, admitted)),
         Route::RemoveUser => Box::pin(operator::remove_user(context, admitted)),
         Route::People => Box::pin(operator::people(context)),
         Route::Checks => Box::pin(checks::checks(context)),
-        Route::ExtensionUpdates => Box::pin(ready(extension::updates(context))),
-        Route::Me => Box::pin(ready(json(200, &admitted.principal()?.user))),
+        Route::Status => Box::pin(status::status(context)),
+        Route::ExtensionUpdates => Box::pin(future::ready(extension::updates(context))),
+        Route::Me => Box::pin(future::ready(json(200, &admitted.principal()?.user))),
         Route::Repositories => Box::pin(repositories::list(context, admitted)),
         Route::CreateSession => Box::pin(sessions::create(context, admitted)),
         Route::Sessions => Box::pin(sessions::list(context, admitted)),
         Route::Metrics => Box::pin(metrics::people(context, admitted)),
         Route::Exposition => Box::pin(metrics::scraper(context)),
         Route::Page => return Err(not_found()),
-        Route::TestRoutes => Box::pin(ready(json(200, &TABLE))),
-        Route::TestPanic => Box::pin(ready(test_routes::panic())),
+        Route::TestRoutes => Box::pin(future::ready(json(200, &TABLE))),
+        Route::TestPanic => Box::pin(future::ready(test_routes::panic())),
         Route::Session(route) => find_session_work(context, request, admitted, route, variables)?,
         Route::Repository(route) => find_repository_work(context, admitted, route, variables)?,
     })

@@ -48,10 +48,13 @@ pub(crate) enum Started {
 pub(crate) async fn start(
     context: &Context,
     principal: &Principal,
-    request: CreateSessionRequest,
+    mut request: CreateSessionRequest,
     thread: Option<String>,
 ) -> Result<Started, ErrorBody> {
     let user = &principal.user;
+    if let Some(prompt) = &mut request.prompt {
+        prompt.traceparent.get_or_insert(context.trace);
+    }
     check_request(context, &request)?;
     let repository = code_host(context, &user.id).await?.check_repository(&request.repository).await?;
     let index = Index::new(&context.env)?;
@@ -179,7 +182,8 @@ pub(super) async fn delete(context: &Context, admitted: &Admitted, id: &SessionI
 
 /// A prompt for a session.
 pub(super) async fn message(context: &Context, admitted: &Admitted, id: &SessionId) -> Answer {
-    let prompt: PromptRequest = parse(&admitted.body)?;
+    let mut prompt: PromptRequest = parse(&admitted.body)?;
+    prompt.traceparent.get_or_insert(context.trace);
     check_prompt(context, &prompt)?;
     let call = MessageCall { author: admitted.principal()?.user.clone(), prompt };
     forward(session_object::post(&context.env, id, Call::Message, &call).await?)

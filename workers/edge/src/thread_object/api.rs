@@ -1,10 +1,12 @@
 //! Calls of Slack's Web API with the bot's token, and of the model that routes. What an answer means is `slack`'s to say.
 
+use super::shell::about;
 use crate::code_host::ask;
 use crate::slack_settings::{Router, SlackSettings};
 use crate::slack_token;
 use github::oauth::Secret;
 use platform::bridge::exchange;
+use platform::log::{self, About, Level};
 use platform::web::{Redirect, new_request};
 use serde_json::{Value, json};
 use slack::api::{Answer, is_about_token, parse_answer};
@@ -118,11 +120,12 @@ pub(super) async fn ask_model(router: &Router, body: &Value) -> Option<Value> {
     match exchange(Method::Post, &url, &headers, Some(&body.to_string()), MODEL_MS_MAX).await {
         Ok(answered) if answered.status == 200 => serde_json::from_slice(&answered.body).ok(),
         Ok(answered) => {
-            worker::console_warn!("the routing model answers with status {}", answered.status);
+            let message = format!("the routing model answers with status {}", answered.status);
+            log::write(Level::Warn, &message, &About::default());
             None
         }
         Err(error) => {
-            worker::console_warn!("the routing model does not answer: {error}");
+            log::write(Level::Warn, "the routing model does not answer", &about(&error.to_string()));
             None
         }
     }

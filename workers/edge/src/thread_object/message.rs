@@ -5,7 +5,7 @@
 use super::api::{Api, ask_model};
 use super::attachment::{Carried, gather, say_missing};
 use super::person;
-use super::shell::{Outcome, Shell};
+use super::shell::{Outcome, Shell, about};
 use crate::context::Context;
 use crate::handlers::{Started, check_session, code_host, start};
 use crate::roster::Roster;
@@ -13,7 +13,8 @@ use crate::session_object;
 use crate::slack_settings::SlackSettings;
 use identity::Principal;
 use identity::policy::{Action, SessionAction};
-use platform::host::now;
+use platform::host::{new_span, now};
+use platform::log::{self, Level};
 use protocol::attachment::Attachment;
 use protocol::client::{CreateSessionRequest, PromptRequest};
 use protocol::error::{ErrorBody, ErrorCode};
@@ -58,6 +59,7 @@ pub(super) fn prompt(of: &str, text: String, attachments: Vec<Attachment>) -> St
         origin: PromptOrigin::Slack,
         delivery: Delivery::default(),
         attachments,
+        traceparent: Some(new_span(None)),
     })
 }
 
@@ -306,11 +308,11 @@ impl Scene<'_> {
         let mut told = |answer: Answer, what: &str| match answer {
             Answer::Done(value) => value,
             Answer::Later { reason, .. } => {
-                worker::console_warn!("{what} of a thread is not known: {reason}");
+                log::write(Level::Warn, &format!("{what} of a thread is not known"), &about(&reason));
                 Value::Null
             }
             Answer::Refused { code, reason } => {
-                worker::console_warn!("{what} of a thread is not known: {reason}");
+                log::write(Level::Warn, &format!("{what} of a thread is not known"), &about(&reason));
                 if code == "missing_scope" && !problems.contains(&reason) {
                     problems.push(reason);
                 }

@@ -15,6 +15,7 @@ mod shell;
 use platform::answer::{json, read, refuse};
 use platform::failure::Failure;
 use platform::host::now;
+use platform::log::About;
 use protocol::error::ErrorCode;
 use protocol::limit::REQUEST_BYTES_MAX;
 use serde_json::Value;
@@ -43,7 +44,7 @@ impl DurableObject for ThreadObject {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         match answer(&self.shell, &mut request).await {
             Ok(response) => Ok(response),
-            Err(failure) => refuse(failure),
+            Err(failure) => refuse(failure, &About::default()),
         }
     }
 

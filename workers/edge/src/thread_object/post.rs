@@ -4,12 +4,13 @@
 //! does not become two messages.
 
 use super::api::{Api, find_marked, mark};
-use super::shell::{Outcome, Shell};
+use super::shell::{Outcome, Shell, about};
 use crate::answer::OrInternal as _;
 use crate::context::random_secret;
 use crate::slack_links::{Claimant, SlackLinks};
 use crate::slack_settings::SlackSettings;
 use platform::host::now;
+use platform::log::{self, Level};
 use protocol::error::ErrorBody;
 use serde_json::{Value, json};
 use slack::api::{Answer, is_about_channel, is_for_operator};
@@ -99,7 +100,8 @@ impl Post<'_> {
             Answer::Refused { code, reason } if is_for_operator(&code) => Outcome::later(reason),
             Answer::Refused { code, reason } => {
                 let kind = &self.row.kind;
-                worker::console_warn!("Slack refuses a thread's {kind} ({code}): {reason}");
+                let about = about(&reason).with("work", kind).with("code", &code);
+                log::write(Level::Warn, "Slack refuses what a thread is told", &about);
                 let asker = Some(text(&self.row.payload, "user")).filter(|user| !user.is_empty());
                 let user = asker.unwrap_or(&self.thread.user);
                 if !is_about_channel(&code) || user.is_empty() {
@@ -202,7 +204,7 @@ impl Post<'_> {
     async fn tell_alone(&self, user: &str, message: Value) -> Outcome {
         match self.api.write("chat.postMessage", &addressed(message, &[("channel", user)])).await {
             Answer::Refused { code, reason } if !is_for_operator(&code) => {
-                worker::console_warn!("nobody could be told ({code}): {reason}");
+                log::write(Level::Warn, "nobody could be told", &about(&reason).with("code", &code));
                 self.done(|_| {}, &[])
             }
             other @ (Answer::Done(_) | Answer::Later { .. } | Answer::Refused { .. }) => self.trouble(other),

@@ -2,6 +2,7 @@
 
 use super::{click, message, post};
 use platform::host::{go_on_with, now, random};
+use platform::log::{self, About, Level};
 use platform::object_sql::ObjectSql;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -37,6 +38,11 @@ impl Outcome {
     }
 }
 
+/// What a line of a thread's log is about.
+pub(super) fn about(reason: &str) -> About {
+    About::default().with("reason", reason)
+}
+
 impl Shell {
     pub(super) fn new(state: State, env: Env) -> Self {
         let store = Store::new(ObjectSql::new(state.storage()));
@@ -54,7 +60,9 @@ impl Shell {
                     self.begin(row);
                 }
             }
-            Err(error) => worker::console_error!("the outbox of a thread cannot be read: {error}"),
+            Err(error) => {
+                log::write(Level::Error, "the outbox of a thread cannot be read", &about(&error.to_string()))
+            }
         }
         self.arm().await;
     }
@@ -78,14 +86,14 @@ impl Shell {
             Ok(None) => return,
             Ok(Some(at)) => at.0.saturating_sub(now().0),
             Err(error) => {
-                worker::console_error!("the outbox of a thread cannot be read: {error}");
+                log::write(Level::Error, "the outbox of a thread cannot be read", &about(&error.to_string()));
                 TRY_MS_MAX
             }
         };
         let is_busy = !self.in_flight.borrow().is_empty();
         let wait = if is_busy { wait.max(TRY_MS_MAX) } else { wait };
         if let Err(error) = self.state.storage().set_alarm(Duration::from_millis(wait)).await {
-            worker::console_error!("the alarm of a thread could not be set: {error}");
+            log::write(Level::Error, "the alarm of a thread could not be set", &about(&error.to_string()));
         }
     }
 
@@ -106,18 +114,19 @@ impl Shell {
         let [a, b, c, d, ..] = random();
         let tries = row.attempts.saturating_add(1);
         let kind = &row.kind;
+        let said = about(reason).with("work", kind).number("tries", u64::from(tries));
         let kept = match evaluate_retry(kind, tries, wait_ms, u32::from_be_bytes([a, b, c, d]), now()) {
             Some(at) => {
-                worker::console_warn!("a thread's {kind} comes later: {reason}");
+                log::write(Level::Warn, "comes later", &said);
                 self.store.postpone(row, at)
             }
             None => {
-                worker::console_error!("a thread's {kind} is given up after {tries} tries: {reason}");
+                log::write(Level::Error, "given up", &said);
                 self.store.finish(row, |_| {}, &[])
             }
         };
         if let Err(error) = kept {
-            worker::console_error!("a thread's {kind} cannot be kept: {error}");
+            log::write(Level::Error, "what came of a try is lost", &said.with("error", &error.to_string()));
         }
     }
 }

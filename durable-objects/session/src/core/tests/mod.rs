@@ -56,6 +56,7 @@ pub(crate) fn request(number: usize, text: &str) -> PromptRequest {
         origin: PromptOrigin::Web,
         delivery: Delivery::Queue,
         attachments: Vec::new(),
+        traceparent: None,
     }
 }
 

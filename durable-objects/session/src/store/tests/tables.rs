@@ -1,14 +1,16 @@
 //! Single tables: migrations, outbox, tickets, and what others read out of them.
 
 use super::*;
-use crate::core::tests::{Rig, appended, change, text, tool, user};
+use crate::core::tests::{Rig, appended, change, request, text, tool, user};
 use crate::core::{Input, PullRequestOrder, Work, WorkOutcome};
 use expect_test::expect;
-use protocol::client::Activity;
+use protocol::client::{Activity, PromptRequest};
 use protocol::effort::Effort;
 use protocol::id::TurnId;
 use protocol::runner::RunnerEvent;
+use protocol::status::Backlog;
 use protocol::timeline::{ArtifactContent, ToolState};
+use protocol::trace::TraceParent;
 
 #[test]
 fn migrations_give_these_tables() {
@@ -92,6 +94,41 @@ fn a_runner_gets_prompt_author_and_model() {
     assert_eq!(order.effort, Some(Effort::High));
     assert_eq!((order.author.name.as_str(), order.author.email.as_str()), ("ADA", "ada@farhand.example"));
     assert_eq!(store.load_turn_order(&TurnId::parse("trn_other").unwrap()).unwrap(), None);
+}
+
+#[test]
+fn work_goes_back_to_the_prompt_that_it_is_for() {
+    let mut rig = Rig::running();
+    let submit = |rig: &mut Rig, number: u8| {
+        let traceparent = Some(TraceParent::new([number; 16], [number; 8]));
+        let prompt = PromptRequest { traceparent, ..request(number.into(), "Then") };
+        rig.apply(Input::PromptSubmitted { author: user("ada"), prompt });
+    };
+    submit(&mut rig, 2);
+    let present = |rig: &Rig| {
+        let store = migrated();
+        commit_all(&store, &rig.log);
+        (store.load_trace().unwrap().map(TraceParent::trace_id), store)
+    };
+    assert_eq!(present(&rig).0, None, "the running prompt came without");
+    rig.end_turn(None);
+    let (trace, store) = present(&rig);
+    assert_eq!(trace.as_deref(), Some("02".repeat(16).as_str()));
+    let order = store.load_turn_order(&rig.turn()).unwrap().unwrap();
+    assert_eq!(order.traceparent.map(TraceParent::trace_id), trace);
+    submit(&mut rig, 3);
+    rig.end_turn(None);
+    rig.end_turn(None);
+    assert_eq!(present(&rig).0.as_deref(), Some("03".repeat(16).as_str()), "after its end, too");
+}
+
+#[test]
+fn an_outbox_says_how_much_of_it_fails() {
+    let (store, _) = story();
+    let waiting = u32::try_from(count(&store, "outbox")).unwrap();
+    assert_eq!(store.load_backlog().unwrap(), Backlog { waiting, failing: 0, tries: 0 });
+    store.sql.exec("UPDATE outbox SET attempts = 3 WHERE kind = 'start_turn'", &[]).unwrap();
+    assert_eq!(store.load_backlog().unwrap(), Backlog { waiting, failing: 1, tries: 3 });
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::view::TurnView;
 use super::wire::{AgentError, Delta, Payload};
 use crate::agent::{AgentReport, TurnRequest};
 use crate::attachment::prepare;
+use crate::log;
 use crate::output::{FLUSH_EVERY, Output};
 use crate::steer::Steer;
 use crate::turn::with_causes;
@@ -156,7 +157,7 @@ impl OpencodeAgent {
                 event = stream.next() => match event {
                     Ok(event) => self.take(event, view, &mut progress, output).await?,
                     Err(error) => {
-                        eprintln!("runner: {error}; opening it again");
+                        log::warn(format!("{error}; opening it again"));
                         *stream = self.reconnect(view, output).await?;
                         progress.looked = None;
                     }
@@ -208,7 +209,7 @@ impl OpencodeAgent {
             Ok(None) => {}
             Err(error @ ClientError::Status { .. }) => {
                 // Without a report the session gives the prompt a turn of its own.
-                eprintln!("runner: OpenCode did not take a prompt while it worked: {error}");
+                log::warn(format!("OpenCode did not take a prompt while it worked: {error}"));
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
@@ -331,7 +332,7 @@ impl OpencodeAgent {
             Newest::Asked => true,
             Newest::Waits => false,
             Newest::PassedOver => {
-                eprintln!("runner: OpenCode passed over a prompt that it has; handing it over again");
+                log::warn("OpenCode passed over a prompt that it has; handing it over again");
                 steering.hand_again(view);
                 false
             }

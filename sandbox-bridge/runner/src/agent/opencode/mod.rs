@@ -21,6 +21,7 @@ mod wire;
 
 use super::{Agent, AgentReport, AgentSettings, TurnRequest};
 use crate::environment::Environment;
+use crate::log;
 use crate::memory::MemoryWatch;
 use crate::output::Output;
 use door::Door;
@@ -73,7 +74,7 @@ impl OpencodeAgent {
     ) -> Result<Self, StartError> {
         let door = Door::build(environment).await;
         let door =
-            door.inspect_err(|error| eprintln!("runner: tools cannot be held back one by one: {error}"));
+            door.inspect_err(|error| log::warn(format!("tools cannot be held back one by one: {error}")));
         Self::start_with(environment, settings, door.ok()).await
     }
 
@@ -134,7 +135,7 @@ impl OpencodeAgent {
             std::fs::write(&path, serde_json::to_vec(&self.session).map_err(std::io::Error::other)?)
         };
         if let Err(error) = write() {
-            eprintln!("runner: the conversation's id cannot be kept: {error}");
+            log::warn(format!("the conversation's id cannot be kept: {error}"));
         }
     }
 
@@ -143,7 +144,7 @@ impl OpencodeAgent {
         if !self.server.has_ended() {
             return Ok(());
         }
-        eprintln!("runner: OpenCode has ended{}; starting it again", self.server.last_words());
+        log::warn(format!("OpenCode has ended{}; starting it again", self.server.last_words()));
         self.start_again().await
     }
 

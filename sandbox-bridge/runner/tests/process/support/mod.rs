@@ -215,6 +215,7 @@ pub(crate) fn start_turn(turn: &str, author: &str, prompt: &str) -> RunnerComman
             effort: None,
             digest: None,
             attachments: Vec::new(),
+            traceparent: None,
         },
     }
 }

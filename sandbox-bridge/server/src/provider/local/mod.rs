@@ -57,8 +57,10 @@ use layout::Layout;
 use meta::LayerOwner;
 use protocol::bridge::{Capabilities, SnapshotTaken};
 use protocol::id::{ImageId, RepositoryId, SandboxId, SessionId, SnapshotId};
+use protocol::status::{Reason, ReasonCode};
 use protocol::supervisor::{ExecCommand, SupervisorStats};
 use protocol::timeline::Isolation;
+use room::Room;
 use sandbox::{Ending, GiveError};
 use settings::{Tier, choose_driver, choose_tier, install_tools};
 use std::io;
@@ -163,6 +165,11 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl SandboxProvider for LocalProvider {
+    async fn check(&self) -> Vec<Reason> {
+        let refusal = Room::look(self.inner.layout.root()).refusal();
+        refusal.map(|message| Reason { code: ReasonCode::Room, message }).into_iter().collect()
+    }
+
     fn capabilities(&self) -> Capabilities {
         let mut missing = self.inner.preflight.missing();
         let isolation = match &self.inner.tier {

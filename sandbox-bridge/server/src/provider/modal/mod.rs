@@ -47,6 +47,7 @@ use inner::{Inner, unavailable};
 use kit::Kit;
 use protocol::bridge::{Capabilities, SnapshotTaken};
 use protocol::id::{BuildId, ImageId, RepositoryId, SandboxId, SessionId, SnapshotId};
+use protocol::status::{Reason, ReasonCode};
 use protocol::supervisor::{ExecCommand, SupervisorStats};
 use protocol::timeline::Isolation;
 use rate::Bucket;
@@ -141,6 +142,13 @@ async fn to_the_end<T: Send + 'static>(
 }
 
 impl SandboxProvider for ModalProvider {
+    async fn check(&self) -> Vec<Reason> {
+        match self.inner.client.app(&self.inner.config.app).await {
+            Ok(_) => Vec::new(),
+            Err(error) => vec![Reason { code: ReasonCode::Provider, message: error.to_string() }],
+        }
+    }
+
     fn capabilities(&self) -> Capabilities {
         let missing = [
             "disk: Modal has no limit for a sandbox's files",

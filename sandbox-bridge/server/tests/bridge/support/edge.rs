@@ -13,6 +13,7 @@ use protocol::error::{ErrorBody, ErrorCode};
 use protocol::repository::{BuildEnded, BuildLogAck, BuildLogPiece, BuildOutcome, WarmReport, WarmState};
 use protocol::runner::RunnerEventRecord;
 use protocol::sign::{ANSWER_HEADER, Audience, BridgeKeys, sign_answer, verify_request};
+use protocol::trace::{TRACE_HEADER, TraceParent};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) batches: Vec<(Instant, Vec<u64>)>,
     pub(crate) attached: Vec<RunnerAttached>,
     pub(crate) ended: Vec<SandboxEnded>,
+    /// Of every request that said one.
+    pub(crate) traces: Vec<TraceParent>,
     /// When each report came.
     pub(crate) egress: Vec<(Instant, EgressReport)>,
     pub(crate) faults: VecDeque<Fault>,
@@ -154,6 +157,8 @@ async fn take(
     if let Some(refusal) = check(&session, &uri, &headers, &body) {
         return refusal;
     }
+    let trace = headers.get(TRACE_HEADER).map(|value| TraceParent::parse(value.to_str().unwrap()).unwrap());
+    session.send_modify(|session| session.traces.extend(trace));
     match what.as_str() {
         "attached" => {
             let attached = serde_json::from_slice(&body).unwrap();

@@ -4,6 +4,7 @@ use axum::{Extension, Router};
 use protocol::bridge::{Capabilities, SnapshotTaken};
 use protocol::id::{ImageId, RepositoryId, SandboxId, SessionId, SnapshotId};
 use protocol::runner::SandboxMemory;
+use protocol::status::{Reason, ReasonCode};
 use protocol::timeline::Isolation;
 use sandbox_bridge::clock;
 use sandbox_bridge::config::Keys;
@@ -42,6 +43,7 @@ pub(crate) struct FakeProvider {
     pub(crate) calls: Mutex<Vec<String>>,
     /// Answered by the next creation or deletion.
     pub(crate) refusal: Mutex<Option<ProviderError>>,
+    lacking: Mutex<Option<Reason>>,
     pub(crate) exits: mpsc::Sender<SandboxExit>,
     exits_taken: Mutex<Option<mpsc::Receiver<SandboxExit>>>,
 }
@@ -63,6 +65,7 @@ impl FakeProvider {
             images: Mutex::default(),
             calls: Mutex::default(),
             refusal: Mutex::default(),
+            lacking: Mutex::default(),
             exits,
             exits_taken: Mutex::new(Some(receiver)),
         };
@@ -76,6 +79,12 @@ impl FakeProvider {
 
     pub(crate) fn place(&self, sandbox_id: &SandboxId) -> Place {
         self.places.lock().unwrap()[sandbox_id].clone()
+    }
+
+    /// From here on it has no room.
+    pub(crate) fn lack(&self, message: &str) {
+        let reason = Reason { code: ReasonCode::Room, message: message.to_owned() };
+        *self.lacking.lock().unwrap() = Some(reason);
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {
@@ -100,6 +109,10 @@ fn token(sandbox_id: &SandboxId) -> String {
 }
 
 impl SandboxProvider for FakeProvider {
+    async fn check(&self) -> Vec<Reason> {
+        self.lacking.lock().unwrap().iter().cloned().collect()
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             provider: "fake".to_owned(),
