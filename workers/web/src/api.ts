@@ -9,6 +9,7 @@ import type {
   Configuration,
   CreateSessionRequest,
   CreateSessionResponse,
+  DeploymentStatus,
   HistoryPage,
   IntegrationList,
   Metrics,
@@ -45,6 +46,8 @@ export const api = {
   revokeKey: (id: string) => request<unknown>("DELETE", `/api/keys/${id}`),
   people: () => request<PeopleList>("GET", "/api/operator/people"),
   checks: () => request<IntegrationList>("GET", "/api/operator/checks"),
+  status: (signal: AbortSignal) =>
+    request<DeploymentStatus>("GET", "/api/operator/status", undefined, signal),
   /** Ends every access of somebody, or lets them come back. */
   removePerson: (body: { login: string; removed: boolean }) =>
     request<unknown>("POST", "/api/operator/removals", body),
@@ -104,14 +107,24 @@ async function request<T>(method: Method, path: string, body?: unknown, signal?:
 }
 
 async function send(method: Method, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
-  const init: RequestInit = { method, credentials: "same-origin" };
+  const headers: Record<string, string> = { traceparent: newTrace() };
+  const init: RequestInit = { method, headers, credentials: "same-origin" };
   if (signal !== undefined) init.signal = signal;
   if (method !== "GET") {
-    init.headers = { "content-type": "application/json" };
+    headers["content-type"] = "application/json";
     init.body = JSON.stringify(body ?? {});
   }
   const unreachable = "The server cannot be reached. Check the connection, then try again.";
   return sendRequest(() => fetch(path, init), { unreachable, signal });
+}
+
+/** Where a trace begins: with what somebody does here (https://www.w3.org/TR/trace-context/). */
+function newTrace(): string {
+  const hex = (bytes: number): string =>
+    Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) =>
+      byte.toString(16).padStart(2, "0"),
+    ).join("");
+  return `00-${hex(16)}-${hex(8)}-01`;
 }
 
 type Method = "GET" | "POST" | "PUT" | "DELETE";

@@ -7,6 +7,7 @@ export type Route =
   | { page: "connect" }
   | { page: "settings" }
   | { page: "metrics" }
+  | { page: "status" }
   | { page: "repositories" }
   | { page: "repository"; repository: string }
   | { page: "slack" }
@@ -24,6 +25,7 @@ export function parseRoute(path: string): Route {
   if (path === "/connect/extension") return { page: "connect" };
   if (path === "/settings") return { page: "settings" };
   if (path === "/metrics") return { page: "metrics" };
+  if (path === "/status") return { page: "status" };
   if (path === "/repositories") return { page: "repositories" };
   const repository = /^\/repositories\/([\w.-]{1,100}\/[\w.-]{1,100})$/.exec(path)?.[1];
   if (repository !== undefined) return { page: "repository", repository };

@@ -5,6 +5,11 @@ const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const OTHER_YEAR = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
 
+/** `10:42`. */
+export function clockText(at: number): string {
+  return CLOCK.format(at);
+}
+
 /** `today 10:42`, `yesterday 10:42`, `14 Nov`, `14 Nov 2025`. */
 export function dateText(at: number, now = Date.now()): string {
   const day = (time: number): number => new Date(time).setHours(0, 0, 0, 0);

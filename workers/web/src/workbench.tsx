@@ -18,6 +18,7 @@ const Settings = lazy(() => import("./pages/settings.jsx"));
 const Repositories = lazy(() => import("./pages/repositories.jsx"));
 const Repository = lazy(() => import("./pages/repository.jsx"));
 const Metrics = lazy(() => import("./pages/metrics.jsx"));
+const Status = lazy(() => import("./pages/status.jsx"));
 
 /** Below this the rail lies over the page. */
 const RAIL_BESIDE = "(min-width: 900px)";
@@ -135,6 +136,9 @@ export function Workbench(props: { user: User; configuration: Configuration }): 
           </Match>
           <Match when={route().page === "metrics"}>
             <Metrics onRail={showRail} />
+          </Match>
+          <Match when={route().page === "status"}>
+            <Status onRail={showRail} />
           </Match>
           <Match when={currentRepository()} keyed>
             {(repository) => <Repository repository={repository} onRail={showRail} />}

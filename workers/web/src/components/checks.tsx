@@ -3,6 +3,7 @@ import type { Integration, IntegrationState } from "@farhand/protocol";
 import { For, type JSX, Show } from "solid-js";
 import { api } from "../api.js";
 import { createLoad, isConcealed } from "../load.js";
+import { followLink } from "../router.js";
 import { Await, Section } from "./parts.jsx";
 
 const STATES: Record<IntegrationState, string> = {
@@ -18,7 +19,14 @@ export function Checks(): JSX.Element {
     <Show when={!isConcealed(list)}>
       <Section
         title="Deployment"
-        text="Tried just now. Settings are in farhand.toml; the operator's guide says how."
+        text={
+          <>
+            Tried just now. Settings are in farhand.toml; the operator's guide says how.{" "}
+            <a href="/status" onClick={followLink}>
+              How it is at this moment
+            </a>
+          </>
+        }
       >
         <Await load={list}>
           {(checks) => (

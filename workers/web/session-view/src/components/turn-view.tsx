@@ -67,7 +67,11 @@ export function TurnView(props: TurnViewProps): JSX.Element {
         <Show when={live() && !showsItsWork(props.items)}>
           <ActivityLine text={stopping() ?? waitingFor(props.snapshot.sandbox)} />
         </Show>
-        <TurnFoot turn={props.turn} stoppedBy={person(props.turn.stopRequestedBy)?.name} />
+        <TurnFoot
+          turn={props.turn}
+          trace={props.prompt?.traceparent}
+          stoppedBy={person(props.turn.stopRequestedBy)?.name}
+        />
         <Show when={pullRequest()}>
           {(content) => (
             <PullRequestCard
@@ -141,7 +145,12 @@ function nameOf(row: Row): string {
   return row.item.content.type === "text" ? "answer" : "step";
 }
 
-function TurnFoot(props: { turn: Turn; stoppedBy: string | undefined }): JSX.Element {
+function TurnFoot(props: {
+  turn: Turn;
+  /** The `traceparent` of its prompt. */
+  trace: string | undefined;
+  stoppedBy: string | undefined;
+}): JSX.Element {
   const end = () => props.turn.end;
   const duration = (): string => formatDuration((end()?.endedAt ?? 0) - props.turn.startedAt);
   const failure = (): string | undefined => {
@@ -159,6 +168,13 @@ function TurnFoot(props: { turn: Turn; stoppedBy: string | undefined }): JSX.Ele
                 <div>
                   <strong>The turn failed</strong>
                   <p>{reason()}</p>
+                  <Show when={props.trace?.split("-")[1]}>
+                    {(id) => (
+                      <p class="failure-trace">
+                        Whoever runs Farhand finds more under <code>{id()}</code>
+                      </p>
+                    )}
+                  </Show>
                 </div>
               </div>
             )}
