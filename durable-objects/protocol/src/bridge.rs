@@ -9,6 +9,8 @@
 //! | `PUT /sandboxes/{sandbox_id}/commands/{command_id}` | [`CommandRequest`] | 202 `{}` when the runner's socket has it, 503 when no runner is attached here |
 //! | `PUT /sandboxes/{sandbox_id}/snapshots/{snapshot_id}` | [`SnapshotRequest`] | [`SnapshotTaken`] |
 //! | `PUT /sandboxes/{sandbox_id}/terminated` | [`TerminateRequest`] | 200 `{}`, also when it is gone; 409 `generation_stale`, or `id_conflict` when another session has it |
+//! | `PUT /sandboxes/{sandbox_id}/allowance` | [`crate::budget::AllowanceRequest`] | 200 `{}` |
+//! | `PUT /halted` | [`crate::budget::HaltRequest`] | [`crate::budget::Halted`], when every sandbox has ended or could not be ended |
 //! | `PUT /snapshots/{snapshot_id}/deleted` | [`DeleteSnapshotRequest`] | 200 `{}`, also when it is gone |
 //! | `GET /capabilities` | | [`Capabilities`] |
 //! | `GET /status` | | [`crate::status::ReplicaStatus`] |
@@ -24,6 +26,7 @@
 //! | `POST /api/bridge/sessions/{session_id}/ended` | [`SandboxEnded`] | 200 `{}` |
 //! | `POST /api/bridge/sessions/{session_id}/egress` | [`EgressReport`] | 200 `{}` |
 
+use crate::budget::Spending;
 use crate::id::{ImageId, RepositoryId, SandboxId, SessionId, SnapshotId};
 use crate::objects;
 use crate::runner::{AgentKind, RunnerCommand, RunnerEventRecord};
@@ -234,6 +237,9 @@ pub struct EventBatch {
     pub generation: u64,
     /// At least one, numbers gapless.
     pub events: Vec<RunnerEventRecord>,
+    /// What the sandbox's model calls have come to; absent while they cost nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub spending: Option<Spending>,
 }
 
 /// How far the session has a sandbox's events.
@@ -254,6 +260,9 @@ pub struct SandboxEnded {
     pub generation: u64,
     /// For humans.
     pub reason: String,
+    /// Whether an operator has halted everything: what ran in it waits until that is lifted.
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    pub halted: bool,
 }
 
 /// Connections out of a sandbox that were refused. Counts only rise, so a report that comes twice changes nothing.

@@ -10,6 +10,7 @@
 //! reading that frame; after [`crate::limit::VIEWER_LAG_MS_MAX`] it is closed with [`close_code::TOO_SLOW`].
 
 use crate::attachment::Attachment;
+use crate::budget::BudgetState;
 use crate::effort::Effort;
 use crate::error::ErrorBody;
 use crate::id::{PromptId, RepositoryId, ReservationId, SessionId, TurnId, UserId};
@@ -445,6 +446,10 @@ pub struct SessionSnapshot {
     #[serde(skip_serializing_if = "crate::is_default", default)]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<EventRecord>>", optional))]
     pub notices: Vec<EventRecord>,
+    /// What holds prompts back, if anything does, and how far budgets are spent.
+    #[serde(skip_serializing_if = "crate::is_default", default)]
+    #[cfg_attr(feature = "typescript", ts(as = "Option<BudgetState>", optional))]
+    pub budget: BudgetState,
 }
 
 /// Client → session, one JSON text frame each.

@@ -8,6 +8,7 @@
 pub mod account;
 pub mod attachment;
 pub mod bridge;
+pub mod budget;
 pub mod build;
 pub mod client;
 mod diff;

@@ -287,6 +287,10 @@ pub struct TurnOrder {
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::trace::lenient")]
     #[cfg_attr(feature = "typescript", ts(as = "Option<String>", optional))]
     pub traceparent: Option<TraceParent>,
+    /// What the agent is to know of its means: put before the prompt, and marked as such.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub means: Option<String>,
 }
 
 /// Git identity of a prompt's author.

@@ -4,6 +4,7 @@
 //! present state; Rust (`session::core`) and TypeScript (`workers/web`) do it alike.
 
 pub use crate::attachment::{AttachmentKind, PictureFacts, PromptAttachment};
+pub use crate::budget::{BudgetState, Hold, HoldKind};
 pub use crate::diff::{DiffLine, DiffLineKind, FileDiff, FileStatus, Hunk};
 use crate::effort::Effort;
 use crate::id::{ArtifactId, ItemId, PromptId, RepositoryId, SandboxId, SnapshotId, TurnId, UserId};
@@ -228,6 +229,10 @@ pub struct TurnEnd {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub first_token_ms: Option<u64>,
+    /// What stopped it, unless people did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub held: Option<Hold>,
 }
 
 /// How a turn ended, by kind.
@@ -793,6 +798,8 @@ pub enum SessionEvent {
         /// What.
         review: Review,
     },
+    /// What holds prompts back, if anything does, and how far budgets are spent.
+    BudgetChanged(BudgetState),
     /// A fact of a newer version; has its `seq`, changes nothing here.
     #[serde(other)]
     Unknown,

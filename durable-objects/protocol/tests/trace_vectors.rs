@@ -28,6 +28,7 @@ fn every_message_is_decoded_as_before() {
         id: PromptId::parse("prm_1").unwrap(),
         text: "Fix the total".into(),
         model: None,
+        effort: None,
         origin: PromptOrigin::Api,
         delivery: Delivery::Queue,
         attachments: Vec::new(),

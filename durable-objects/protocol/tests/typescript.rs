@@ -6,6 +6,7 @@ use protocol::account::{
     ApiKeyList, ApiKeyMade, ApiKeyRequest, AuditPage, IntegrationList, PeopleList, RepositoryHints,
     SignInList,
 };
+use protocol::budget::{BudgetRequest, Budgets, HaltAnswer, HaltRequest};
 use protocol::client::{
     ArchiveRequest, ClientMessage, Configuration, CreateSessionRequest, CreateSessionResponse, HistoryPage,
     PromptAccepted, PromptRequest, RepositoryList, ServerMessage, SessionList, SessionStatus, SignInRequest,
@@ -31,12 +32,16 @@ fn exported() -> BTreeMap<PathBuf, String> {
         ApiKeyRequest,
         ArchiveRequest,
         AuditPage,
+        BudgetRequest,
+        Budgets,
         ClientMessage,
         Configuration,
         CreateSessionRequest,
         CreateSessionResponse,
         DeploymentStatus,
         ErrorBody,
+        HaltAnswer,
+        HaltRequest,
         HistoryPage,
         IntegrationList,
         Metrics,

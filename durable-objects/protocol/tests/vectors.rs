@@ -82,6 +82,7 @@ fn turn_end() -> TurnEnd {
         change: Some(change()),
         usage: usage(),
         first_token_ms: Some(310),
+        held: None,
     }
 }
 
@@ -471,6 +472,7 @@ fn snapshot() -> SessionSnapshot {
         sandbox: SandboxStatus::None,
         usage: usage(),
         notices: vec![],
+        budget: BudgetState::default(),
     }
 }
 

@@ -172,6 +172,11 @@ const BORDERS: &[(&str, &[&str], &str)] = &[
         "github is pure: requests are values",
     ),
     (
+        "workers/budget/src",
+        &["std::time", "worker::", "js_sys", "getrandom", "reqwest", "rusqlite"],
+        "budgets are pure: statements are values",
+    ),
+    (
         "workers/metrics/src",
         &["std::time", "worker::", "js_sys", "getrandom", "reqwest", "rusqlite"],
         "metrics are pure: statements are values",
