@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { SessionSnapshot } from "@farhand/protocol";
 import { expect, type Page, test } from "@playwright/test";
 import axe from "axe-core";
+import { nearlySpent, ROUND, stoppedBy, USED_UP } from "./fixture/budgets.js";
 import { Deployment } from "./fixture/deployment.js";
 import {
   ARCHIVED_SESSIONS,
@@ -200,6 +201,47 @@ const STATES: State[] = [
       await expect(page.getByText("Safari on iOS").first()).toBeVisible();
       await expect(page.getByRole("list", { name: "People" })).toBeVisible();
     },
+  },
+  {
+    name: "settings-budgets",
+    path: "/settings",
+    ready: async (page) => {
+      const budgets = page.getByRole("region", { name: "Budgets" });
+      await expect(budgets).toContainText("88 % spent");
+      await budgets.evaluate((one) => one.scrollIntoView());
+    },
+  },
+  {
+    name: "settings-halted",
+    path: "/settings",
+    prepare: (_, deployment) => deployment.office.treasury.halt("A key of a provider leaked."),
+    ready: async (page) => {
+      const halted = page.getByText("Everything is stopped");
+      await expect(halted).toBeVisible();
+      await halted.scrollIntoViewIfNeeded();
+    },
+  },
+  {
+    name: "budget-warning",
+    path: session,
+    snapshot: nearlySpent,
+    ready: async (page) => {
+      await expect(page.getByText("comes to its end")).toBeVisible();
+      const details = page.getByRole("tab", { name: "Details" });
+      if (await details.isVisible()) await details.click();
+    },
+  },
+  {
+    name: "budget-held",
+    path: session,
+    snapshot: () => stoppedBy("budget", USED_UP),
+    ready: async (page) => void (await expect(page.getByText(USED_UP)).toBeVisible()),
+  },
+  {
+    name: "loop-stopped",
+    path: session,
+    snapshot: () => stoppedBy("loop", ROUND),
+    ready: async (page) => void (await expect(page.getByText(ROUND)).toBeVisible()),
   },
   {
     name: "settings-new-key",

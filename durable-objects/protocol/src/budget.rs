@@ -7,7 +7,20 @@ use crate::objects;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-objects!(Budget, BudgetRequest, BudgetState, Budgets, Halt, HaltRequest, HaltAnswer, Halted, Hold, Spending, Allowance, AllowanceRequest);
+objects!(
+    Budget,
+    BudgetRequest,
+    BudgetState,
+    Budgets,
+    Halt,
+    HaltRequest,
+    HaltAnswer,
+    Halted,
+    Hold,
+    Spending,
+    Allowance,
+    AllowanceRequest
+);
 
 /// Whose spending a budget limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

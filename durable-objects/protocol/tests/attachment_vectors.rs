@@ -109,6 +109,7 @@ fn every_message_is_decoded_as_before() {
         digest: None,
         attachments: attachments(),
         traceparent: None,
+        means: None,
     };
     let prompt_id = PromptId::parse("prm_1").unwrap();
     let steer =

@@ -562,6 +562,7 @@ fn turn_order() -> TurnOrder {
         digest: None,
         attachments: Vec::new(),
         traceparent: None,
+        means: None,
     }
 }
 

@@ -75,6 +75,8 @@ pub enum Call {
     Stop,
     /// [`protocol::pull::PullReport`] → 200 `{}`, or 404 when it is not the session's pull request.
     PullReported,
+    /// → 200 `{}`: budgets or a halt have changed.
+    BudgetsChanged,
     /// [`DismissCall`] → 200 `{}`.
     Dismiss,
     /// → 200 [`protocol::status::SessionLoad`].
@@ -99,6 +101,7 @@ impl Call {
         Self::Egress,
         Self::Stop,
         Self::PullReported,
+        Self::BudgetsChanged,
         Self::Dismiss,
         Self::Load,
         Self::TestPanic,
@@ -121,6 +124,7 @@ impl Call {
             | Self::Egress
             | Self::Stop
             | Self::PullReported
+            | Self::BudgetsChanged
             | Self::Dismiss => "POST",
         }
     }
@@ -143,6 +147,7 @@ impl Call {
             Self::Egress => "/egress",
             Self::Stop => "/stop",
             Self::PullReported => "/pull-reported",
+            Self::BudgetsChanged => "/budgets-changed",
             Self::Dismiss => "/dismiss",
             Self::Load => "/load",
             Self::TestPanic => "/test/panic",

@@ -154,6 +154,7 @@ mod tests {
             digest: None,
             attachments: Vec::new(),
             traceparent: None,
+            means: None,
         }
     }
 

@@ -9,6 +9,8 @@ export async function startBridge(key) {
   const requests = [];
   const waiting = new Set();
   const refusals = [];
+  /** Sandboxes that sessions ordered and that have not ended. */
+  const running = new Set();
   /** What it has of repositories; images are added by the test that builds them. */
   const inventory = { warm: new Set(), builds: new Set(), images: new Set() };
   /** What it says that it can. */
@@ -52,6 +54,8 @@ export async function startBridge(key) {
     if (kind === "builds" && !what) inventory.builds.add(id);
     if (kind === "builds" && what === "cancelled") inventory.builds.delete(id);
     if (kind === "images" && what === "deleted") inventory.images.delete(id);
+    if (kind === "sandboxes" && !what) running.add(id);
+    if (what === "terminated") running.delete(id);
     if (what === "warm") inventory.warm.add(id);
     if (what === "discarded" || what === "claimed") inventory.warm.delete(id);
     for (const check of [...waiting]) check();
@@ -62,7 +66,10 @@ export async function startBridge(key) {
     const snapshot = request.url.match(/\/snapshots\/([^/]+)$/);
     const isCommand = request.url.includes("/commands/") || (kind === "builds" && !what);
     const code = isCommand ? 202 : 200;
-    if (kind === "capabilities") {
+    if (kind === "halted") {
+      answer(code, JSON.stringify({ ended: running.size, left: 0 }));
+      running.clear();
+    } else if (kind === "capabilities") {
       answer(code, JSON.stringify(capabilities));
     } else if (kind === "status") {
       answer(code, JSON.stringify(status));
@@ -90,6 +97,7 @@ export async function startBridge(key) {
         error,
       }),
     inventory,
+    running,
     capabilities,
     status,
     forgery,

@@ -88,6 +88,7 @@ impl Shell {
             | Work::LookAtPullRequest { .. }
             | Work::StoreOutput { .. }
             | Work::DeleteArtifacts
+            | Work::AskLedger
             | Work::UpdateIndex
             | Work::RemoveIndex => {
                 // These keep the order in which they were sent.
@@ -147,8 +148,8 @@ impl Shell {
                 Some(AskBody::Terminate { sandbox_id: sandbox_id.clone(), generation: *generation })
             }
             Work::OpenPullRequest(order) => Some(AskBody::PullRequest(order.clone())),
-            // The code host here has nothing to tell that its answers do not.
-            Work::LookAtPullRequest { .. } => None,
+            // The code host here has nothing to tell that its answers do not, and nobody has a budget.
+            Work::LookAtPullRequest { .. } | Work::AskLedger => None,
             Work::DeleteSnapshot { snapshot_id } => {
                 Some(AskBody::DeleteSnapshot { snapshot_id: snapshot_id.clone() })
             }

@@ -136,8 +136,7 @@ pub const SET: &str = "INSERT INTO budgets (scope, subject, period, money, token
 pub const REMOVE: &str = "DELETE FROM budgets WHERE scope = ?1 AND subject = ?2";
 
 /// Halts everything: reason, by whom, when. Does nothing while a halt is in force.
-pub const HALT: &str =
-    "INSERT INTO halts (reason, halted_by, halted_at) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM halts WHERE lifted_at IS NULL)";
+pub const HALT: &str = "INSERT INTO halts (reason, halted_by, halted_at) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM halts WHERE lifted_at IS NULL)";
 
 /// Lifts the halt: by whom, when.
 pub const LIFT: &str = "UPDATE halts SET lifted_by = ?1, lifted_at = ?2 WHERE lifted_at IS NULL";
@@ -146,7 +145,8 @@ pub const LIFT: &str = "UPDATE halts SET lifted_by = ?1, lifted_at = ?2 WHERE li
 pub const HALTED: &str = "SELECT reason, halted_by, halted_at FROM halts WHERE lifted_at IS NULL";
 
 /// A session's prompts wait: its id, since when.
-pub const HELD: &str = "INSERT INTO held_sessions (session_id, held_at) VALUES (?1, ?2) ON CONFLICT (session_id) DO NOTHING";
+pub const HELD: &str =
+    "INSERT INTO held_sessions (session_id, held_at) VALUES (?1, ?2) ON CONFLICT (session_id) DO NOTHING";
 
 /// They do not any more.
 pub const RELEASED: &str = "DELETE FROM held_sessions WHERE session_id = ?1";
@@ -158,7 +158,12 @@ pub const CONCERNED: &str = "SELECT session_id FROM held_sessions \
 /// What changes something: tells what was spent, which is taken from the last grant, and either takes another grant or gives the rest
 /// back. To be run in one transaction; nothing is given back before the bridge has been told that it cannot be spent any more.
 #[must_use]
-pub fn exchange<'a>(asker: &Asker<'a>, spent: &[Spent<'a>], takes: bool, now: Timestamp) -> Vec<Statement<'a>> {
+pub fn exchange<'a>(
+    asker: &Asker<'a>,
+    spent: &[Spent<'a>],
+    takes: bool,
+    now: Timestamp,
+) -> Vec<Statement<'a>> {
     let mut statements: Vec<Statement<'a>> = spent
         .iter()
         .map(|spent| {
@@ -177,8 +182,14 @@ pub fn exchange<'a>(asker: &Asker<'a>, spent: &[Spent<'a>], takes: bool, now: Ti
     if takes {
         let mut values = state_values(asker, now);
         values.extend(
-            [GRANT_MICRO_DOLLARS, PIECE_MICRO_DOLLARS, GRANT_TOKENS, PIECE_TOKENS, now.plus_ms(FORGOTTEN_MS).0]
-                .map(Value::Number),
+            [
+                GRANT_MICRO_DOLLARS,
+                PIECE_MICRO_DOLLARS,
+                GRANT_TOKENS,
+                PIECE_TOKENS,
+                now.plus_ms(FORGOTTEN_MS).0,
+            ]
+            .map(Value::Number),
         );
         statements.push((TAKE, values));
     } else {

@@ -130,7 +130,8 @@ pub fn allowance(answer: &Answer, told: Spending, asked_at: Timestamp, names: &d
     };
     let Some(grant) = answer.grant.filter(|_| is_limited(&answer.budgets)) else { return free };
     let tightest = |measure| {
-        let accounts = answer.budgets.iter().filter_map(|budget| Some((budget, Account::of(budget, measure)?)));
+        let accounts =
+            answer.budgets.iter().filter_map(|budget| Some((budget, Account::of(budget, measure)?)));
         accounts.min_by_key(|(_, account)| account.room())
     };
     let (money, tokens) = (tightest(Measure::Money), tightest(Measure::Tokens));
@@ -149,9 +150,24 @@ pub fn allowance(answer: &Answer, told: Spending, asked_at: Timestamp, names: &d
         tokens: tokens.map(|_| told.tokens.saturating_add(grant.tokens)),
         until: Some(grant.until),
         more: !(last_money || last_tokens),
-        reason: binding.map(|(budget, measure)| used_up(budget, measure, names)).unwrap_or_default(),
+        reason: binding.map(|(budget, measure)| will_be_used_up(budget, measure, names)).unwrap_or_default(),
         ..free
     }
+}
+
+/// What a call is told that finds nothing left of what was granted.
+fn will_be_used_up(budget: &Budget, measure: Measure, names: &dyn Names) -> String {
+    let mut then = budget.clone();
+    match measure {
+        Measure::Money if budget.promised_micro_dollars == 0 => {
+            then.spent_micro_dollars = budget.money_micro_dollars.unwrap_or_default();
+        }
+        Measure::Tokens if budget.promised_tokens == 0 => {
+            then.spent_tokens = budget.tokens.unwrap_or_default()
+        }
+        Measure::Money | Measure::Tokens => {}
+    }
+    used_up(&then, measure, names)
 }
 
 /// What people call those whom budgets are for.

@@ -46,7 +46,11 @@ impl Columns for Row {
     fn number(&self, column: u32) -> Option<u64> {
         match self.0[column as usize] {
             rusqlite::types::Value::Integer(number) => Some(u64::try_from(number).unwrap()),
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and below 2^53")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "whole, and below 2^53"
+            )]
             rusqlite::types::Value::Real(number) => Some(number as u64),
             _ => None,
         }
@@ -71,7 +75,8 @@ impl Database {
 
     fn set(&self, scope: &str, subject: &str, period: &str, money: Option<u64>) {
         let money = money.map_or(Value::Null, Value::Number);
-        let values = [scope, subject, period].map(Value::Text).into_iter().chain([money, Value::Null, Value::Null]);
+        let values =
+            [scope, subject, period].map(Value::Text).into_iter().chain([money, Value::Null, Value::Null]);
         self.run(&(ledger::SET, values.collect()));
     }
 
@@ -111,10 +116,16 @@ fn two_sessions_never_get_the_same_dollar() {
     assert_eq!(again.micro_dollars, 125_000);
     // Told twice, it counts once.
     let repeat = database.exchange(&asker("ses_1", "usr_ada"), &told, false, NOON);
-    assert_eq!((repeat.budgets[0].spent_micro_dollars, repeat.budgets[0].promised_micro_dollars), (500_000, 250_000));
+    assert_eq!(
+        (repeat.budgets[0].spent_micro_dollars, repeat.budgets[0].promised_micro_dollars),
+        (500_000, 250_000)
+    );
     assert_eq!(again.until, Timestamp(NOON + ledger::LEASE_MS));
     // The second is never heard of again.
-    let late = database.exchange(&asker("ses_1", "usr_ada"), &told, true, NOON + ledger::FORGOTTEN_MS).grant.unwrap();
+    let late = database
+        .exchange(&asker("ses_1", "usr_ada"), &told, true, NOON + ledger::FORGOTTEN_MS)
+        .grant
+        .unwrap();
     assert_eq!(late.micro_dollars, 250_000);
 }
 
@@ -132,7 +143,9 @@ fn the_own_budget_wins_over_that_of_everybody_and_periods_begin_anew() {
     assert_eq!(answer("usr_ada", &[], NOON + 12 * HOUR_MS).grant.unwrap().micro_dollars, 100_000);
     database.set("session", "*", "life", Some(100_000));
     let other = answer("usr_bob", &[], NOON + 12 * HOUR_MS);
-    assert!(matches!(evaluate(&other.budgets), Verdict::Stop(budget, _) if budget.scope == BudgetScope::Session));
+    assert!(
+        matches!(evaluate(&other.budgets), Verdict::Stop(budget, _) if budget.scope == BudgetScope::Session)
+    );
     database.run(&(ledger::REMOVE, vec![Value::Text("session"), Value::Text("*")]));
     assert_eq!(answer("usr_bob", &[], NOON).grant.unwrap().micro_dollars, 150_000);
     let listed = database.list(NOON);
@@ -144,7 +157,10 @@ fn the_own_budget_wins_over_that_of_everybody_and_periods_begin_anew() {
 fn without_budgets_everything_is_granted_and_one_halt_is_in_force_at_a_time() {
     let database = Database::new();
     let free = database.exchange(&asker("ses_1", "usr_ada"), &[], true, NOON);
-    assert_eq!((free.budgets.len(), free.grant.unwrap().micro_dollars, free.halt), (0, ledger::GRANT_MICRO_DOLLARS, None));
+    assert_eq!(
+        (free.budgets.len(), free.grant.unwrap().micro_dollars, free.halt),
+        (0, ledger::GRANT_MICRO_DOLLARS, None)
+    );
     let halt = |reason| (ledger::HALT, vec![Value::Text(reason), Value::Text("usr_op"), Value::Number(NOON)]);
     database.run(&halt("leak"));
     database.run(&halt("again"));

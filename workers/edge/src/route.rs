@@ -47,6 +47,14 @@ pub enum Route {
     RemoveUser,
     /// Everybody who was ever let in.
     People,
+    /// How much may be spent, what is spent, and whether everything is halted.
+    Budgets,
+    /// Sets or removes a budget.
+    SetBudget,
+    /// Stops everything.
+    Halt,
+    /// Lets it go on.
+    LiftHalt,
     /// Whether what the deployment works with works.
     Checks,
     /// How the deployment is at this moment.
@@ -221,6 +229,10 @@ pub const TABLE: &[Entry] = &[
     entry("POST", "/api/operator/rewrap", Action::Operate, Route::Rewrap),
     entry("POST", "/api/operator/removals", Action::Operate, Route::RemoveUser),
     entry("GET", "/api/operator/people", Action::Operate, Route::People),
+    entry("GET", "/api/operator/budgets", Action::Operate, Route::Budgets),
+    entry("PUT", "/api/operator/budgets", Action::Operate, Route::SetBudget),
+    entry("POST", "/api/operator/halt", Action::Operate, Route::Halt),
+    entry("DELETE", "/api/operator/halt", Action::Operate, Route::LiftHalt),
     entry("GET", "/api/operator/checks", Action::Operate, Route::Checks),
     entry("GET", "/api/operator/status", Action::Operate, Route::Status),
     entry("POST", "/api/webhooks/github", Action::Tell, Route::CodeHostEvent),

@@ -3,6 +3,7 @@
 use super::shell::Shell;
 use crate::core::{BUILD_MS_MAX, Work, WorkOutcome, evaluate_refusal};
 use platform::bridge::{Answered, Ask, Unanswered};
+use platform::d1::Database;
 use platform::failure::Failure;
 use protocol::repository::{BuildImageRequest, Inventory, RepositoryRequest, WarmSandboxRequest};
 use protocol::time::Timestamp;
@@ -21,6 +22,9 @@ impl Shell {
         asked_at: Timestamp,
         trace: TraceParent,
     ) -> WorkOutcome {
+        if matches!(work, Work::Fill(_) | Work::StartBuild(_)) && self.is_halted().await {
+            return delayed("an operator has stopped everything".to_owned());
+        }
         let ask = match self.render_ask(work) {
             Ok(Some(ask)) => ask.traced(Some(trace)),
             // What it was for is over.
@@ -43,6 +47,12 @@ impl Shell {
             Ok(inventory) => WorkOutcome::Inventory { inventory, asked_at, claimed: Vec::new() },
             Err(error) => delayed(format!("the sandbox bridge's inventory is not understood: {error}")),
         }
+    }
+
+    /// Whether an operator has halted everything. While that is not known, sessions decide, which ask for each turn.
+    async fn is_halted(&self) -> bool {
+        let Ok(database) = Database::new(&self.env) else { return false };
+        database.rows(budget::ledger::HALTED, &[]).await.is_ok_and(|rows| !rows.is_empty())
     }
 
     /// The request for some work; `None` when the work has become pointless.

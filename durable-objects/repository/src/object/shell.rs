@@ -19,6 +19,7 @@ use worker::{Delay, Env, State};
 /// What an object has in memory. Everything but `state` and `settings` is a copy that can be rebuilt.
 pub(super) struct Shell {
     pub(super) state: State,
+    pub(super) env: Env,
     pub(super) settings: Settings,
     pub(super) store: Store<ObjectSql>,
     /// The machine as of the last commit.
@@ -35,6 +36,7 @@ impl Shell {
     pub(super) fn new(state: State, env: &Env) -> Self {
         let store = Store::new(ObjectSql::new(state.storage()));
         Self {
+            env: env.clone(),
             settings: Settings::read(env),
             state,
             store,

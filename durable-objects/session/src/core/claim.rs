@@ -24,7 +24,7 @@ impl Step<'_> {
         let rests = session.sandbox.is_none() && session.queue.is_empty() && session.saving.is_none();
         let is_due = self.now().ms_since(session.warmed_at) >= self.context.timing.idle_ms;
         let is_open = session.info.archived_at.is_none();
-        if rests && is_due && is_open && self.permit(by, Action::Prompt).is_ok() {
+        if rests && is_due && is_open && !self.is_held() && self.permit(by, Action::Prompt).is_ok() {
             self.session.warmed_at = self.now();
             self.session.active_at = self.now();
             self.order_sandbox();

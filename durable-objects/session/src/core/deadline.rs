@@ -37,6 +37,10 @@ pub enum DeadlineReason {
     LifeEnding,
     /// The sandbox has had nothing to do for a while: save and stop it.
     Idle,
+    /// The turn has taken as long as turns may.
+    TurnOvertime,
+    /// What the turn may spend, or what holds prompts back, is to be asked about.
+    LedgerUnasked,
     /// Nothing was heard of the pull request for a while: look at it.
     PullRequestQuiet,
 }
@@ -56,6 +60,8 @@ impl DeadlineReason {
             | Self::SnapshotMissing
             | Self::LifeEnding
             | Self::Idle
+            | Self::TurnOvertime
+            | Self::LedgerUnasked
             | Self::PullRequestQuiet => false,
         }
     }
@@ -70,12 +76,15 @@ impl Session {
             .as_ref()
             .map(|saving| (saving.since.plus_ms(SNAPSHOT_MS_MAX), DeadlineReason::SnapshotMissing));
         let sandbox = self.sandbox.as_ref();
+        let account = self.account_deadlines();
         [
             saving,
             sandbox.and_then(|sandbox| self.sandbox_deadline(sandbox)),
             sandbox.and_then(|sandbox| self.leave_deadline(sandbox, timing)),
             self.confirm_deadline(),
             self.stop_deadline(),
+            account.overtime.map(|at| (at, DeadlineReason::TurnOvertime)),
+            account.ask.map(|at| (at, DeadlineReason::LedgerUnasked)),
             self.look_at(timing).map(|at| (at, DeadlineReason::PullRequestQuiet)),
         ]
         .into_iter()
@@ -113,7 +122,7 @@ impl Session {
         if sandbox.leaving {
             return None;
         }
-        let works = self.turn.is_some() || self.saving.is_some() || !self.queue.is_empty();
+        let works = self.turn.is_some() || self.saving.is_some() || self.has_waiting();
         let handover = (timing.handover_at(sandbox.created_at), DeadlineReason::LifeEnding);
         let idle = (self.active_at.plus_ms(timing.idle_ms), DeadlineReason::Idle);
         match (sandbox.phase == SandboxPhase::Ready, works) {
@@ -183,6 +192,8 @@ impl Step<'_> {
             }
             DeadlineReason::LifeEnding if self.session.turn.is_some() => self.hand_over(),
             DeadlineReason::LifeEnding | DeadlineReason::Idle => self.leave_sandbox(),
+            DeadlineReason::TurnOvertime => self.stop_overtime(),
+            DeadlineReason::LedgerUnasked => self.ask_ledger(),
             DeadlineReason::PullRequestQuiet => self.order_look(),
             DeadlineReason::ClaimUnanswered => self.give_up_claim(),
             DeadlineReason::BindUnanswered => self.give_up_binding(),

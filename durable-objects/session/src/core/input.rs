@@ -150,6 +150,10 @@ pub enum Input {
         /// What came of it.
         outcome: WorkOutcome,
     },
+    /// The ledger of budgets has answered.
+    Consulted(super::Consultation),
+    /// An operator has changed budgets, or halted everything, or lifted that.
+    BudgetsChanged,
     /// The moment of [`super::Session::next_deadline`] has come.
     DeadlineReached,
 }
@@ -346,6 +350,8 @@ pub enum Work {
     },
     /// Remove every artifact of the session.
     DeleteArtifacts,
+    /// Tell the ledger of budgets what was spent, and ask it what may be.
+    AskLedger,
     /// Bring the row of the session index up to date.
     UpdateIndex,
     /// Remove the row of the session index.
@@ -450,6 +456,7 @@ impl Work {
             Self::OpenPullRequest(_)
             | Self::LookAtPullRequest { .. }
             | Self::DeleteArtifacts
+            | Self::AskLedger
             | Self::UpdateIndex
             | Self::RemoveIndex => kind.to_owned(),
         }
@@ -473,6 +480,7 @@ impl Work {
             Self::DeleteSnapshot { .. } => "delete_snapshot",
             Self::StoreOutput { .. } => "store_output",
             Self::DeleteArtifacts => "delete_artifacts",
+            Self::AskLedger => "ask_ledger",
             Self::UpdateIndex => "update_index",
             Self::RemoveIndex => "remove_index",
         }
@@ -497,6 +505,7 @@ impl Work {
             | Self::DeleteSnapshot { .. }
             | Self::StoreOutput { .. }
             | Self::DeleteArtifacts
+            | Self::AskLedger
             | Self::UpdateIndex
             | Self::RemoveIndex => return None,
         };

@@ -95,6 +95,12 @@ pub fn growing_text_mut(content: &mut ItemContent) -> Option<&mut String> {
 }
 
 impl Step<'_> {
+    /// Whether the running turn's item can still end.
+    pub(super) fn is_open_or_new(&self, id: &ItemId) -> bool {
+        let known = self.session.turn.as_ref().and_then(|turn| turn.items.get(id));
+        !matches!(known, Some(TurnItem::Closed))
+    }
+
     pub(super) fn change_item(&mut self, mut item: Item) {
         let Some(turn) = &self.session.turn else { return };
         let known = turn.items.get(&item.id);

@@ -3,6 +3,7 @@
 //! The shell gives [`Session::apply`] one [`Input`] and a [`Context`], and carries out the [`Effect`]s in one transaction. The same
 //! inputs in the same order give the same effects.
 
+mod account;
 mod answer;
 mod attachment;
 mod claim;
@@ -17,6 +18,7 @@ mod policy;
 mod prompt;
 mod pull;
 mod reduce;
+mod repeat;
 mod retry;
 mod runner;
 mod sandbox;
@@ -29,6 +31,7 @@ mod watch;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use account::{Account, Consultation, Counted, Granted, SpentDay};
 pub use answer::evaluate_refusal;
 pub use attachment::{CheckedAttachment, Served, serve_attachment};
 pub use deadline::DeadlineReason;
@@ -39,6 +42,7 @@ pub use policy::{Action, evaluate_permission};
 pub use prompt::{Accepted, QueuedPrompt, Steering, prompt_digest};
 pub use pull::Pull;
 pub use reduce::{apply_event, empty_snapshot};
+pub use repeat::{REPEATS_MAX, Repeat, Repeats};
 pub use retry::{Retry, evaluate_retry};
 pub use sandbox::{LiveSandbox, SandboxPhase};
 pub use session::{NewSession, Person, PullRequestState, Saved, Saving, Session};

@@ -119,6 +119,10 @@ impl Step<'_> {
             self.order(Effect::SaveAttachments { prompt_id: prompt_id.clone(), attachments });
         }
         self.place_prompt(&prompt_id, &author.id, delivery);
+        if self.is_held() {
+            // Perhaps not any more, or not for this author.
+            self.ask_ledger();
+        }
         if let Some(title) = title {
             self.session.info.title.clone_from(&title);
             self.record(SessionEvent::TitleChanged { title, by: None });

@@ -8,7 +8,7 @@ use protocol::client::{Places, SessionInfo, SessionSnapshot};
 use protocol::id::{ItemId, PromptId, TurnId};
 use protocol::limit::NOTICES_MAX;
 use protocol::timeline::{
-    EventRecord, Item, Prompt, PromptState, SandboxStatus, SessionEvent, TurnEnd, Usage,
+    BudgetState, EventRecord, Item, Prompt, PromptState, SandboxStatus, SessionEvent, TurnEnd, Usage,
 };
 
 /// What there is of a session before its first event.
@@ -27,6 +27,7 @@ pub fn empty_snapshot(info: &SessionInfo) -> SessionSnapshot {
         sandbox: SandboxStatus::None,
         usage: Usage::default(),
         notices: Vec::new(),
+        budget: BudgetState::default(),
     }
 }
 
@@ -85,6 +86,7 @@ pub fn apply_event(snapshot: &mut SessionSnapshot, record: &EventRecord) {
         SessionEvent::ArtifactChanged { artifact } => {
             put(&mut snapshot.artifacts, artifact, |a, b| a.id == b.id);
         }
+        SessionEvent::BudgetChanged(state) => snapshot.budget.clone_from(state),
         SessionEvent::SessionArchived { .. } => snapshot.session.archived_at = Some(record.at),
         SessionEvent::SessionUnarchived { .. } => snapshot.session.archived_at = None,
         SessionEvent::EffectFailed { .. }

@@ -38,6 +38,8 @@ impl Policy {
             Work::OpenPullRequest(_) => Self { first_ms: 1000, max_ms: 600_000, tries_max: Some(12) },
             // It is looked at again in a while.
             Work::LookAtPullRequest { .. } => Self { first_ms: 1000, max_ms: 60_000, tries_max: Some(3) },
+            // A prompt may wait for it, and sums must be told.
+            Work::AskLedger => Self { first_ms: 250, max_ms: 60_000, tries_max: None },
             // What is to be gone must go, and what is to be kept must be stored, however long that takes.
             Work::DeleteSnapshot { .. }
             | Work::StoreOutput { .. }

@@ -4,6 +4,7 @@ use super::input::Reply;
 use super::limit::{HOST_BYTES_MAX, LINE_BYTES_MAX, NUMBER_MAX};
 use super::outcome::{TurnReport, cut};
 use super::prompt::refuse;
+use super::repeat::is_ended_call;
 use super::sandbox::SandboxPhase;
 use super::step::Step;
 use super::turn::StopState;
@@ -81,6 +82,9 @@ impl Step<'_> {
             }
             newest = newest.max(record.seq);
         }
+        if let Some(spending) = batch.spending {
+            self.take_spending(spending);
+        }
         for record in batch.events {
             if record.seq != acked + 1 {
                 continue;
@@ -112,7 +116,14 @@ impl Step<'_> {
             }
             RunnerEvent::TurnReceived { turn_id, attempt } => self.confirm_turn(&turn_id, attempt),
             RunnerEvent::SteerTaken { turn_id, prompt_id } => self.take_steer(&turn_id, &prompt_id),
-            RunnerEvent::ItemChanged { item } => self.change_item(item),
+            RunnerEvent::ItemChanged { item } => {
+                let ends = is_ended_call(&item.content) && self.is_open_or_new(&item.id);
+                let call = ends.then(|| item.clone());
+                self.change_item(item);
+                if let Some(call) = call {
+                    self.note_call(&call);
+                }
+            }
             RunnerEvent::ItemAppended { item_id, offset, text } => self.append_item(item_id, offset, &text),
             RunnerEvent::TurnEnded { turn_id, attempt, outcome, change, files, usage, first_token_ms } => {
                 let report = TurnReport { turn_id, attempt, outcome, change, files, usage, first_token_ms };
@@ -127,6 +138,14 @@ impl Step<'_> {
         if self.is_current(&ended.sandbox_id, ended.generation) {
             let mut reason = ended.reason.clone();
             cut(&mut reason, LINE_BYTES_MAX);
+            if ended.halted {
+                let hold = self.halt(&reason);
+                let budgets = self.session.account.state.budgets.clone();
+                self.tell_budgets(Some(hold.clone()), budgets);
+                self.enforce_halt(hold);
+                self.ask_ledger();
+                return Reply::Done;
+            }
             self.lose_sandbox(&format!("the sandbox ended: {reason}"));
         }
         Reply::Done

@@ -267,6 +267,12 @@ impl Step<'_> {
                     self.order(Effect::DropOutput { artifact_id });
                 }
             }
+            Work::AskLedger => {
+                if failure(&outcome).is_some() {
+                    self.session.account.is_asking = false;
+                    self.session.account.changes += 1;
+                }
+            }
             // A stop that cannot be delivered is enforced by its deadline; a sandbox that cannot be ended ends by its life.
             Work::StopTurn { .. }
             | Work::TerminateSandbox { .. }

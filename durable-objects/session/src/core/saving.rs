@@ -98,14 +98,14 @@ impl Step<'_> {
 
     /// Ends the sandbox that is to be left, when nothing is on its way in it any more.
     pub(super) fn finish_leaving(&mut self) {
+        let waits = self.session.has_waiting();
         let session = &mut *self.session;
         let Some(sandbox) = session.sandbox.as_mut().filter(|sandbox| sandbox.leaving) else { return };
         if session.turn.is_some() {
             return;
         }
         // There is work again, and life enough for it.
-        if !session.queue.is_empty() && self.context.now < self.context.timing.handover_at(sandbox.created_at)
-        {
+        if waits && self.context.now < self.context.timing.handover_at(sandbox.created_at) {
             sandbox.leaving = false;
             return;
         }

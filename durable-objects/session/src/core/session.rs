@@ -1,5 +1,6 @@
 //! A session's state, how it begins, and which input goes where. The shell keeps it between inputs; `store` can rebuild it.
 
+use super::account::Account;
 use super::input::{Context, Effect, Input, Reply};
 use super::milestone::Milestones;
 use super::prompt::{Accepted, QueuedPrompt};
@@ -66,6 +67,8 @@ pub struct Session {
     pub pull: Pull,
     /// What happened for the first time, for metrics.
     pub milestones: Milestones,
+    /// What the agent spends and may spend, and what holds it.
+    pub account: Account,
     /// Whether everything is being removed: the session exists for nobody any more.
     pub deleted: bool,
 }
@@ -183,6 +186,7 @@ impl Session {
             pull_request: PullRequestState::None,
             pull: Pull::default(),
             milestones: Milestones::default(),
+            account: Account::default(),
             deleted: false,
         };
         let mut step = Step::new(&mut session, context);
@@ -234,6 +238,14 @@ impl Session {
             Input::RunnerEvents(batch) => step.take_events(batch),
             Input::SandboxEnded(ended) => step.end_sandbox(&ended),
             Input::EgressDenied(report) => step.take_denials(report),
+            Input::Consulted(consultation) => {
+                step.take_consultation(consultation);
+                Reply::Done
+            }
+            Input::BudgetsChanged => {
+                step.ask_ledger();
+                Reply::Done
+            }
             Input::PullRequestReported(report) => step.take_pull_report(report),
             Input::WorkDone { work, outcome } => {
                 step.take_outcome(work, outcome);

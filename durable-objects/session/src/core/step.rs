@@ -120,11 +120,14 @@ impl<'a> Step<'a> {
     fn go_on(&mut self) {
         self.finish_leaving();
         let is_working = self.session.turn.is_some() || self.session.saving.is_some();
-        if is_working || !self.session.queue.is_empty() {
+        if is_working || self.session.has_waiting() {
             self.session.active_at = self.context.now;
         }
         if is_working || self.session.queue.is_empty() {
             self.steer();
+            return;
+        }
+        if self.is_held() {
             return;
         }
         match &self.session.sandbox {
@@ -175,6 +178,7 @@ fn changes_index(event: &SessionEvent) -> bool {
         | SessionEvent::EgressDenied { .. }
         | SessionEvent::PullRequestChanged { .. }
         | SessionEvent::ReviewAdded { .. }
+        | SessionEvent::BudgetChanged(_)
         | SessionEvent::Unknown => false,
     }
 }

@@ -201,6 +201,7 @@ impl Step<'_> {
             change: report.change,
             usage: report.usage,
             first_token_ms: report.first_token_ms,
+            held: None,
         };
         self.session.turns_ended += 1;
         self.close_turn(end, if is_handed_over { PromptState::Queued } else { PromptState::Done });
@@ -216,7 +217,7 @@ impl Step<'_> {
     }
 
     /// The end of a sandbox's life is nobody's fault: it does not cost the prompt a try.
-    fn give_try_back(&mut self) {
+    pub(super) fn give_try_back(&mut self) {
         if let Some(head) = self.session.queue.front_mut() {
             head.attempts = head.attempts.saturating_sub(1);
         }
@@ -274,13 +275,27 @@ impl Step<'_> {
         self.record(SessionEvent::TurnEnded { turn_id, end, prompt_state: PromptState::Failed });
     }
 
-    fn unreported_end(&self, outcome: TurnOutcome) -> TurnEnd {
-        TurnEnd { ended_at: self.now(), outcome, change: None, usage: Usage::default(), first_token_ms: None }
+    pub(super) fn unreported_end(&self, outcome: TurnOutcome) -> TurnEnd {
+        TurnEnd {
+            ended_at: self.now(),
+            outcome,
+            change: None,
+            usage: Usage::default(),
+            first_token_ms: None,
+            held: None,
+        }
     }
 
-    fn close_turn(&mut self, end: TurnEnd, prompt_state: PromptState) {
+    pub(super) fn close_turn(&mut self, mut end: TurnEnd, prompt_state: PromptState) {
         for work in [self.turn_order(), self.stop_order()].into_iter().flatten() {
             self.withdraw(&work);
+        }
+        // What the agent makes of being held is not a failure of its own.
+        if let Some(hold) = self.session.account.stopping.take()
+            && end.outcome != TurnOutcome::Completed
+        {
+            end.outcome = TurnOutcome::Stopped;
+            end.held = Some(hold);
         }
         self.close_items(&end.outcome);
         self.settle_steered(prompt_state);
@@ -292,5 +307,6 @@ impl Step<'_> {
             }
         }
         self.record(SessionEvent::TurnEnded { turn_id: turn.id, end, prompt_state });
+        self.settle_account();
     }
 }

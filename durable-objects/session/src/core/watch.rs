@@ -17,6 +17,7 @@ pub(super) struct Watch {
     pull_request: PullRequestState,
     pull_changes: u64,
     milestone_changes: u64,
+    account_changes: u64,
     sandbox: Option<LiveSandbox>,
     turn: Option<(TurnId, Timestamp, bool, StopState, StopCause, u32)>,
     turns_ended: u32,
@@ -47,6 +48,7 @@ impl Watch {
             pull_request: session.pull_request,
             pull_changes: session.pull.changes,
             milestone_changes: session.milestones.changes,
+            account_changes: session.account.changes,
             sandbox,
             turn: turn.map(|turn| {
                 (turn.id.clone(), turn.ordered_at, turn.received, turn.stop, turn.cause, turn.digest_turns)

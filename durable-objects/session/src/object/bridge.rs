@@ -71,6 +71,7 @@ impl Shell {
             | Work::LookAtPullRequest { .. }
             | Work::StoreOutput { .. }
             | Work::DeleteArtifacts
+            | Work::AskLedger
             | Work::UpdateIndex
             | Work::RemoveIndex => WorkOutcome::Done,
         }
@@ -113,7 +114,8 @@ impl Shell {
                 Ask::new(format!("/sandboxes/{sandbox_id}/claimed"), &request, BIND_MS_MAX, replica)?
             }
             Work::StartTurn { sandbox_id, generation, turn_id } => {
-                let Some(turn) = self.store.load_turn_order(turn_id)? else { return Ok(None) };
+                let Some(mut turn) = self.store.load_turn_order(turn_id)? else { return Ok(None) };
+                turn.means = self.means();
                 let request =
                     CommandRequest { generation: *generation, command: RunnerCommand::StartTurn { turn } };
                 let Some(path) = command_path(work, sandbox_id.as_str()) else { return Ok(None) };
@@ -154,6 +156,7 @@ impl Shell {
             | Work::LookAtPullRequest { .. }
             | Work::StoreOutput { .. }
             | Work::DeleteArtifacts
+            | Work::AskLedger
             | Work::UpdateIndex
             | Work::RemoveIndex => return Ok(None),
         };

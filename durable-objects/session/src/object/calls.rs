@@ -99,6 +99,7 @@ async fn carry_out(shell: &Rc<Shell>, call: Call, request: &mut Request) -> Resu
             let report = read(request, REQUEST_BYTES_MAX).await?;
             answer_reply(shell.apply(Input::PullRequestReported(report))?)
         }
+        Call::BudgetsChanged => answer_reply(shell.apply(Input::BudgetsChanged)?),
         Call::Dismiss => {
             let DismissCall { tickets, until } = read(request, REQUEST_BYTES_MAX).await?;
             shell.dismiss(&tickets, until)?;

@@ -11,6 +11,7 @@ mod claim;
 mod connection;
 mod index;
 mod journal;
+mod ledger;
 mod outbox;
 mod pull_request;
 mod settings;

@@ -85,12 +85,19 @@ impl Shell {
     async fn perform(self: &Rc<Self>, work: &Work, trace: Option<TraceParent>) -> WorkOutcome {
         match work {
             Work::ClaimSandbox { generation, reservation } => {
-                self.claim_sandbox(*generation, reservation.as_ref()).await
+                let claim = self.claim_sandbox(*generation, reservation.as_ref());
+                self.unless_halted(claim).await
             }
+            Work::CreateSandbox { .. } => self.unless_halted(self.ask_bridge(work)).await,
+            Work::StartTurn { turn_id, .. } => match self.may_begin(turn_id).await {
+                Ok(true) => self.ask_bridge(work).await,
+                // It was returned to the queue, with what it waits for.
+                Ok(false) => WorkOutcome::Done,
+                Err(reason) => WorkOutcome::Delayed { reason },
+            },
+            Work::AskLedger => self.ask_ledger().await,
             Work::ReleaseClaim { generation } => self.release_claim(*generation).await,
-            Work::CreateSandbox { .. }
-            | Work::BindSandbox { .. }
-            | Work::StartTurn { .. }
+            Work::BindSandbox { .. }
             | Work::SteerTurn { .. }
             | Work::StopTurn { .. }
             | Work::TakeSnapshot { .. }

@@ -6,6 +6,7 @@ use super::settings::Settings;
 use super::viewers::Viewers;
 use crate::core::{Context, Effect, Input, NewSession, Reply, Session};
 use crate::store::{OutboxRow, Store};
+use futures::lock::Mutex;
 use platform::alarm::Alarm;
 use platform::log::{self, About, Level};
 use platform::object_sql::ObjectSql;
@@ -28,6 +29,8 @@ pub(super) struct Shell {
     alarm: Alarm,
     /// Keys of outbox rows that are being tried.
     pub(super) in_flight: RefCell<Vec<String>>,
+    /// Held while the ledger of budgets is asked.
+    pub(super) consulting: Mutex<()>,
     /// Those with a socket; unknown in a fresh object.
     pub(super) viewers: RefCell<Option<Viewers>>,
     /// Tickets of sockets that have just closed.
@@ -55,6 +58,7 @@ impl Shell {
             migrated: Cell::new(false),
             alarm: Alarm::default(),
             in_flight: RefCell::new(Vec::new()),
+            consulting: Mutex::new(()),
             viewers: RefCell::new(None),
             gone_tickets: RefCell::default(),
             snapshot_frame: RefCell::new(None),

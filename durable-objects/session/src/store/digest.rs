@@ -53,6 +53,7 @@ impl<S: Sql> Store<S> {
             digest,
             attachments: self.load_attachments(&prompt_id)?,
             traceparent: self.load_trace()?,
+            means: None,
         }))
     }
 

@@ -43,6 +43,7 @@ impl<S: Sql> Store<S> {
             pull_request: watch.pull_request,
             pull: watch.pull,
             milestones: watch.milestones,
+            account: watch.account,
             deleted: watch.deleted,
         }))
     }

@@ -5,7 +5,7 @@ use super::sql::{Sql, StoreError};
 use protocol::time::Timestamp;
 
 /// Every migration, oldest first. Published ones never change.
-pub(super) const MIGRATIONS: [(&str, &str); 10] = [
+pub(super) const MIGRATIONS: [(&str, &str); 11] = [
     ("0001_session", include_str!("../../../../migrations/session/0001_session.sql")),
     ("0002_multiplayer", include_str!("../../../../migrations/session/0002_multiplayer.sql")),
     ("0003_egress", include_str!("../../../../migrations/session/0003_egress.sql")),
@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: [(&str, &str); 10] = [
     ("0006_thread", include_str!("../../../../migrations/session/0006_thread.sql")),
     ("0007_attachments", include_str!("../../../../migrations/session/0007_attachments.sql")),
     ("0008_metrics", include_str!("../../../../migrations/session/0008_metrics.sql")),
+    ("0009_budget", include_str!("../../../../migrations/session/0009_budget.sql")),
     ("0010_effort", include_str!("../../../../migrations/session/0010_effort.sql")),
     ("0011_trace", include_str!("../../../../migrations/session/0011_trace.sql")),
 ];

@@ -70,6 +70,7 @@ impl<S: Sql> Store<S> {
             | SessionEvent::PromptMoved { delivery: None, .. }
             | SessionEvent::SandboxChanged { .. }
             | SessionEvent::SnapshotTaken { .. }
+            | SessionEvent::BudgetChanged(_)
             | SessionEvent::Unknown => Ok(()),
         }
     }

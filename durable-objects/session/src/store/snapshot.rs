@@ -54,10 +54,13 @@ impl<S: Sql> Store<S> {
             "SELECT seq, '{\"seq\":' || seq || ',\"at\":' || at || ',\"event\":' || data || '}' FROM notices",
             &[],
         )?;
-        let sandbox = self.first_row("SELECT status FROM sandbox", &[])?;
+        let sandbox = self.first_row("SELECT status, account -> '$.state' FROM sandbox", &[])?;
         let sandbox = sandbox.ok_or_else(|| StoreError::Corrupt("there is no sandbox row".to_owned()))?;
         let usage = json(&self.load_usage()?)?;
-        frame.push_str(&format!(r#"],"sandbox":{},"usage":{usage}}}}}"#, sandbox.text(0)?));
+        // A session that never heard of budgets has none to show.
+        let budget = sandbox.text_or_null(1)?.unwrap_or("{}");
+        let status = sandbox.text(0)?;
+        frame.push_str(&format!(r#"],"sandbox":{status},"budget":{budget},"usage":{usage}}}}}"#));
         Ok((seq, frame))
     }
 

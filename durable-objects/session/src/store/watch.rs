@@ -4,8 +4,8 @@ use super::Store;
 use super::row::{from_json, from_word, id, json, small, word};
 use super::sql::{Row, Sql, StoreError, Value};
 use crate::core::{
-    LiveSandbox, Milestones, Pull, PullRequestState, RunningTurn, SandboxPhase, Saved, Saving, Session,
-    StopCause, StopState,
+    Account, LiveSandbox, Milestones, Pull, PullRequestState, RunningTurn, SandboxPhase, Saved, Saving,
+    Session, StopCause, StopState,
 };
 use protocol::bridge::SandboxSource;
 use protocol::id::{ImageId, ReservationId, SandboxId, SnapshotId};
@@ -20,6 +20,7 @@ pub(super) struct Watch {
     pub(super) pull_request: PullRequestState,
     pub(super) pull: Pull,
     pub(super) milestones: Milestones,
+    pub(super) account: Account,
     pub(super) turns_ended: u32,
     pub(super) kept_from: Seq,
     pub(super) active_at: Timestamp,
@@ -44,7 +45,7 @@ pub(super) struct TurnWatch {
 const COLUMNS: &str = "generation, status, snapshots, pull_request, turns_ended, kept_from, active_at, deleted, seq, \
     saving_id, saving_since, ordered_at, received, stop, stop_at, stop_cause, digest_turns, \
     phase, sandbox_id, source, runner_seq, bridge_url, heard_at, provider, isolation, agent, created_at, forgotten, leaving, denials, warm, \
-    warmed_at, reservation, false_starts, pull, milestones";
+    warmed_at, reservation, false_starts, pull, milestones, account";
 
 impl<S: Sql> Store<S> {
     /// Only how far the runner's events were taken.
@@ -79,12 +80,13 @@ impl<S: Sql> Store<S> {
             session.false_starts.into(),
             json(&session.pull)?.into(),
             json(&session.milestones)?.into(),
+            json(&session.account)?.into(),
         ]);
         self.sql.exec(
             &format!(
                 "INSERT OR REPLACE INTO sandbox (one, {COLUMNS}) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
                  ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, \
-                 ?32, ?33, ?34, ?35, ?36)"
+                 ?32, ?33, ?34, ?35, ?36, ?37)"
             ),
             &values,
         )?;
@@ -118,6 +120,7 @@ impl<S: Sql> Store<S> {
             false_starts: small(row.number(33)?),
             pull: from_json(row.text(34)?)?,
             milestones: from_json(row.text(35)?)?,
+            account: from_json(row.text(36)?)?,
             deleted: row.number(7)? == 1,
             saving,
             turn: read_turn(&row)?,

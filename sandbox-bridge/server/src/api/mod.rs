@@ -5,6 +5,7 @@
 //! goes on when the caller hangs up, so that a repeat finds it done. Built by `serve`.
 
 mod authentication;
+mod halt;
 mod pool;
 mod ready;
 mod replay;
@@ -112,6 +113,8 @@ impl<P: SandboxProvider> Api<P> {
             .route("/sandboxes/{sandbox_id}/commands/{command_id}", put(sandboxes::command::<P>))
             .route("/sandboxes/{sandbox_id}/snapshots/{snapshot_id}", put(sandboxes::snapshot::<P>))
             .route("/sandboxes/{sandbox_id}/terminated", put(sandboxes::terminate::<P>))
+            .route("/sandboxes/{sandbox_id}/allowance", put(sandboxes::allow::<P>))
+            .route("/halted", put(halt::halt::<P>))
             .route("/snapshots/{snapshot_id}/deleted", put(sandboxes::delete_snapshot::<P>))
             .route("/sandboxes/{sandbox_id}/warm", put(pool::warm::<P>))
             .route("/sandboxes/{sandbox_id}/claimed", put(pool::claim::<P>))

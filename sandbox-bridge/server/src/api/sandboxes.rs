@@ -17,6 +17,7 @@ use protocol::bridge::{
     Capabilities, CommandRequest, CreateSandboxRequest, DeleteSnapshotRequest, SandboxCreated,
     SnapshotRequest, SnapshotTaken, TerminateRequest,
 };
+use protocol::budget::AllowanceRequest;
 use protocol::error::ErrorCode;
 use protocol::id::{CommandId, SandboxId, SnapshotId};
 use protocol::runner::RunnerCommand;
@@ -109,6 +110,18 @@ pub(super) async fn command<P: SandboxProvider>(
     }
     sandbox.command(command_id, command).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({}))))
+}
+
+/// How far the sandbox's model calls may go.
+pub(super) async fn allow<P: SandboxProvider>(
+    State(api): Shared<P>,
+    path: PathOf<SandboxId>,
+    body: Bytes,
+) -> Answer<Json<Value>> {
+    let Path(sandbox_id) = path?;
+    let AllowanceRequest { generation, allowance } = parse(&body)?;
+    api.hub.locate_current(&sandbox_id, generation).await?.models.allow(allowance);
+    Ok(Json(json!({})))
 }
 
 pub(super) async fn snapshot<P: SandboxProvider>(

@@ -5,7 +5,7 @@
 
 use super::model_request::{self, ModelRequest};
 use super::redact::forms;
-use super::spending::{NoBudget, Reservation, SandboxModels};
+use super::spending::{Amount, NoBudget, Reservation, SandboxModels};
 use super::upstream::{relay, relay_read, select};
 use super::usage::{BYTES_PER_TOKEN, ModelPrice, Tokens, UsageReader};
 use super::{API_KEY_HEADER, Gateway};
@@ -160,7 +160,7 @@ async fn forward(
     Ok(relay_read(response, &RESPONSE_HEADERS, never_back, move |chunk| call.read(chunk)))
 }
 
-/// What the call may cost, taken from the sandbox's budget, if it has one, until the call has ended.
+/// What the call may cost, taken from what limits the sandbox, if anything does, until the call has ended.
 fn reserve(
     gateway: &Gateway,
     sandbox: &Arc<Sandbox>,
@@ -168,27 +168,43 @@ fn reserve(
     price: Option<ModelPrice>,
 ) -> Result<Option<Reservation>, Refused> {
     let policy = gateway.egress.policy(&sandbox.record.order.repository.id);
-    let Some(budget) = policy.budget_micro_dollars else { return Ok(None) };
-    let Some(price) = price else {
+    let limits = sandbox.models.limits(policy.budget_micro_dollars);
+    let counts_money = limits.budget.is_some()
+        || limits.allowance.as_ref().is_some_and(|allowance| allowance.micro_dollars.is_some());
+    if limits.budget.is_none() && limits.allowance.is_none() {
+        return Ok(None);
+    }
+    if counts_money && price.is_none() {
         let model = &request.model;
         let message = format!(
             "this sandbox has a budget, and the bridge knows no price of the model {model:?}; the operator adds it to the provider's prices in FARHAND_MODEL_PROVIDERS"
         );
         return Err(Refused(StatusCode::FORBIDDEN, message));
-    };
-    let may_cost = price.cost(Tokens {
+    }
+    let tokens = Tokens {
         input: request.body.len() as u64 / BYTES_PER_TOKEN,
         output: request.output_tokens_max.unwrap_or(OUTPUT_TOKENS_ASSUMED),
         ..Tokens::default()
-    });
-    let spent = match SandboxModels::reserve(sandbox, may_cost, budget) {
+    };
+    let micro_dollars = price.map_or(0, |price| price.cost(tokens));
+    let amount = Amount { micro_dollars, tokens: tokens.total() };
+    let spent = match SandboxModels::reserve(sandbox, amount, &limits) {
         Ok(reservation) => return Ok(Some(reservation)),
         Err(NoBudget::Spent(spent)) => spent,
         Err(NoBudget::Reserved) => {
             let message = "the rest of this sandbox's budget for models may be needed by its calls that run; try again when one of them has ended";
             return Err(Refused(StatusCode::TOO_MANY_REQUESTS, message.to_owned()));
         }
+        Err(NoBudget::Waits) => {
+            let message = "the session is asking how much more may be spent; try again in a moment";
+            return Err(Refused(StatusCode::TOO_MANY_REQUESTS, message.to_owned()));
+        }
+        Err(NoBudget::UsedUp(reason)) => {
+            tracing::info!(sandbox = %sandbox.record.sandbox_id, "allowance used up");
+            return Err(Refused(StatusCode::PAYMENT_REQUIRED, reason));
+        }
     };
+    let budget = limits.budget.unwrap_or_default();
     let dollars = |micro: u64| format!("${}.{:06}", micro / 1_000_000, micro % 1_000_000);
     tracing::info!(sandbox = %sandbox.record.sandbox_id, spent, budget, "budget used up");
     let message = format!(

@@ -2,10 +2,12 @@
 //!
 //! A call reserves what it may cost when it begins, so that calls at the same time do not all pass on the same rest. Both sums are
 //! kept in the sandbox's folder, so that the next bridge goes on from there; a call that died with its bridge has cost what it had
-//! reserved. Belongs to the hub's sandbox; the model gateway writes it.
+//! reserved. The limits are the operator's budget of one sandbox, and the allowance that the session was granted. Belongs to the hub's sandbox; the model gateway writes it.
 
 use super::usage::{ModelPrice, Tokens};
+use crate::clock;
 use crate::hub::Sandbox;
+use protocol::budget::{Allowance, Spending as Reported};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -37,7 +39,11 @@ pub struct SandboxModels(Mutex<Spending>);
 struct Spending {
     counts: ModelCounts,
     /// By calls that run.
-    reserved: u64,
+    reserved: Amount,
+    /// What the session was granted for it.
+    allowance: Option<Allowance>,
+    /// Whether a call was refused for good since then.
+    refused: bool,
     file: Option<PathBuf>,
 }
 
@@ -48,21 +54,44 @@ struct Kept {
     tokens: Tokens,
     cost_micro_dollars: u64,
     reserved_micro_dollars: u64,
+    #[serde(default)]
+    allowance: Option<Allowance>,
+}
+
+/// What a call may cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    /// Where the model has a price.
+    pub(super) micro_dollars: u64,
+    pub(super) tokens: u64,
+}
+
+/// What a call must find room in.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    /// The operator's, of this one sandbox.
+    pub(super) budget: Option<u64>,
+    /// The session's.
+    pub(super) allowance: Option<Allowance>,
 }
 
 /// Why a call may not begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoBudget {
-    /// It has all been spent.
+    /// The sandbox's budget has all been spent.
     Spent(u64),
     /// The rest may be needed by calls that run.
     Reserved,
+    /// The session's allowance is used up or over; there may be more.
+    Waits,
+    /// The session's allowance is used up for good, for this reason.
+    UsedUp(String),
 }
 
 /// What one call may cost, until it has ended.
 pub(super) struct Reservation {
     sandbox: Arc<Sandbox>,
-    amount: u64,
+    amount: Amount,
 }
 
 impl Drop for Reservation {
@@ -92,6 +121,7 @@ impl SandboxModels {
                 counts.tokens.add(kept.tokens);
                 let cost = kept.cost_micro_dollars.saturating_add(kept.reserved_micro_dollars);
                 counts.cost_micro_dollars = counts.cost_micro_dollars.saturating_add(cost);
+                spending.allowance = kept.allowance;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -107,26 +137,77 @@ impl SandboxModels {
         spending.counts.last_first_token = Some(first_token);
     }
 
-    /// Lets a call begin that may cost so much, if something of the budget is neither spent nor reserved. The last one may so go
-    /// beyond it, by no more than what it costs.
-    pub(super) fn reserve(sandbox: &Arc<Sandbox>, amount: u64, budget: u64) -> Result<Reservation, NoBudget> {
+    /// What the session hears with its events; `None` while there is nothing to tell.
+    #[must_use]
+    pub fn report(&self) -> Option<Reported> {
+        let spending = self.lock();
+        let (micro_dollars, tokens) = (spending.counts.cost_micro_dollars, spending.counts.tokens.total());
+        let has_news = micro_dollars > 0 || tokens > 0 || spending.refused;
+        has_news.then_some(Reported { micro_dollars, tokens, refused: spending.refused })
+    }
+
+    /// From here on calls must find room in this allowance, unless a newer one is there already.
+    pub fn allow(&self, allowance: Allowance) {
+        let mut spending = self.lock();
+        if spending.allowance.as_ref().is_none_or(|known| known.asked_at <= allowance.asked_at) {
+            spending.allowance = Some(allowance);
+            spending.refused = false;
+            spending.save();
+        }
+    }
+
+    /// What limits the sandbox's calls.
+    pub(super) fn limits(&self, budget: Option<u64>) -> Limits {
+        let allowance = self.lock().allowance.clone();
+        let is_limit =
+            |allowance: &Allowance| allowance.micro_dollars.is_some() || allowance.tokens.is_some();
+        Limits { budget, allowance: allowance.filter(is_limit) }
+    }
+
+    /// Lets a call begin that may cost so much, if of each limit something is neither spent nor reserved. The last one may so go beyond
+    /// it, by no more than what it costs.
+    pub(super) fn reserve(
+        sandbox: &Arc<Sandbox>,
+        amount: Amount,
+        limits: &Limits,
+    ) -> Result<Reservation, NoBudget> {
         let mut spending = sandbox.models.lock();
         let spent = spending.counts.cost_micro_dollars;
-        if spent >= budget {
+        let (reserved, tokens) = (spending.reserved, spending.counts.tokens.total());
+        if limits.budget.is_some_and(|budget| spent >= budget) {
             return Err(NoBudget::Spent(spent));
         }
-        if spent.saturating_add(spending.reserved) >= budget {
+        if limits.budget.is_some_and(|budget| spent.saturating_add(reserved.micro_dollars) >= budget) {
             return Err(NoBudget::Reserved);
         }
-        spending.reserved = spending.reserved.saturating_add(amount);
+        if let Some(allowance) = &limits.allowance {
+            let is_beyond = |money: u64, tokens: u64| {
+                allowance.micro_dollars.is_some_and(|limit| money >= limit)
+                    || allowance.tokens.is_some_and(|limit| tokens >= limit)
+            };
+            if is_beyond(spent, tokens) && !allowance.more {
+                spending.refused = true;
+                return Err(NoBudget::UsedUp(allowance.reason.clone()));
+            }
+            let is_over = allowance.until.is_some_and(|until| until <= clock::now());
+            if is_over || is_beyond(spent, tokens) {
+                return Err(NoBudget::Waits);
+            }
+            let with_running = spent.saturating_add(reserved.micro_dollars);
+            if is_beyond(with_running, tokens.saturating_add(reserved.tokens)) {
+                return Err(NoBudget::Reserved);
+            }
+        }
+        spending.reserved.micro_dollars = reserved.micro_dollars.saturating_add(amount.micro_dollars);
+        spending.reserved.tokens = reserved.tokens.saturating_add(amount.tokens);
         spending.save();
         Ok(Reservation { sandbox: Arc::clone(sandbox), amount })
     }
 
-    fn release(&self, amount: u64) {
-        if amount > 0 {
+    fn release(&self, amount: Amount) {
+        if amount != Amount::default() {
             let mut spending = self.lock();
-            spending.reserved = spending.reserved.saturating_sub(amount);
+            spending.give_back(amount);
             spending.save();
         }
     }
@@ -147,7 +228,8 @@ impl SandboxModels {
         let mut spending = self.lock();
         spending.grow(before, now, price);
         if let Some(mut reservation) = reservation {
-            spending.reserved = spending.reserved.saturating_sub(std::mem::take(&mut reservation.amount));
+            let amount = std::mem::take(&mut reservation.amount);
+            spending.give_back(amount);
         }
         spending.save();
     }
@@ -158,6 +240,11 @@ impl SandboxModels {
 }
 
 impl Spending {
+    fn give_back(&mut self, amount: Amount) {
+        self.reserved.micro_dollars = self.reserved.micro_dollars.saturating_sub(amount.micro_dollars);
+        self.reserved.tokens = self.reserved.tokens.saturating_sub(amount.tokens);
+    }
+
     fn grow(&mut self, before: Tokens, now: Tokens, price: Option<ModelPrice>) {
         self.counts.tokens.add(now.since(before));
         if let Some(price) = price {
@@ -173,7 +260,8 @@ impl Spending {
             calls: self.counts.calls,
             tokens: self.counts.tokens,
             cost_micro_dollars: self.counts.cost_micro_dollars,
-            reserved_micro_dollars: self.reserved,
+            reserved_micro_dollars: self.reserved.micro_dollars,
+            allowance: self.allowance.clone(),
         };
         let temporary = path.with_extension("tmp");
         let saved = serde_json::to_vec(&kept)
@@ -219,7 +307,7 @@ mod tests {
         let models = SandboxModels::default();
         models.keep_in(folder.path());
         models.add_call(Duration::ZERO);
-        models.lock().reserved = 40;
+        models.lock().reserved = Amount { micro_dollars: 40, tokens: 4 };
         models.settle(Tokens::default(), tokens, Some(price), None);
         let next = SandboxModels::default();
         next.keep_in(folder.path());

@@ -40,6 +40,13 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// All of them, read and written.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        let read = self.input.saturating_add(self.cached_input).saturating_add(self.cache_write);
+        read.saturating_add(self.output)
+    }
+
     pub(super) fn add(&mut self, more: Self) {
         self.input = self.input.saturating_add(more.input);
         self.cached_input = self.cached_input.saturating_add(more.cached_input);

@@ -66,6 +66,15 @@ pub struct Hub {
     tasks: TaskTracker,
 }
 
+/// Why a sandbox is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Something in it or about it.
+    Itself,
+    /// An operator ended all of them.
+    Halt,
+}
+
 #[derive(Default)]
 struct State {
     sandboxes: HashMap<SandboxId, Arc<Sandbox>>,
@@ -307,12 +316,18 @@ impl Hub {
                 sandbox.drained().await;
             }
             hub.forget(&record.sandbox_id);
-            hub.tell_end(record, reason).await;
+            hub.tell_end(record, reason, Cause::Itself).await;
         });
     }
 
+    /// Tells whoever a sandbox belonged to that an operator has halted everything.
+    pub fn report_halt(self: &Arc<Self>, record: SandboxRecord, reason: &str) {
+        let (hub, reason) = (self.clone(), reason.to_owned());
+        self.tasks.spawn(async move { hub.tell_end(record, reason, Cause::Halt).await });
+    }
+
     /// Tells whoever a sandbox belongs to that it is over, until they have heard or do not want to.
-    async fn tell_end(&self, record: SandboxRecord, reason: String) {
+    async fn tell_end(&self, record: SandboxRecord, reason: String, cause: Cause) {
         let mut backoff = Backoff::new();
         loop {
             let told = match (&record.order.owner, record.session()) {
@@ -321,6 +336,7 @@ impl Hub {
                         sandbox_id: record.sandbox_id.clone(),
                         generation: session.generation,
                         reason: reason.clone(),
+                        halted: cause == Cause::Halt,
                     };
                     self.edge.ended(&session.session_id, &body).await
                 }
@@ -347,7 +363,7 @@ impl Hub {
     fn report_unusable(self: &Arc<Self>, sandbox: &Sandbox, reason: &str) {
         self.order_end(&sandbox.record.sandbox_id, reason);
         let (hub, record, reason) = (self.clone(), sandbox.current_record(), reason.to_owned());
-        self.tasks.spawn(async move { hub.tell_end(record, reason).await });
+        self.tasks.spawn(async move { hub.tell_end(record, reason, Cause::Itself).await });
     }
 
     /// Stops reading from runners and waits until the edge has what was read. The caller bounds the wait.

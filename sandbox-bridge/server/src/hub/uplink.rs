@@ -3,14 +3,15 @@
 //! Never gives an event up while the runner's session may still want it, and never says that the session has one before the edge
 //! said so. Run by the connection's task.
 
+use super::Sandbox;
 use super::queue::{Batch, EventQueue};
 use super::sandbox::Sandbox;
 use crate::backoff::Backoff;
 use crate::edge::{EdgeClient, EdgeError};
 use crate::provider::SessionOwner;
 use bytes::Bytes;
+use protocol::budget::Spending;
 use protocol::error::{ErrorBody, ErrorCode};
-use protocol::id::SandboxId;
 use protocol::timeline::Seq;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -48,7 +49,7 @@ pub(super) async fn run(
         } else {
             tracing::info_span!(parent: &turn, "post events", otel.kind = "client", first, last)
         };
-        let posting = edge.events(&session.session_id, body(sandbox_id, session.generation, &batch));
+        let posting = edge.events(&session.session_id, body(sandbox, session.generation, &batch));
         match posting.instrument(span).await {
             Ok(ack) if ack.acked >= first => {
                 queue.acknowledge(ack.acked);
@@ -76,8 +77,14 @@ pub(super) async fn run(
 }
 
 /// The JSON of an [`protocol::bridge::EventBatch`], around events that are JSON already.
-fn body(sandbox_id: &SandboxId, generation: u64, batch: &Batch) -> Bytes {
+fn body(sandbox: &Sandbox, generation: u64, batch: &Batch) -> Bytes {
     // An id is letters, digits, `-` and `_`: it needs no escaping.
     let events = &batch.events;
-    format!(r#"{{"sandboxId":"{sandbox_id}","generation":{generation},"events":[{events}]}}"#).into()
+    let sandbox_id = &sandbox.record.sandbox_id;
+    let spending =
+        sandbox.models.report().map_or_else(String::new, |Spending { micro_dollars, tokens, refused }| {
+            format!(r#","spending":{{"microDollars":{micro_dollars},"tokens":{tokens},"refused":{refused}}}"#)
+        });
+    format!(r#"{{"sandboxId":"{sandbox_id}","generation":{generation},"events":[{events}]{spending}}}"#)
+        .into()
 }

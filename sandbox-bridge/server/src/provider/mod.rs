@@ -143,6 +143,12 @@ pub trait SandboxProvider: Send + Sync + 'static {
         async { Ok(records) }
     }
 
+    /// All sandboxes that run now, whichever replica made them.
+    fn survey_all(&self) -> impl Future<Output = Result<Vec<SandboxRecord>, ProviderError>> + Send {
+        let records = self.list();
+        async { Ok(records) }
+    }
+
     /// The sandbox's runner is connected to this replica from here on, which makes it the one that tells of the sandbox's end.
     fn attached(&self, sandbox_id: &SandboxId) {
         let _ = sandbox_id;

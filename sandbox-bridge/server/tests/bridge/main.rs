@@ -14,6 +14,7 @@ mod egress;
 mod ending;
 mod exhaustion;
 mod git;
+mod halt;
 mod hub;
 mod images;
 mod model;

@@ -8,7 +8,9 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
+use protocol::budget::{Allowance, AllowanceRequest, Spending};
 use protocol::id::SandboxId;
+use protocol::time::Timestamp;
 use reqwest::StatusCode;
 use sandbox_bridge::config::{ModelApi, ModelProvider, Secret};
 use sandbox_bridge::gateway::egress::EgressSettings;
@@ -368,4 +370,50 @@ async fn hanging_up_before_the_usage_came_is_counted_all_the_same() {
     .await;
     let tokens = scene.counts().tokens;
     assert!(tokens.input > 0 && tokens.output == 2, "{tokens:?}");
+}
+
+impl Scene {
+    /// What the session tells the bridge of how far its sandbox may go.
+    async fn allow(&self, asked_at: u64, micro_dollars: Option<u64>, more: bool) {
+        let allowance = Allowance {
+            asked_at: Timestamp(asked_at),
+            micro_dollars,
+            tokens: None,
+            until: None,
+            more,
+            reason: "The budget of Ada for today is used up.".to_owned(),
+        };
+        let path = format!("/sandboxes/{}/allowance", self.place.record.sandbox_id);
+        let request = AllowanceRequest { generation: 1, allowance };
+        self.stack.put::<serde_json::Value>(&path, &request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_allowance_that_is_used_up_refuses_the_very_next_call_and_the_session_hears_of_it() {
+    let mut scene = Scene::start_with(PRICES, None).await;
+    let id = scene.place.record.sandbox_id.clone();
+    let mut runner = scene.stack.dial(&id).await;
+    let (path, ask) = ("openai/chat/completions", r#"{"model":"dear","stream":true}"#);
+    let stream = "data: {\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":10}}\n\n";
+    scene.allow(2, Some(400), true).await;
+    assert_eq!(scene.call(path, ask, stream).await.0, StatusCode::OK);
+    // There may be more: the agent is to wait for the session, which hears what was spent.
+    let (status, said) = scene.call(path, ask, stream).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{said}");
+    runner.events(1..=1).await;
+    let told = |refused| Some(Spending { micro_dollars: 450, tokens: 110, refused });
+    scene.stack.edge.until("what was spent", |session| session.spending == told(false)).await;
+    // An older word than the newest changes nothing.
+    scene.allow(1, Some(9_000), true).await;
+    assert_eq!(scene.call(path, ask, stream).await.0, StatusCode::TOO_MANY_REQUESTS);
+    scene.allow(3, Some(440), false).await;
+    let (status, said) = scene.call(path, ask, stream).await;
+    assert_eq!(status, StatusCode::PAYMENT_REQUIRED);
+    assert!(said.contains("The budget of Ada for today is used up."), "{said}");
+    runner.events(2..=2).await;
+    scene.stack.edge.until("the refusal", |session| session.spending == told(true)).await;
+    assert_eq!(scene.seen().len(), 1, "nothing beyond the first call reached the provider");
+    scene.allow(4, None, true).await;
+    assert_eq!(scene.call(path, ask, stream).await.0, StatusCode::OK, "raised");
 }

@@ -27,6 +27,7 @@ pub(crate) fn turn(name: &str, prompt: &str) -> RunnerCommand {
             digest: None,
             attachments: Vec::new(),
             traceparent: None,
+            means: None,
         },
     }
 }

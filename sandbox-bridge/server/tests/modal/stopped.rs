@@ -101,8 +101,14 @@ impl Scene {
             sandbox_id: sandbox_id.clone(),
             generation,
             events: vec![crate::fake_runner::record(1, RunnerEvent::Heartbeat)],
+            spending: None,
         };
-        let ended = SandboxEnded { sandbox_id: sandbox_id.clone(), generation, reason: "lost".to_owned() };
+        let ended = SandboxEnded {
+            sandbox_id: sandbox_id.clone(),
+            generation,
+            reason: "lost".to_owned(),
+            halted: false,
+        };
         let before = self.status(session).await;
         for (what, body) in [
             ("attached", serde_json::to_value(attached).unwrap()),

@@ -110,6 +110,7 @@ impl Bridge {
                     sandbox_id: connection.sandbox_id.clone(),
                     generation: connection.generation,
                     events: batch.map(|record| record.as_ref().clone()).collect(),
+                    spending: None,
                 })
             }
             Purpose::Ended(ended, ..) => TellBody::Ended(ended.clone()),

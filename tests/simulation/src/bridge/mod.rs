@@ -225,7 +225,12 @@ impl Bridge {
             return self.forget(around, sandbox_id);
         }
         let connection = self.known.get(sandbox_id).and_then(|(_, connection)| *connection);
-        let ended = SandboxEnded { sandbox_id: sandbox_id.clone(), generation, reason: reason.to_owned() };
+        let ended = SandboxEnded {
+            sandbox_id: sandbox_id.clone(),
+            generation,
+            reason: reason.to_owned(),
+            halted: false,
+        };
         self.retry(around.scene, Purpose::Ended(ended, connection, 0), 0);
     }
 

@@ -11,7 +11,12 @@ impl Names for Ada {
     }
 }
 
-fn budget(scope: BudgetScope, period: BudgetPeriod, money: Option<(u64, u64)>, tokens: Option<(u64, u64)>) -> Budget {
+fn budget(
+    scope: BudgetScope,
+    period: BudgetPeriod,
+    money: Option<(u64, u64)>,
+    tokens: Option<(u64, u64)>,
+) -> Budget {
     Budget {
         scope,
         subject: "acme/shop".to_owned(),
@@ -58,7 +63,9 @@ fn people_are_told_which_budget_how_much_and_who_can_change_it() {
 #[test]
 fn the_tightest_budget_decides_and_four_fifths_are_a_warning() {
     let of = |spent| budget(BudgetScope::Organisation, BudgetPeriod::Month, Some((100, spent)), None);
-    for (spent, expected) in [(0, "free"), (79, "free"), (80, "warn"), (99, "warn"), (100, "stop"), (170, "stop")] {
+    for (spent, expected) in
+        [(0, "free"), (79, "free"), (80, "warn"), (99, "warn"), (100, "stop"), (170, "stop")]
+    {
         let budgets = [of(0), of(spent)];
         let found = match evaluate(&budgets) {
             Verdict::Free => "free",
@@ -83,7 +90,10 @@ fn a_grant_without_limits_allows_anything_and_the_last_one_says_so() {
     assert_eq!((free.micro_dollars, free.tokens, free.until), (None, None, None));
     let one = |limit| vec![budget(BudgetScope::Session, BudgetPeriod::Life, Some((limit, 80)), None)];
     let more = allowance(&Answer { budgets: one(200), grant, halt: None }, told, Timestamp(1), &Ada);
-    assert_eq!((more.micro_dollars, more.tokens, more.more, more.until), (Some(90), None, true, Some(Timestamp(9))));
+    assert_eq!(
+        (more.micro_dollars, more.tokens, more.more, more.until),
+        (Some(90), None, true, Some(Timestamp(9)))
+    );
     let last = allowance(&Answer { budgets: one(100), grant, halt: None }, told, Timestamp(1), &Ada);
     assert_eq!((last.micro_dollars, last.more), (Some(90), false));
     assert!(last.reason.starts_with("The budget of this session"), "{}", last.reason);

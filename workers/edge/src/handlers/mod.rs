@@ -3,6 +3,7 @@
 pub(crate) mod access;
 mod artifacts;
 mod bridge;
+mod budgets;
 mod checks;
 mod credentials;
 mod extension;
@@ -161,6 +162,10 @@ fn find_work<'a>(
         Route::Rewrap => Box::pin(operator::rewrap(context, admitted)),
         Route::RemoveUser => Box::pin(operator::remove_user(context, admitted)),
         Route::People => Box::pin(operator::people(context)),
+        Route::Budgets => Box::pin(budgets::list(context)),
+        Route::SetBudget => Box::pin(budgets::set(context, admitted)),
+        Route::Halt => Box::pin(budgets::halt(context, admitted)),
+        Route::LiftHalt => Box::pin(budgets::lift(context, admitted)),
         Route::Checks => Box::pin(checks::checks(context)),
         Route::Status => Box::pin(status::status(context)),
         Route::ExtensionUpdates => Box::pin(future::ready(extension::updates(context))),

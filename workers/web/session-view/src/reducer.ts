@@ -94,6 +94,11 @@ function applyToSnapshot(snapshot: KnownSnapshot, record: EventRecord): boolean 
     case "sandbox_changed":
       snapshot.sandbox = event.status;
       return true;
+    case "budget_changed": {
+      const { hold, budgets } = event;
+      snapshot.budget = { ...(hold && { hold }), ...(budgets && { budgets }) };
+      return true;
+    }
     case "artifact_changed":
       upsert(snapshot.artifacts, event.artifact, (one) => one.id);
       return true;

@@ -99,6 +99,8 @@ export interface FieldProps {
   rows?: number;
   min?: number;
   max?: number;
+  /** Of a number; `any` lets it have a fraction. */
+  step?: "any";
   mono?: boolean;
   required?: boolean;
 }
@@ -117,6 +119,7 @@ export function Field(props: FieldProps): JSX.Element {
             type={props.type ?? "text"}
             min={props.min}
             max={props.max}
+            step={props.step}
             required={props.required}
             autocomplete="off"
             spellcheck={false}

@@ -2,6 +2,7 @@
 import type { User } from "@farhand/protocol";
 import { For, type JSX, onCleanup, onMount, Show } from "solid-js";
 import { ApiKeys } from "../components/api-keys.jsx";
+import { Budgets } from "../components/budgets.jsx";
 import { Checks } from "../components/checks.jsx";
 import { Section, Sheet } from "../components/parts.jsx";
 import { People } from "../components/people.jsx";
@@ -37,6 +38,7 @@ export default function Settings(props: { user: User; onRail(): void }): JSX.Ele
       <ApiKeys />
       <SignIns />
       <People me={props.user.id} />
+      <Budgets />
       <Checks />
     </Sheet>
   );

@@ -66,7 +66,7 @@ impl Runner {
                 RunnerEventRecord { seq: self.seq, at, event }
             })
             .collect();
-        EventBatch { sandbox_id: self.sandbox_id.clone(), generation: 1, events }
+        EventBatch { sandbox_id: self.sandbox_id.clone(), generation: 1, events, spending: None }
     }
 
     pub(super) fn item(&mut self, content: ItemContent) -> Item {

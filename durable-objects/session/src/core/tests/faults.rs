@@ -249,7 +249,8 @@ fn an_old_sandbox_is_not_heard() {
         = generation_stale
     "#]],
     );
-    let ended = SandboxEnded { sandbox_id: stale.sandbox_id, generation: 1, reason: "late".into() };
+    let ended =
+        SandboxEnded { sandbox_id: stale.sandbox_id, generation: 1, reason: "late".into(), halted: false };
     check(
         &rig.apply(Input::SandboxEnded(ended)),
         &expect![[r#"

@@ -2,6 +2,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for the one variant that it is about")]
 
 pub(crate) mod attachments;
+mod budgets;
 mod cases;
 mod claims;
 mod faults;
@@ -149,7 +150,12 @@ impl Rig {
             self.runner_seq += 1;
             records.push(RunnerEventRecord { seq: self.runner_seq, at: self.now, event });
         }
-        EventBatch { sandbox_id: self.sandbox(), generation: self.session.generation, events: records }
+        EventBatch {
+            sandbox_id: self.sandbox(),
+            generation: self.session.generation,
+            events: records,
+            spending: None,
+        }
     }
 
     /// The order for the session's sandbox, when the repository has no warm one.
@@ -245,6 +251,7 @@ impl Rig {
             sandbox_id: self.sandbox(),
             generation: self.session.generation,
             reason: reason.into(),
+            halted: false,
         };
         self.apply(Input::SandboxEnded(ended))
     }
@@ -417,6 +424,9 @@ fn render_event(event: &SessionEvent) -> String {
         SessionEvent::PullRequestChanged { number, state } => format!("pull request {number} {state:?}"),
         SessionEvent::ReviewAdded { number, review } => {
             format!("review {} of {number}: {:?} {}", review.id, review.verdict, review.text)
+        }
+        SessionEvent::BudgetChanged(state) => {
+            format!("budget changed {:?}", state.hold.as_ref().map(|hold| hold.kind))
         }
         SessionEvent::Unknown => "unknown".into(),
     }

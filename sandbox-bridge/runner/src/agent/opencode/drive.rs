@@ -9,7 +9,7 @@ use super::client::{ClientError, Question};
 use super::config::parse_model;
 use super::door::Door;
 use super::progress::Progress;
-use super::prompt::{attached_parts, marked_digest, message_id, text_part, unseen_pictures};
+use super::prompt::{attached_parts, marked_digest, marked_means, message_id, text_part, unseen_pictures};
 use super::steering::{Newest, Place, Steering};
 use super::stream::EventStream;
 use super::view::TurnView;
@@ -97,7 +97,9 @@ impl OpencodeAgent {
             output.notice(NoticeLevel::Warning, &line).await;
         }
         let digest = request.order.digest.as_deref().map(|digest| text_part(&marked_digest(digest)));
-        let mut parts: Vec<Value> = digest.into_iter().chain([text_part(&request.order.prompt)]).collect();
+        let means = request.order.means.as_deref().map(|means| text_part(&marked_means(means)));
+        let mut parts: Vec<Value> =
+            digest.into_iter().chain(means).chain([text_part(&request.order.prompt)]).collect();
         parts.extend(attached_parts(&pieces, &request.order.model));
         let place = Place {
             session_id: self.session.id.clone(),

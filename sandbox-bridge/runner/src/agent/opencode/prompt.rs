@@ -43,6 +43,16 @@ pub(super) fn unseen_pictures(pieces: &[Piece], model: &str) -> Option<String> {
     })
 }
 
+/// What the agent may still spend, likewise.
+pub(super) fn marked_means(means: &str) -> String {
+    const MARK: &str = "session-budget";
+    let inside = means.replace(&format!("</{MARK}"), &format!("<\\/{MARK}"));
+    format!(
+        "<{MARK}>\nWhat this session may still spend on models; when it is used up you are stopped. Plan for it, and leave what you have \
+         done in a state that others can go on from.\n\n{inside}\n</{MARK}>"
+    )
+}
+
 /// The digest as a piece of the prompt that no reader takes for a request.
 pub(super) fn marked_digest(digest: &str) -> String {
     const MARK: &str = "conversation-digest";

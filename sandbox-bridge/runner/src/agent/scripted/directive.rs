@@ -20,13 +20,14 @@ pub(super) enum Directive {
     Hang,
     Output { bytes: usize },
     Digest,
+    Means,
     Attachments,
 }
 
 /// What an agent says that was told nothing.
 pub(super) const HELP: &str = "Nothing to do: this is the scripted agent. It follows lines of the prompt that begin with `say TEXT`, \
     `stream COUNT DELAY_MS`, `think TEXT`, `write PATH CONTENT`, `append PATH CONTENT`, `run COMMAND`, `read PATH`, \
-    `plan STEP; STEP`, `wait MS`, `fail REASON`, `exit CODE`, `hang`, `output BYTES`, `digest` (says what it was told of the earlier conversation), `attachments` (says what came along with the prompts). Prompts that \
+    `plan STEP; STEP`, `wait MS`, `fail REASON`, `exit CODE`, `hang`, `output BYTES`, `digest` (says what it was told of the earlier conversation), `means` (says what it may still spend), `attachments` (says what came along with the prompts). Prompts that \
     steer it are added to the end of its script.";
 
 /// The directives of a prompt, in order.
@@ -64,6 +65,7 @@ fn parse_line(line: &str) -> Option<Directive> {
         "exit" => Directive::Exit { code: rest.trim().parse().ok()? },
         "hang" if rest.is_empty() => Directive::Hang,
         "digest" if rest.is_empty() => Directive::Digest,
+        "means" if rest.is_empty() => Directive::Means,
         "attachments" if rest.is_empty() => Directive::Attachments,
         "output" => Directive::Output { bytes: rest.trim().parse().ok()? },
         _ => return None,

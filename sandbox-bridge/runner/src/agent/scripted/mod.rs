@@ -166,6 +166,10 @@ impl ScriptedAgent {
             Directive::Output { bytes } => generate(key, bytes, output).await,
             // It is the script's to know.
             Directive::Attachments => {}
+            Directive::Means => {
+                let means = task.order.means.as_deref().unwrap_or("Nothing is limited.");
+                output.append_prose(key, ProseKind::Text, means).await;
+            }
             Directive::Digest => {
                 let digest = task.order.digest.as_deref().unwrap_or("There is no digest.");
                 output.append_prose(key, ProseKind::Text, digest).await;

@@ -216,6 +216,7 @@ pub(crate) fn start_turn(turn: &str, author: &str, prompt: &str) -> RunnerComman
             digest: None,
             attachments: Vec::new(),
             traceparent: None,
+            means: None,
         },
     }
 }

@@ -216,6 +216,10 @@ impl SandboxProvider for ModalProvider {
         Ok(self.inner.survey(repository).await?)
     }
 
+    async fn survey_all(&self) -> Result<Vec<SandboxRecord>, ProviderError> {
+        Ok(self.inner.survey_all().await?)
+    }
+
     fn attached(&self, sandbox_id: &SandboxId) {
         self.inner.attached(sandbox_id);
     }

@@ -134,15 +134,25 @@ impl Inner {
         repository: &RepositoryId,
     ) -> Result<Vec<SandboxRecord>, ModalError> {
         let its = Tags::from([(REPOSITORY_TAG.to_owned(), repository.to_string())]);
-        let listed = self.client.list_sandboxes(&self.app_id, &its).await?;
+        let mut records = self.survey_tagged(&its).await?;
+        records.retain(|record| record.order.repository.id == *repository);
+        Ok(records)
+    }
+
+    /// All sandboxes, whoever made them.
+    pub(super) async fn survey_all(self: &Arc<Self>) -> Result<Vec<SandboxRecord>, ModalError> {
+        self.survey_tagged(&Tags::new()).await
+    }
+
+    async fn survey_tagged(self: &Arc<Self>, tags: &Tags) -> Result<Vec<SandboxRecord>, ModalError> {
+        let listed = self.client.list_sandboxes(&self.app_id, tags).await?;
         let ids: Vec<SandboxId> = listed.iter().filter_map(our_id).collect();
         let found: Vec<Option<Arc<Running>>> = futures::stream::iter(ids)
             .map(|id| async move { self.look_up(&id).await })
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
-        let records = found.into_iter().flatten().map(|running| running.record());
-        Ok(records.filter(|record| record.order.repository.id == *repository).collect())
+        Ok(found.into_iter().flatten().map(|running| running.record()).collect())
     }
 
     /// The runner is connected here: this replica looks after the sandbox, and tells of its end.

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use protocol::bridge::{EgressReport, EventBatch, EventsAck, RunnerAttached, SandboxEnded};
+use protocol::budget::Spending;
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::repository::{BuildEnded, BuildLogAck, BuildLogPiece, BuildOutcome, WarmReport, WarmState};
 use protocol::runner::RunnerEventRecord;
@@ -41,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) ended: Vec<SandboxEnded>,
     /// Of every request that said one.
     pub(crate) traces: Vec<TraceParent>,
+    /// As the newest batch told it.
+    pub(crate) spending: Option<Spending>,
     /// When each report came.
     pub(crate) egress: Vec<(Instant, EgressReport)>,
     pub(crate) faults: VecDeque<Fault>,
@@ -270,6 +273,7 @@ fn store(session: &mut Session, batch: EventBatch, fault: Option<Fault>) -> Resp
     if let Some(Fault::Refused(code)) = fault {
         return refuse(code);
     }
+    session.spending = batch.spending;
     for record in batch.events {
         let expected = session.acked() + 1;
         if record.seq > expected {

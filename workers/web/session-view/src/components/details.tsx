@@ -1,6 +1,7 @@
 /** Facts about a session: people, pull request, branch, sandbox, model, what it has used. */
-import type { UserId } from "@farhand/protocol";
-import { type JSX, Show } from "solid-js";
+import type { Budget, BudgetPeriod, BudgetScope, UserId } from "@farhand/protocol";
+import { For, type JSX, Show } from "solid-js";
+import { limitText } from "../budgets.js";
 import { formatCost, formatCount, formatDuration } from "../format.js";
 import { allowedHref } from "../markdown/nodes.js";
 import type { Session } from "../session-store.js";
@@ -57,12 +58,46 @@ export function Details(props: { session: Session; me: UserId }): JSX.Element {
             </dl>
           </section>
           <SandboxSection session={props.session} />
+          <BudgetFacts budgets={now().budget?.budgets ?? []} />
           <UsageFacts session={props.session} />
         </div>
       )}
     </Show>
   );
 }
+
+function BudgetFacts(props: { budgets: readonly Budget[] }): JSX.Element {
+  return (
+    <Show when={props.budgets.length > 0}>
+      <section aria-label="Budgets">
+        <h3 class="group-label">Budgets</h3>
+        <dl class="facts">
+          <For each={props.budgets}>
+            {(budget) => (
+              <>
+                <dt>{SCOPES[budget.scope]}</dt>
+                <dd>
+                  {limitText(budget)}
+                  {TIMES[budget.period]}
+                </dd>
+              </>
+            )}
+          </For>
+        </dl>
+      </section>
+    </Show>
+  );
+}
+
+const SCOPES: Record<BudgetScope, string> = {
+  session: "Session",
+  user: "User",
+  repository: "Repository",
+  organisation: "Everybody",
+  unknown: "Other",
+};
+
+const TIMES: Record<BudgetPeriod, string> = { life: "", day: " today", month: " this month", unknown: "" };
 
 function SandboxSection(props: { session: Session }): JSX.Element {
   const description = () => {

@@ -8,6 +8,7 @@ import type { Session } from "../session-store.js";
 import { runningTurn } from "../timeline.js";
 import type { Command, Suggest } from "../trigger.js";
 import { type Attachments, createAttachments } from "./attach.jsx";
+import { BudgetLine } from "./budget-line.jsx";
 import { ClosedComposer, Composer } from "./composer.jsx";
 import { Spinner } from "./icons.jsx";
 import { createModelChoice, type OfferedModels } from "./model-choice.jsx";
@@ -59,6 +60,7 @@ export function Dock(props: DockProps): JSX.Element {
   return (
     <div class="dock" ref={dock}>
       <div class="dock-column">
+        <BudgetLine session={props.session} mayPrompt={may("prompt")} />
         <RefusalLine session={props.session} place="composer" onRestore={restore} />
         <RefusalLine session={props.session} place="stop" />
         <Queue

@@ -1,6 +1,7 @@
 /** One turn: its prompt, its rows as they come, what it is doing now, and how it ended. */
 import type {
   Artifact,
+  HoldKind,
   Item,
   Participant,
   Prompt,
@@ -145,6 +146,14 @@ function nameOf(row: Row): string {
   return row.item.content.type === "text" ? "answer" : "step";
 }
 
+const HOLDS: Record<HoldKind, string> = {
+  budget: "a budget",
+  time: "its time limit",
+  loop: "the loop detector",
+  halt: "an operator",
+  unknown: "a limit",
+};
+
 function TurnFoot(props: {
   turn: Turn;
   /** The `traceparent` of its prompt. */
@@ -181,11 +190,13 @@ function TurnFoot(props: {
           </Show>
           <p class="turn-foot">
             <span>
-              {ended().outcome.type !== "stopped"
-                ? "Took"
-                : props.stoppedBy === undefined
-                  ? "Stopped after"
-                  : `Stopped by ${props.stoppedBy} after`}{" "}
+              {ended().held !== undefined
+                ? `Stopped by ${HOLDS[ended().held?.kind ?? "unknown"]} after`
+                : ended().outcome.type !== "stopped"
+                  ? "Took"
+                  : props.stoppedBy === undefined
+                    ? "Stopped after"
+                    : `Stopped by ${props.stoppedBy} after`}{" "}
               {duration()}
             </span>
             <Show when={ended().change}>

@@ -1,0 +1,91 @@
+//! Golden vectors of what budgets added to the wires.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail like tests")]
+
+mod golden;
+
+use golden::check;
+use protocol::bridge::{EventBatch, SandboxEnded};
+use protocol::budget::{
+    Allowance, AllowanceRequest, Budget, BudgetPeriod, BudgetRequest, BudgetScope, BudgetState, Budgets,
+    Halt, HaltAnswer, HaltRequest, Halted, Hold, HoldKind, Spending,
+};
+use protocol::client::ServerMessage;
+use protocol::id::{SandboxId, TurnId};
+use protocol::time::Timestamp;
+use protocol::timeline::{EventRecord, PromptState, SessionEvent, TurnEnd, TurnOutcome, Usage};
+
+const AT: Timestamp = Timestamp(1_795_000_000_000);
+
+fn hold(kind: HoldKind, reason: &str) -> Hold {
+    Hold { kind, reason: reason.into(), since: AT }
+}
+
+fn budget() -> Budget {
+    Budget {
+        scope: BudgetScope::User,
+        subject: "usr_1".into(),
+        period: BudgetPeriod::Day,
+        money_micro_dollars: Some(5_000_000),
+        tokens: None,
+        turn_ms: Some(1_800_000),
+        spent_micro_dollars: 4_100_000,
+        spent_tokens: 812_000,
+        promised_micro_dollars: 250_000,
+        promised_tokens: 500_000,
+    }
+}
+
+#[test]
+fn what_clients_are_told() {
+    let state = |hold| SessionEvent::BudgetChanged(BudgetState { hold, budgets: vec![budget()] });
+    let end = TurnEnd {
+        ended_at: AT,
+        outcome: TurnOutcome::Stopped,
+        change: None,
+        usage: Usage::default(),
+        first_token_ms: None,
+        held: Some(hold(HoldKind::Loop, "The agent called `bash` 10 times in a row.")),
+    };
+    let turn_id = TurnId::parse("trn_1").unwrap();
+    let events = [
+        state(None),
+        state(Some(hold(HoldKind::Budget, "The budget of Ada for today is used up."))),
+        state(Some(hold(HoldKind::Halt, "An operator has stopped everything: leak."))),
+        SessionEvent::BudgetChanged(BudgetState::default()),
+        SessionEvent::TurnEnded { turn_id, end, prompt_state: PromptState::Done },
+    ];
+    let events = (1..).zip(events).map(|(seq, event)| EventRecord { seq, at: AT, event }).collect();
+    check("server_messages_budget", &vec![ServerMessage::Events { events }]);
+}
+
+#[test]
+fn what_bridges_are_told_and_tell() {
+    let (sandbox_id, generation) = (SandboxId::parse("sbx_1").unwrap(), 2);
+    let spending = Some(Spending { micro_dollars: 120_000, tokens: 4400, refused: true });
+    check(
+        "event_batch_spending",
+        &EventBatch { sandbox_id: sandbox_id.clone(), generation, events: vec![], spending },
+    );
+    let ended = SandboxEnded { sandbox_id, generation, reason: "leak".into(), halted: true };
+    check("sandbox_ended_halted", &ended);
+    let allowance = Allowance {
+        asked_at: AT,
+        micro_dollars: Some(620_000),
+        tokens: Some(2_000_000),
+        until: Some(AT.plus_ms(600_000)),
+        more: false,
+        reason: "The budget of Ada for today is used up.".into(),
+    };
+    check("allowance_request", &AllowanceRequest { generation, allowance });
+    check("halted", &Halted { ended: 3, left: 1 });
+}
+
+#[test]
+fn what_operators_ask_and_are_answered() {
+    let Budget { scope, subject, period, money_micro_dollars, tokens, turn_ms, .. } = budget();
+    check("budget_request", &BudgetRequest { scope, subject, period, money_micro_dollars, tokens, turn_ms });
+    let halt = Halt { by: "Ada".into(), reason: "leak".into(), at: AT };
+    check("budgets", &Budgets { budgets: vec![budget()], halt: Some(halt) });
+    check("halt_request", &HaltRequest { reason: "leak".into() });
+    check("halt_answer", &HaltAnswer { ended: 3, problem: Some("the bridge does not answer".into()) });
+}
