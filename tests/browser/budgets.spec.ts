@@ -13,9 +13,9 @@ test("an operator sets a budget and removes it; others are not shown that there 
   await expect(budgets).toContainText("Everybody here together");
   await expect(budgets).toContainText("a month · $352.40 of $400.00");
   await expect(budgets).toContainText("88 % spent");
-  await budgets.getByLabel("For", { exact: true }).selectOption("a user");
+  await budgets.getByLabel("Whose").selectOption("a user");
   await budgets.getByLabel("Its id; each one when empty").fill("usr_mika");
-  await budgets.getByLabel("In", { exact: true }).selectOption("a day (UTC)");
+  await budgets.getByLabel("Period").selectOption("day (UTC)");
   await budgets.getByLabel("Dollars").fill("2.50");
   await budgets.getByRole("button", { name: "Set the budget" }).click();
   await expect(budgets.getByRole("listitem").filter({ hasText: "usr_mika" })).toContainText("$0.00 of $2.50");

@@ -44,9 +44,9 @@ async function spend(runner, microDollars, refused, ...events) {
 /** States of a session's prompts, as a newcomer sees them. */
 async function prompts(sessionId) {
   const newcomer = await view(edge, people.grace, sessionId);
-  const { snapshot } = await newcomer.frame(({ type }) => type === "snapshot", "the snapshot");
+  await newcomer.settle();
   await newcomer.close();
-  return snapshot.prompts.map(({ state }) => state);
+  return newcomer.state.snapshot.prompts.map(({ state }) => state);
 }
 
 const held = (viewer, fits) => viewer.event("budget_changed", ({ hold }) => fits(hold));
@@ -97,7 +97,7 @@ test("a session that spends its budget is stopped, says why, and goes on when it
   assert.deepEqual([end.outcome.type, end.held.kind, promptState], ["stopped", "budget", "done"]);
   const { hold } = await held(viewer, (hold) => hold?.reason.includes(USED_UP));
   assert.equal(hold.kind, "budget");
-  assert.deepEqual((await prompts(sessionId)).at(-1), "queued", "the next prompt waits");
+  assert.deepEqual(await prompts(sessionId), ["done", "queued"], "the next prompt waits");
   assert.deepEqual(
     (await edge.rows("SELECT money, tokens FROM spending WHERE session_id = ?1", sessionId)).map(
       Object.values,
@@ -112,6 +112,13 @@ test("a session that spends its budget is stopped, says why, and goes on when it
   const next = await runner.turn(({ turnId }) => turnId !== turn.turnId);
   assert.equal(next.prompt, "And the tests");
   assert.match(next.means, /\$1\.00 of \$2\.00 left$/);
+  await runner.receive(next);
+  await runner.report(turnEnded(next));
+  await until(
+    () => edge.rows("SELECT session_id FROM budget_leases"),
+    (leases) => leases.length === 0,
+    "the end of what was granted",
+  );
   await set("session", "*", "life");
   await viewer.close();
 });

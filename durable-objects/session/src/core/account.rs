@@ -269,7 +269,7 @@ impl Step<'_> {
             (None, Verdict::Stop(budget, measure)) => {
                 Some(self.hold(HoldKind::Budget, used_up(budget, measure, self.session)))
             }
-            (None, Verdict::Free | Verdict::Warn(..)) => None,
+            (None, Verdict::Free | Verdict::Warn(..)) => self.outlived_hold(told_changes),
         };
         self.tell_budgets(hold.clone(), answer.budgets);
         match hold {
@@ -277,6 +277,17 @@ impl Step<'_> {
             Some(hold) => self.enforce_budget(hold),
             None => {}
         }
+    }
+
+    /// What holds prompts in spite of an answer that does not know yet what was spent since it was asked for.
+    fn outlived_hold(&mut self, told_changes: u64) -> Option<Hold> {
+        let account = &self.session.account;
+        let hold = account.state.hold.clone().filter(|hold| hold.kind == HoldKind::Budget)?;
+        if told_changes >= account.spent_changes {
+            return None;
+        }
+        self.ask_ledger();
+        Some(hold)
     }
 
     pub(super) fn halt(&self, reason: &str) -> Hold {

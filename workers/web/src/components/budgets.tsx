@@ -145,7 +145,7 @@ function NewBudget(props: { onSaved(): Promise<void> }): JSX.Element {
     >
       <div class="fields">
         <label class="field">
-          <span>For</span>
+          <span>Whose</span>
           <select
             value={scope()}
             onChange={(event) => {
@@ -163,13 +163,13 @@ function NewBudget(props: { onSaved(): Promise<void> }): JSX.Element {
         </Show>
         <Show when={scope() !== "session"}>
           <label class="field">
-            <span>In</span>
+            <span>Period</span>
             <select
               value={period()}
               onChange={(event) => setPeriod(event.currentTarget.value === "day" ? "day" : "month")}
             >
-              <option value="day">a day (UTC)</option>
-              <option value="month">a month (UTC)</option>
+              <option value="day">day (UTC)</option>
+              <option value="month">month (UTC)</option>
             </select>
           </label>
         </Show>

@@ -305,3 +305,19 @@ fn a_grant_is_asked_for_anew_before_it_ends() {
     let granted: &Allowance = &rig.session.account.granted.as_ref().unwrap().allowance;
     assert!(granted.more);
 }
+
+#[test]
+fn an_answer_that_is_older_than_the_refusal_does_not_let_the_next_prompt_go_on() {
+    let mut rig = Rig::running();
+    rig.consult(vec![budget(100, 60)], Some(40), None);
+    rig.prompt(2);
+    let (asked_at, told_changes) = (rig.now, rig.session.account.spent_changes);
+    let ended = rig.stopped();
+    rig.spend(41, true, vec![ended]);
+    assert_eq!(rig.held(), Some(HoldKind::Budget));
+    let answer = Answer { budgets: vec![budget(100, 60)], grant: None, halt: None };
+    let late = Consultation { asked_at, answer, allowance: None, told_changes };
+    assert!(asks(&rig.apply(Input::Consulted(late))));
+    rig.finish_snapshot(WorkOutcome::Done);
+    assert!(rig.session.turn.is_none() && rig.held() == Some(HoldKind::Budget));
+}
