@@ -88,6 +88,7 @@ pub(crate) fn milestone(event: &SessionEvent) -> Option<&'static str> {
         | SessionEvent::ItemChanged { .. }
         | SessionEvent::ItemRevised { .. }
         | SessionEvent::ItemAppended { .. }
+        | SessionEvent::BudgetChanged(_)
         | SessionEvent::Unknown => return None,
     })
 }

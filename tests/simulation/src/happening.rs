@@ -205,6 +205,7 @@ impl TellBody {
 
 /// A frame of the bridge.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "few are on their way at a time")]
 pub(crate) enum ToRunner {
     Welcome { resume_from: Seq },
     Ack(Seq),

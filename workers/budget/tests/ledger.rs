@@ -9,7 +9,7 @@ use platform::bound::Value;
 use proptest::prelude::*;
 use protocol::budget::{Budget, BudgetScope};
 use protocol::time::Timestamp;
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 /// 2026-11-22, 12:00 UTC.
@@ -33,26 +33,26 @@ impl ToSql for Bound<'_> {
     }
 }
 
-struct Row(Vec<rusqlite::types::Value>);
+struct Row(Vec<Sql>);
 
 impl Columns for Row {
     fn text(&self, column: u32) -> String {
         match &self.0[column as usize] {
-            rusqlite::types::Value::Text(text) => text.clone(),
-            _ => String::new(),
+            Sql::Text(text) => text.clone(),
+            Sql::Null | Sql::Integer(_) | Sql::Real(_) | Sql::Blob(_) => String::new(),
         }
     }
 
     fn number(&self, column: u32) -> Option<u64> {
         match self.0[column as usize] {
-            rusqlite::types::Value::Integer(number) => Some(u64::try_from(number).unwrap()),
+            Sql::Integer(number) => Some(u64::try_from(number).unwrap()),
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "whole, and below 2^53"
             )]
-            rusqlite::types::Value::Real(number) => Some(number as u64),
-            _ => None,
+            Sql::Real(number) => Some(number as u64),
+            Sql::Null | Sql::Text(_) | Sql::Blob(_) => None,
         }
     }
 }

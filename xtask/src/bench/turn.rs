@@ -108,6 +108,7 @@ pub(super) async fn prompt(
             | SessionEvent::EgressDenied { .. }
             | SessionEvent::PullRequestChanged { .. }
             | SessionEvent::ReviewAdded { .. }
+            | SessionEvent::BudgetChanged(_)
             | SessionEvent::Unknown => {}
         }
     }

@@ -88,6 +88,7 @@ impl Facts {
             | SessionEvent::ReviewAdded { .. }
             | SessionEvent::SessionArchived { .. }
             | SessionEvent::SessionUnarchived { .. }
+            | SessionEvent::BudgetChanged(_)
             | SessionEvent::Unknown => {}
         }
     }

@@ -123,6 +123,7 @@ impl Transcript {
             | SessionEvent::ConversationRestored { .. }
             | SessionEvent::SessionArchived { .. }
             | SessionEvent::SessionUnarchived { .. }
+            | SessionEvent::BudgetChanged(_)
             | SessionEvent::Unknown => {}
         }
     }
