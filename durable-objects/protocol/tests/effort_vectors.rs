@@ -23,6 +23,7 @@ fn every_message_is_decoded_as_before() {
         origin,
         delivery,
         attachments: Vec::new(),
+        traceparent: None,
     };
     check("prompt_with_effort", &ClientMessage::Prompt { prompt: request });
     let prompt = Prompt {
@@ -39,6 +40,7 @@ fn every_message_is_decoded_as_before() {
         edited_by: None,
         cancelled_by: None,
         attachments: Vec::new(),
+        traceparent: None,
     };
     check("prompt_queued_with_effort", &SessionEvent::PromptQueued { prompt });
     let turn = TurnOrder {
@@ -50,6 +52,8 @@ fn every_message_is_decoded_as_before() {
         effort: Some(Effort::Low),
         digest: None,
         attachments: Vec::new(),
+        means: None,
+        traceparent: None,
     };
     check("start_turn_with_effort", &RunnerCommand::StartTurn { turn });
     check(

@@ -86,7 +86,7 @@ pub enum Call {
 }
 
 impl Call {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Create,
         Self::Message,
         Self::Status,

@@ -47,7 +47,11 @@ impl Shell {
         self.consult().await?;
         let is_on =
             self.with_session(|session| session.turn.as_ref().is_some_and(|turn| turn.id == *turn_id));
-        is_on.map_err(reason_of)
+        is_on.map_err(|failure| self.reason_of(failure))
+    }
+
+    fn reason_of(&self, failure: Failure) -> String {
+        failure.into_body(&self.about()).message
     }
 
     /// What the agent is to know of its means.
@@ -77,7 +81,8 @@ impl Shell {
 
     async fn consult(self: &Rc<Self>) -> Result<(), String> {
         let _alone = self.consulting.lock().await;
-        let (session, asked_at) = (self.with_session(Clone::clone).map_err(reason_of)?, now());
+        let (session, asked_at) =
+            (self.with_session(Clone::clone).map_err(|failure| self.reason_of(failure))?, now());
         let payer = session.payer().clone();
         let id = session.info.id.as_str();
         let asker =
@@ -115,8 +120,10 @@ impl Shell {
             told_changes: session.account.spent_changes,
         };
         let was_held = session.account.state.hold.is_some();
-        self.apply(Input::Consulted(consultation)).map_err(reason_of)?;
-        let is_held = self.with_session(|session| session.account.state.hold.is_some()).map_err(reason_of)?;
+        self.apply(Input::Consulted(consultation)).map_err(|failure| self.reason_of(failure))?;
+        let is_held = self
+            .with_session(|session| session.account.state.hold.is_some())
+            .map_err(|failure| self.reason_of(failure))?;
         if is_held || was_held {
             let held = [Value::Text(id), Value::Number(asked_at.0)];
             let (sql, values) =
@@ -132,7 +139,8 @@ impl Shell {
         let request = AllowanceRequest { generation: session.generation, allowance: allowance.clone() };
         let path = format!("/sandboxes/{}/allowance", sandbox.id);
         let ask = Ask::new(path, &request, ALLOWANCE_MS_MAX, sandbox.bridge_url.clone());
-        match self.settings.bridge.send(&ask.map_err(reason_of)?).await {
+        let ask = ask.map_err(|failure| self.reason_of(failure))?.traced(self.span());
+        match self.settings.bridge.send(&ask).await {
             Ok(answered) if matches!(answered.status, 200..300 | 404 | 409) => Ok(()),
             Ok(answered) => Err(format!("the bridge answers an allowance with status {}", answered.status)),
             Err(Unanswered::Misconfigured(reason) | Unanswered::Silent(reason)) => Err(reason),
@@ -161,8 +169,4 @@ fn nothing(asked_at: Timestamp) -> Allowance {
         more: true,
         reason: "no turn runs in this sandbox".to_owned(),
     }
-}
-
-fn reason_of(failure: Failure) -> String {
-    failure.into_body().message
 }

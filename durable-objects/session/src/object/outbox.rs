@@ -88,9 +88,9 @@ impl Shell {
                 let claim = self.claim_sandbox(*generation, reservation.as_ref());
                 self.unless_halted(claim).await
             }
-            Work::CreateSandbox { .. } => self.unless_halted(self.ask_bridge(work)).await,
+            Work::CreateSandbox { .. } => self.unless_halted(self.ask_bridge(work, trace)).await,
             Work::StartTurn { turn_id, .. } => match self.may_begin(turn_id).await {
-                Ok(true) => self.ask_bridge(work).await,
+                Ok(true) => self.ask_bridge(work, trace).await,
                 // It was returned to the queue, with what it waits for.
                 Ok(false) => WorkOutcome::Done,
                 Err(reason) => WorkOutcome::Delayed { reason },

@@ -3,7 +3,6 @@
 //! Never gives an event up while the runner's session may still want it, and never says that the session has one before the edge
 //! said so. Run by the connection's task.
 
-use super::Sandbox;
 use super::queue::{Batch, EventQueue};
 use super::sandbox::Sandbox;
 use crate::backoff::Backoff;

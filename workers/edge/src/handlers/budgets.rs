@@ -13,6 +13,7 @@ use budget::ledger::{self, Columns};
 use futures::future::join_all;
 use platform::bridge::{Ask, Unanswered};
 use platform::d1::{Database, Row, Value};
+use platform::log::About;
 use platform::operator::Operator;
 use protocol::budget::{
     BudgetPeriod, BudgetRequest, BudgetScope, Budgets, Halt, HaltAnswer, HaltRequest, Halted,
@@ -167,7 +168,8 @@ fn is_recurring(period: BudgetPeriod) -> bool {
 async fn end_sandboxes(context: &Context, reason: &str) -> Result<Halted, String> {
     let request = HaltRequest { reason: reason.to_owned() };
     let ask = Ask::new("/halted".to_owned(), &request, HALT_MS_MAX, None);
-    let ask = ask.map_err(|failure| failure.into_body().message)?;
+    let about = About::default().traced(Some(context.trace));
+    let ask = ask.map_err(|failure| failure.into_body(&about).message)?.traced(Some(context.trace));
     match Operator(&context.env).bridge().send(&ask).await {
         Ok(answered) if answered.status == 200 => {
             protocol::read_json(&answered.body).map_err(|error| error.to_string())
