@@ -105,20 +105,24 @@ fn work_goes_back_to_the_prompt_that_it_is_for() {
         rig.apply(Input::PromptSubmitted { author: user("ada"), prompt });
     };
     submit(&mut rig, 2);
+    let end = |rig: &mut Rig| {
+        rig.end_turn(Some(change('a')));
+        rig.finish_snapshot(WorkOutcome::Done);
+    };
     let present = |rig: &Rig| {
         let store = migrated();
         commit_all(&store, &rig.log);
         (store.load_trace().unwrap().map(TraceParent::trace_id), store)
     };
     assert_eq!(present(&rig).0, None, "the running prompt came without");
-    rig.end_turn(None);
+    end(&mut rig);
     let (trace, store) = present(&rig);
     assert_eq!(trace.as_deref(), Some("02".repeat(16).as_str()));
     let order = store.load_turn_order(&rig.turn()).unwrap().unwrap();
     assert_eq!(order.traceparent.map(TraceParent::trace_id), trace);
     submit(&mut rig, 3);
-    rig.end_turn(None);
-    rig.end_turn(None);
+    end(&mut rig);
+    end(&mut rig);
     assert_eq!(present(&rig).0.as_deref(), Some("03".repeat(16).as_str()), "after its end, too");
 }
 
