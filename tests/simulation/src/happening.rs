@@ -57,6 +57,7 @@ pub(crate) enum Happening {
 }
 
 /// What happens to runners and their sockets.
+#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 #[derive(Clone, Debug)]
 pub(crate) enum RunnerStep {
     /// A runner dials.
@@ -204,6 +205,7 @@ impl TellBody {
 }
 
 /// A frame of the bridge.
+#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "few are on their way at a time")]
 pub(crate) enum ToRunner {
