@@ -1,5 +1,5 @@
 //! Golden vectors of what follows a prompt through the processes: its trace, the runner's lines and steps, and how a deployment is.
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test")]
 
 mod golden;
 
