@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// How far a key of the API reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeyScope {
     /// See.
@@ -21,6 +22,7 @@ pub enum KeyScope {
 /// `POST /api/keys`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeyRequest {
     /// What it is for, in the words of whoever makes it.
@@ -34,6 +36,7 @@ pub struct ApiKeyRequest {
 /// Answer to [`ApiKeyRequest`]: the only time that the key itself is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeyMade {
     /// Names it in lists.
@@ -47,6 +50,7 @@ pub struct ApiKeyMade {
 /// `GET /api/keys`: those that count, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeyList {
     /// Without their secrets.
@@ -56,6 +60,7 @@ pub struct ApiKeyList {
 /// One key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKey {
     /// Sixteen hexadecimal digits.
@@ -75,6 +80,7 @@ pub struct ApiKey {
 /// `GET /api/sign-ins`: where the user is signed in, what was used last first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignInList {
     /// Those that count.
@@ -84,6 +90,7 @@ pub struct SignInList {
 /// One browser in which a user is signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignedInBrowser {
     /// Thirty-two hexadecimal digits.
@@ -103,6 +110,7 @@ pub struct SignedInBrowser {
 /// `GET /api/operator/checks`: what the deployment has tried of what it works with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationList {
     /// Each integration once, in a fixed order.
@@ -112,6 +120,7 @@ pub struct IntegrationList {
 /// One integration, tried just now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Integration {
     /// What it is called: `Sandbox bridge`.
@@ -125,6 +134,7 @@ pub struct Integration {
 /// Whether an integration works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum IntegrationState {
     /// It was tried, and works.
@@ -140,6 +150,7 @@ pub enum IntegrationState {
 /// `GET /api/operator/people`: everybody who was ever let in, those who were here last first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PeopleList {
     /// At most 500.
@@ -149,6 +160,7 @@ pub struct PeopleList {
 /// A person as operators see them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Person {
     /// Who.
@@ -174,6 +186,7 @@ pub struct Person {
 /// `GET /api/operator/audit`: lines before `?before=`, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AuditPage {
     /// At most 200.
@@ -183,6 +196,7 @@ pub struct AuditPage {
 /// Who did what to what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
     /// Its number.
@@ -202,6 +216,7 @@ pub struct AuditEntry {
 /// `GET` and `PUT /api/repositories/{owner}/{name}/hints`: what a repository is told from others by where a message names none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RepositoryHints {
     /// What it is, in a sentence; where empty, the code host's description counts.

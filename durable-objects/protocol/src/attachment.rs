@@ -15,6 +15,8 @@ objects!(PromptAttachment, PictureFacts);
 /// One attachment with its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
+#[cfg_attr(feature = "schema", schemars(rename_all = "snake_case", rename_all_fields = "camelCase"))]
 #[cfg_attr(feature = "typescript", ts(rename_all = "snake_case", rename_all_fields = "camelCase"))]
 pub enum Attachment {
     /// A piece of a web page, as the extension selects it.
@@ -22,6 +24,7 @@ pub enum Attachment {
         /// As the crate `capture` and the extension have it, version 1. Other members beside it, such as the client's own outline, are
         /// left out.
         #[cfg_attr(feature = "typescript", ts(type = "object"))]
+        #[cfg_attr(feature = "schema", schemars(with = "serde_json::Map<String, serde_json::Value>"))]
         capture: Tree,
         /// How the piece looked.
         #[cfg_attr(feature = "typescript", ts(optional))]
@@ -46,14 +49,18 @@ pub enum Attachment {
 /// A picture with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(rename_all = "camelCase"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "camelCase"))]
 pub struct Picture {
     /// One of [`MEDIA_TYPES`].
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^image/(png|jpeg|webp)$")))]
     pub media_type: String,
     /// Base64 (RFC 4648 §4), with padding.
     pub data: String,
     /// In pixels.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65_535)))]
     pub width: u32,
     /// In pixels.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65_535)))]
     pub height: u32,
 }
 
@@ -63,6 +70,7 @@ pub const MEDIA_TYPES: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
 /// What the timeline tells of a [`Attachment`]. Contents: `GET /api/sessions/{id}/artifacts/{artifact_id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct PromptAttachment {
     /// What it is.
@@ -92,6 +100,7 @@ pub struct PromptAttachment {
 /// What the timeline tells of a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct PictureFacts {
     /// The picture; follows from its content.
@@ -109,6 +118,7 @@ pub struct PictureFacts {
 /// The kinds of attachments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AttachmentKind {
     /// A piece of a web page.
@@ -118,6 +128,7 @@ pub enum AttachmentKind {
     /// A text file.
     Text,
     /// One of a newer version.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }

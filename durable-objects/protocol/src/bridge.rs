@@ -111,6 +111,7 @@ pub enum SandboxSource {
 /// What a sandbox may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SandboxLimits {
     /// Processor time, in thousandths of a core.
@@ -215,6 +216,7 @@ pub struct Health {
 
 /// A sandbox's runner has dialled in (again) at the replica that says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RunnerAttached {
     /// Where.
@@ -229,6 +231,7 @@ pub struct RunnerAttached {
 
 /// Events of one sandbox, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EventBatch {
     /// Where they happened.
@@ -244,6 +247,7 @@ pub struct EventBatch {
 
 /// How far the session has a sandbox's events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EventsAck {
     /// Number of the newest event stored; 0 when there is none.
@@ -252,6 +256,7 @@ pub struct EventsAck {
 
 /// A sandbox is gone without having been told to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SandboxEnded {
     /// Which.
@@ -267,6 +272,7 @@ pub struct SandboxEnded {
 
 /// Connections out of a sandbox that were refused. Counts only rise, so a report that comes twice changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EgressReport {
     /// Where they were tried.

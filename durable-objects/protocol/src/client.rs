@@ -70,6 +70,7 @@ pub mod close_code {
 /// `POST /api/sessions`: starts a session, with its first prompt where there is one already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateSessionRequest {
     /// `owner/name` at the code host.
@@ -91,6 +92,7 @@ pub struct CreateSessionRequest {
 /// Answer to [`CreateSessionRequest`], 201.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct CreateSessionResponse {
     /// The new session.
@@ -100,6 +102,7 @@ pub struct CreateSessionResponse {
 /// `POST /api/sessions/{id}/message`, and the first prompt of a new session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 pub struct PromptRequest {
     /// Chosen by the client (`prm_` and 26 characters): sending it again is safe.
@@ -133,6 +136,7 @@ pub struct PromptRequest {
 /// The session has the prompt; answer 202 to [`PromptRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct PromptAccepted {
     /// The request's.
@@ -144,6 +148,7 @@ pub struct PromptAccepted {
 /// `GET /api/sessions/{id}/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionStatus {
     /// What it is about.
@@ -165,6 +170,7 @@ pub struct SessionStatus {
 /// One row of `GET /api/sessions`, newest activity first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionSummary {
     /// Which.
@@ -200,6 +206,7 @@ pub struct SessionSummary {
 /// `PUT /api/sessions/{id}/archived`. Answer: 200 `{}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 pub struct ArchiveRequest {
     /// Whether the session is to take no prompts.
@@ -210,6 +217,7 @@ pub struct ArchiveRequest {
 /// page. The oldest turn of a page may have more items on the next one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct HistoryPage {
     /// Of the turns.
@@ -231,6 +239,7 @@ pub struct HistoryPage {
 /// Numbers of the events that brought what is shown, each list in the order of its namesake: by them links name a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Places {
     /// Of [`SessionEvent::PromptQueued`].
@@ -244,6 +253,7 @@ pub struct Places {
 /// `GET /api/sessions?before=<updatedAt>&limit=<n ≤ 100>&archived=<true|false>`; without `archived` those that are not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionList {
     /// Newest activity first.
@@ -253,6 +263,7 @@ pub struct SessionList {
 /// What a session as a whole is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Activity {
     /// Nothing; the last turn completed, was stopped, or there was none.
@@ -262,6 +273,7 @@ pub enum Activity {
     /// The last turn failed.
     Failed,
     /// One of a newer version.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -269,6 +281,7 @@ pub enum Activity {
 /// One row of `GET /api/repositories`: those this user may work on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RepositorySummary {
     /// `owner/name`.
@@ -282,6 +295,7 @@ pub struct RepositorySummary {
 /// `GET /api/repositories`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RepositoryList {
     /// By name.
@@ -291,6 +305,7 @@ pub struct RepositoryList {
 /// `GET /api/configuration`: what a client needs before anybody is signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Configuration {
     /// Of the wires.
@@ -316,6 +331,7 @@ pub struct Configuration {
 /// What a deployment makes of captures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct CaptureSupport {
     /// The `version` of captures that are understood.
@@ -325,6 +341,7 @@ pub struct CaptureSupport {
 /// How much goes along with one prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct AttachmentLimits {
     /// [`crate::limit::ATTACHMENTS_MAX`].
@@ -349,6 +366,7 @@ impl Default for AttachmentLimits {
 /// How people sign in to this deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SignInMethod {
     /// Development on loopback: pick one of these, no password.
@@ -363,6 +381,7 @@ pub enum SignInMethod {
 /// `POST /api/sign-in` (local method only). Answer: [`User`], and the session cookie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 pub struct SignInRequest {
     /// One of the offered users' `login`.
@@ -372,6 +391,7 @@ pub struct SignInRequest {
 /// Answer to `POST /api/sessions/{id}/ticket`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct TicketResponse {
     /// Good for one WebSocket of this user to this session.
@@ -383,6 +403,7 @@ pub struct TicketResponse {
 /// What a session is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionInfo {
     /// Which.
@@ -410,6 +431,7 @@ pub struct SessionInfo {
 /// The whole present state of a session; later events apply to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionSnapshot {
     /// What it is about.
@@ -455,6 +477,7 @@ pub struct SessionSnapshot {
 /// Client → session, one JSON text frame each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ClientMessage {
     /// First frame. Answer: [`ServerMessage::Snapshot`], or exactly the missed [`ServerMessage::Event`]s when `since` is known.
@@ -515,6 +538,7 @@ pub enum ClientMessage {
         turn_id: TurnId,
     },
     /// Something of a newer client; answered with [`ServerMessage::Rejected`].
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -526,6 +550,7 @@ pub enum ClientMessage {
 )]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ServerMessage {
     /// The whole state as of `seq`.
@@ -590,6 +615,7 @@ pub enum ServerMessage {
         error: ErrorBody,
     },
     /// Something of a newer session; ignored.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }

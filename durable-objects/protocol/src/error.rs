@@ -8,6 +8,7 @@ objects!(ErrorBody);
 /// Body of every HTTP answer that is not 2xx, and payload of [`crate::client::ServerMessage::Rejected`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self")]
 pub struct ErrorBody {
     /// For programs.
@@ -36,15 +37,20 @@ macro_rules! codes {
         /// Why a request was refused or failed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
         pub enum ErrorCode {
             $($(#[$doc])* $name,)*
             /// A code of a newer peer.
+            #[cfg_attr(feature = "schema", schemars(skip))]
             #[serde(other)]
             Unknown,
         }
 
         impl ErrorCode {
+            /// All of them but [`ErrorCode::Unknown`].
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
             /// The code as on the wire.
             #[must_use]
             pub fn as_str(self) -> &'static str {

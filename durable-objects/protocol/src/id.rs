@@ -49,8 +49,8 @@ fn base32(random: [u8; 16], length: usize) -> String {
 }
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident = $prefix:literal, $length:expr;)*) => {$(
-        $(#[$doc])*
+    ($($(#[doc = $doc:literal])* $name:ident = $prefix:literal, $length:expr;)*) => {$(
+        $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
         #[cfg_attr(feature = "typescript", ts(type = "string"))]
@@ -82,6 +82,9 @@ macro_rules! ids {
                 &self.0
             }
         }
+
+        #[cfg(feature = "schema")]
+        crate::schema::text!($name: concat!("^", $prefix, "_[a-z0-9_-]+$"), limit::ID_BYTES_MAX, concat!($($doc),*));
 
         impl TryFrom<String> for $name {
             type Error = InvalidId;
@@ -176,6 +179,14 @@ impl RepositoryId {
         self.0.split_once('/').map_or("", |(_, name)| name)
     }
 }
+
+#[cfg(feature = "schema")]
+crate::schema::text!(
+    RepositoryId:
+    r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9_]([A-Za-z0-9_.-]{0,95}[A-Za-z0-9_-])?$",
+    201,
+    "A repository on the code host as `owner/name`."
+);
 
 impl TryFrom<String> for RepositoryId {
     type Error = InvalidId;

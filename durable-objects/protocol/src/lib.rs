@@ -21,6 +21,8 @@ pub mod object;
 pub mod pull;
 pub mod repository;
 pub mod runner;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod sign;
 pub mod status;
 pub mod supervisor;

@@ -12,6 +12,7 @@ objects!(PullRequestProgress, Check, Review, PullSeen, PullReport);
 /// How a pull request is since it was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase", default)]
 pub struct PullRequestProgress {
     /// Whether it is still to be decided about.
@@ -39,6 +40,7 @@ pub struct PullRequestProgress {
 /// Whether a pull request is still to be decided about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PullState {
     /// It is.
@@ -49,6 +51,7 @@ pub enum PullState {
     /// Merged, for ever.
     Merged,
     /// A state of a newer version.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -56,6 +59,7 @@ pub enum PullState {
 /// One check of a commit: of continuous integration, or of anything else that reports to the code host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Check {
     /// As the code host shows it.
@@ -73,6 +77,7 @@ pub struct Check {
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CheckState {
     /// Waiting or running.
@@ -84,6 +89,7 @@ pub enum CheckState {
     /// It had nothing to say, or was called off.
     Skipped,
     /// A state of a newer version.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -91,6 +97,7 @@ pub enum CheckState {
 /// What somebody at the code host said about a pull request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Review {
     /// At the code host, with its kind: unique there.
@@ -118,6 +125,7 @@ pub struct Review {
 /// What a review decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It may be merged.
@@ -129,6 +137,7 @@ pub enum Verdict {
     /// An earlier verdict was taken back.
     Dismissed,
     /// A verdict of a newer version.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }

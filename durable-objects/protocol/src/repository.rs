@@ -56,6 +56,7 @@ objects!(
 /// field by field. What neither says is found out from the files that are there (`package-lock.json`, `Cargo.toml`, …).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Recipe {
     /// Name of an image of the provider to start from, such as `debian:bookworm-slim`.
@@ -93,6 +94,7 @@ pub struct Recipe {
 /// What an image was made of: the same again needs no build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct ImageOrigin {
     /// Commit of the default branch, 40 or 64 hexadecimal digits.
@@ -186,6 +188,7 @@ pub struct Inventory {
 
 /// What a build said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct BuildLogPiece {
     /// Bytes of the log before `text`; a piece that comes twice is recognised by it.
@@ -198,6 +201,7 @@ pub struct BuildLogPiece {
 
 /// How far the repository has a build's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct BuildLogAck {
     /// Bytes.
@@ -206,6 +210,7 @@ pub struct BuildLogAck {
 
 /// A build is over, and its log has been told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct BuildEnded {
     /// How.
@@ -220,6 +225,7 @@ pub struct BuildEnded {
 )]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum BuildOutcome {
     /// The image can be restored under the id that was ordered.
@@ -243,12 +249,14 @@ pub enum BuildOutcome {
         reason: String,
     },
     /// Something of a newer bridge; taken as a failure.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
 
 /// How a warm sandbox is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct WarmReport {
     /// Base URL of the replica that its runner is connected to.
@@ -260,6 +268,7 @@ pub struct WarmReport {
 /// How far a warm sandbox is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum WarmState {
     /// Its runner is connected and its agent answers. It may be claimed; that its workspace is at the newest commit comes later.
@@ -278,6 +287,7 @@ pub enum WarmState {
         reason: String,
     },
     /// Something of a newer bridge; changes nothing.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -285,6 +295,7 @@ pub enum WarmState {
 /// What people see of a repository's images and warm pool: `GET /api/repositories/{repository}/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RepositoryStatus {
     /// `owner/name`.
@@ -315,6 +326,7 @@ pub struct RepositoryStatus {
 /// A restorable image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct ImageDescription {
     /// Which.
@@ -330,6 +342,7 @@ pub struct ImageDescription {
 /// One build. Its log: `GET /api/repositories/{repository}/builds/{build_id}/log?from=<bytes>`, as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct BuildDescription {
     /// Which.
@@ -351,6 +364,7 @@ pub struct BuildDescription {
 /// The warm sandboxes of a repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct PoolDescription {
     /// How many are to be ready.
@@ -366,6 +380,7 @@ pub struct PoolDescription {
 /// The provider failed too often: nothing is asked of it until then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct PauseDescription {
     /// What the provider said last.

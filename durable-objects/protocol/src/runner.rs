@@ -21,6 +21,7 @@ objects!(RunnerConfiguration, WarmConfiguration, TurnOrder, Author, RunnerEventR
 /// Runner → bridge, one JSON text frame each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum RunnerMessage {
     /// First frame.
@@ -86,6 +87,7 @@ pub enum RunnerMessage {
         traceparent: Option<TraceParent>,
     },
     /// Something of a newer runner; ignored.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -125,6 +127,7 @@ pub enum TurnStep {
 /// Bridge → runner, one JSON text frame each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum BridgeMessage {
     /// Answer to `hello`: send events from here on.
@@ -158,6 +161,7 @@ pub enum BridgeMessage {
         reason: String,
     },
     /// Something of a newer bridge; ignored.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -165,6 +169,7 @@ pub enum BridgeMessage {
 /// What a runner sets up before it reports [`RunnerEvent::Ready`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RunnerConfiguration {
     /// Whose sandbox it is.
@@ -186,6 +191,7 @@ pub struct RunnerConfiguration {
 /// What a runner sets up before anybody has claimed its sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct WarmConfiguration {
     /// What is in the workspace, and is brought to the newest commit.
@@ -213,6 +219,7 @@ pub struct SandboxMemory {
 /// Which agent works in the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AgentKind {
     /// OpenCode.
@@ -224,6 +231,7 @@ pub enum AgentKind {
 /// What a runner can be told to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum RunnerCommand {
     /// Work on a prompt.
@@ -252,6 +260,7 @@ pub enum RunnerCommand {
         attachments: Vec<Attachment>,
     },
     /// Something of a newer bridge; answered with an error.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -259,6 +268,7 @@ pub enum RunnerCommand {
 /// One prompt for the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct TurnOrder {
     /// Which turn.
@@ -296,6 +306,7 @@ pub struct TurnOrder {
 /// Git identity of a prompt's author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Author {
     /// `user.name`.
@@ -307,6 +318,7 @@ pub struct Author {
 /// A runner's event with its number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct RunnerEventRecord {
     /// From 1, gapless per sandbox.
@@ -320,6 +332,7 @@ pub struct RunnerEventRecord {
 /// What happens in a sandbox, the same for every agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum RunnerEvent {
     /// A step of the set-up began, such as "cloning acme/shop".
@@ -389,6 +402,7 @@ pub enum RunnerEvent {
     /// Sent every 10 s while a turn runs and nothing else was sent: the agent is alive.
     Heartbeat,
     /// Something of a newer runner; recorded as received, changes nothing.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }

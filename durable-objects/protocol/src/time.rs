@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Milliseconds since the Unix epoch, UTC. Stays below 2^53, so that JavaScript reads it exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 

@@ -40,6 +40,7 @@ pub type Seq = u64;
 /// A person with an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct User {
     /// Ours.
@@ -55,6 +56,7 @@ pub struct User {
 /// A user in this session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Participant {
     /// The account.
@@ -74,6 +76,7 @@ pub struct Participant {
 /// What a participant may do in a session. Which role may do what is one table, `session::core`'s policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Everything, deletion included. The user who began the session is the first.
@@ -84,6 +87,7 @@ pub enum Role {
     /// Watches.
     Viewer,
     /// A role of a newer version; may watch.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -91,6 +95,7 @@ pub enum Role {
 /// What a participant submitted. The text can be edited while the prompt waits, never after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Prompt {
     /// Chosen by the submitting client.
@@ -142,12 +147,14 @@ pub struct Prompt {
 /// When a prompt reaches the agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// Into the running turn; as [`Delivery::Queue`], but next, when none runs or the turn ends before it took the prompt.
     Steer,
     /// In a turn of its own, after those before it.
     #[default]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Queue,
 }
@@ -155,6 +162,7 @@ pub enum Delivery {
 /// Where a prompt was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PromptOrigin {
     /// The web client.
@@ -166,6 +174,7 @@ pub enum PromptOrigin {
     /// The HTTP API.
     Api,
     /// A newer kind.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -173,6 +182,7 @@ pub enum PromptOrigin {
 /// Where a prompt is on its way. The last three are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PromptState {
     /// Waits for its turn.
@@ -190,6 +200,7 @@ pub enum PromptState {
 /// The agent's work on one prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Turn {
     /// Ours.
@@ -213,6 +224,7 @@ pub struct Turn {
 /// How a turn ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct TurnEnd {
     /// When the session learned of it.
@@ -238,6 +250,7 @@ pub struct TurnEnd {
 /// How a turn ended, by kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case")]
 pub enum TurnOutcome {
     /// The agent finished.
@@ -254,6 +267,7 @@ pub enum TurnOutcome {
 /// What a turn left on the session's branch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Change {
     /// Pushed here.
@@ -273,6 +287,7 @@ pub struct Change {
 /// Tokens and cost. All are sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase", default)]
 pub struct Usage {
     /// Read by the model, cached ones included.
@@ -298,6 +313,7 @@ impl Usage {
 /// One piece of a turn's output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Item {
     /// Chosen by the runner, unique in the session.
@@ -313,6 +329,7 @@ pub struct Item {
 /// What an item is. `text` of prose and reasoning and `output` of a tool grow by [`SessionEvent::ItemAppended`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ItemContent {
     /// Prose of the agent, Markdown.
@@ -361,6 +378,7 @@ pub enum ItemContent {
         text: String,
     },
     /// A kind of a newer runner; shown as "unsupported".
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -368,6 +386,7 @@ pub enum ItemContent {
 /// How far a tool call is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ToolState {
     /// On its way.
@@ -397,6 +416,7 @@ pub enum ToolState {
 /// Lines added and removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct LineCount {
     /// Added.
@@ -408,6 +428,7 @@ pub struct LineCount {
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct PlanStep {
     /// For humans.
@@ -419,6 +440,7 @@ pub struct PlanStep {
 /// How far a step of a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PlanStepState {
     /// Not begun.
@@ -430,6 +452,7 @@ pub enum PlanStepState {
     /// Given up.
     Cancelled,
     /// A state of a newer agent.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -437,6 +460,7 @@ pub enum PlanStepState {
 /// How loud a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeLevel {
     /// For interest.
@@ -446,6 +470,7 @@ pub enum NoticeLevel {
     /// Something failed.
     Error,
     /// A level of a newer peer.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -453,6 +478,7 @@ pub enum NoticeLevel {
 /// A lasting result of the session. A newer one with the same id replaces the older.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Artifact {
     /// One per thing: the session's diff keeps its id from turn to turn.
@@ -468,6 +494,7 @@ pub struct Artifact {
 /// What an artifact is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum ArtifactContent {
     /// The session's branch with its newest commit.
@@ -498,6 +525,7 @@ pub enum ArtifactContent {
         progress: PullRequestProgress,
     },
     /// A kind of a newer peer.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -505,6 +533,7 @@ pub enum ArtifactContent {
 /// The session's sandbox, as people see it: one state, not many flags.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "state"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "state"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SandboxStatus {
     /// None yet, or none any more.
@@ -540,6 +569,7 @@ pub enum SandboxStatus {
 /// Where a sandbox runs and how strongly it is isolated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SandboxDescription {
     /// `local` or `modal`.
@@ -553,6 +583,7 @@ pub struct SandboxDescription {
 /// How strongly a sandbox is isolated from the machine it runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
     /// Own kernel or virtual machine.
@@ -562,6 +593,7 @@ pub enum Isolation {
     /// A plain process of the host: nothing keeps it from the host's files and network.
     Weak,
     /// A tier of a newer provider.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -569,6 +601,7 @@ pub enum Isolation {
 /// A recorded fact with its number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EventRecord {
     /// One more than that of the event before.
@@ -582,6 +615,7 @@ pub struct EventRecord {
 /// What the agent of a replacement sandbox knows of the conversation before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Restoration {
     /// Its own state, saved after the last turn.
@@ -602,6 +636,7 @@ pub enum Restoration {
         turns: u32,
     },
     /// A way of a newer version.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }
@@ -609,6 +644,7 @@ pub enum Restoration {
 /// Connections of a sandbox to one place that its bridge refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EgressDenial {
     /// As the sandbox asked for it: a name, or an address.
@@ -625,6 +661,7 @@ pub struct EgressDenial {
 /// A recorded fact. Applied in the order of its `seq`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type"))]
 #[serde(remote = "Self", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SessionEvent {
     /// The session exists.
@@ -801,6 +838,7 @@ pub enum SessionEvent {
     /// What holds prompts back, if anything does, and how far budgets are spent.
     BudgetChanged(BudgetState),
     /// A fact of a newer version; has its `seq`, changes nothing here.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
 }

@@ -1,10 +1,9 @@
 //! The Worker: takes every HTTP request of clients and bridges, checks who asks and what, and hands it to where it is decided.
 //!
 //! It keeps no state: sessions live in their objects, lists in D1, whose SQL stands in `accounts`, `index`, `overview`, `roster`,
-//! `slack_links` and `sockets` only; what metrics ask, in the crate `metrics`. [`route`] is the one table of what can be asked; `handlers` has
-//! one function per route. The module that workerd runs is `entry.mjs`, which wraps this one so that a panic is an error at once.
-
-pub mod route;
+//! `slack_links` and `sockets` only; what metrics and budgets ask, in their crates. [`api::route`] is the one table of what can be asked;
+//! `handlers` has one function per route. The module that workerd runs is `entry.mjs`, which wraps this one so that a panic is an error
+//! at once.
 
 #[cfg(target_arch = "wasm32")]
 mod accounts;

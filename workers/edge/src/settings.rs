@@ -46,7 +46,7 @@ pub struct Settings {
     pub public_origin: Option<String>,
     /// Whether repositories get images and warm sandboxes.
     pub has_images: bool,
-    /// Whether the routes of [`crate::route::TEST_TABLE`] exist.
+    /// Whether the routes of [`api::route::TEST_TABLE`] exist.
     pub has_test_routes: bool,
 }
 

@@ -142,9 +142,11 @@ impl Setup {
         }
         let mut stamp = Stamp::new(&self.root, "edge");
         for folder in [
+            "workers/api",
             "workers/edge",
             "workers/identity",
             "workers/github",
+            "workers/metrics",
             "workers/slack",
             "durable-objects",
             "migrations",

@@ -27,8 +27,8 @@ mod webhooks;
 
 use crate::answer::{Answer, error, json, not_found};
 use crate::context::Context;
-use crate::route::{Found, RepositoryRoute, Route, SessionRoute, TABLE, TEST_TABLE, Variables, find};
 pub(crate) use access::check_session;
+use api::route::{Found, RepositoryRoute, Route, SessionRoute, TABLE, TEST_TABLE, Variables, find};
 use guard::Admitted;
 use identity::policy::{Access, Action, rule};
 pub(crate) use images::poke_repositories;
