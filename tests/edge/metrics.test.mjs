@@ -188,6 +188,7 @@ test("what cannot be answered is refused with its reason", async () => {
     ["?zone=Mars/Olympus", /`zone` must be the name of a time zone/],
     [`?zone=${"a".repeat(100)}`, /`zone` must be the name of a time zone/],
     ["?format=xml", /`format` must be json or csv/],
+    ["?table=users", /`table` must be one of adoption, series/],
     ["?format=csv&table=users", /`table` must be one of adoption, series/],
   ]) {
     const { status, body } = await people.ada.get(`/api/metrics${query}`);

@@ -62,10 +62,11 @@ test("a known path with another method is 405 as JSON", async () => {
   for (const route of routes) methods.set(route.path, [...(methods.get(route.path) ?? []), route.method]);
   for (const [pattern, known] of methods) {
     if (!pattern.startsWith("/api/")) continue;
-    for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
+    for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"]) {
       if (known.includes(method)) continue;
-      const { status, body } = await read(await edge.server.fetch(fillPath(pattern), { method }));
+      const { status, body, headers } = await read(await edge.server.fetch(fillPath(pattern), { method }));
       assert.deepEqual([status, body.code], [405, "method_not_allowed"], `${method} ${pattern}`);
+      assert.equal(headers.get("allow"), known.join(", "));
       assert.ok(body.message.includes(known.join(", ")), body.message);
     }
   }

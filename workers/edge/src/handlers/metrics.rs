@@ -114,15 +114,16 @@ fn read(context: &Context, zone: Zone<'_>) -> Result<(Period, Option<Table>), Er
     let asked = Asked { from: from.as_deref(), to: to.as_deref(), step: step.as_deref() };
     let now = Moment::try_from(context.now.0).or_internal("reading the clock")?;
     let period = Period::read(asked, now, zone).map_err(|error| bad(error.to_string()))?;
+    let table = match context.query("table") {
+        None => SERIES,
+        Some(name) => Table::find(&name).ok_or_else(|| {
+            let names = TABLES.map(|table| table.name).join(", ");
+            bad(format!("`table` must be one of {names}; leave it out for {}", SERIES.name))
+        })?,
+    };
     let table = match context.query("format").as_deref() {
         None | Some("json") => None,
-        Some("csv") => Some(match context.query("table") {
-            None => SERIES,
-            Some(name) => Table::find(&name).ok_or_else(|| {
-                let names = TABLES.map(|table| table.name).join(", ");
-                bad(format!("`table` must be one of {names}; leave it out for {}", SERIES.name))
-            })?,
-        }),
+        Some("csv") => Some(table),
         Some(_) => return Err(bad("`format` must be json or csv; leave it out for json".to_owned())),
     };
     Ok((period, table))

@@ -50,11 +50,16 @@ use worker::{Env, Method, Request, Response};
 pub(crate) async fn handle(request: Request, env: Env) -> worker::Result<Response> {
     let has_test_routes = env.var("TEST_ROUTES").is_ok_and(|value| value.to_string() == "1");
     let tables: &[_] = if has_test_routes { &[TABLE, TEST_TABLE] } else { &[TABLE] };
-    let (action, route, variables) = match find(tables, request.method().as_ref(), &request.path()) {
+    // `worker` takes a method that it does not know for GET.
+    let method = request.inner().method();
+    let (action, route, variables) = match find(tables, &method, &request.path()) {
         Found::Route(action, route, variables) => (action, route, variables),
         Found::OtherMethods(methods) => {
-            let message = format!("this path answers {} only", methods.join(", "));
-            return error(&ErrorBody::new(ErrorCode::MethodNotAllowed, message));
+            let methods = methods.join(", ");
+            let message = format!("this path answers {methods} only");
+            let refusal = error(&ErrorBody::new(ErrorCode::MethodNotAllowed, message))?;
+            refusal.headers().set("allow", &methods)?;
+            return Ok(refusal);
         }
         Found::Nothing => return error(&not_found()),
     };

@@ -7,6 +7,7 @@ use crate::answer::{Answer, OrInternal as _, json_text, log};
 use crate::body::fields;
 use crate::context::Context;
 use crate::roster::Roster;
+use crate::settings::SignIn;
 use crate::sockets::recheck;
 use crate::standing::end_access;
 use platform::host::now;
@@ -37,6 +38,10 @@ pub(super) async fn people(context: &Context) -> Answer {
 /// Wraps a page of sealed tokens anew; repeated until nothing but unreadable ones is left.
 pub(super) async fn rewrap(context: &Context, admitted: &Admitted) -> Answer {
     let operator = &admitted.principal()?.user.id;
+    if let SignIn::Local(_) = context.settings.sign_in {
+        let message = "this deployment signs in by local users, who have no sealed tokens; set SIGN_IN to github to have any";
+        return Err(ErrorBody::new(ErrorCode::Forbidden, message));
+    }
     let vault = Vault::new(&context.env).map_err(NoToken::reason).or_internal("reading the settings")?;
     let done = vault.rewrap(PAGE).await.map_err(NoToken::reason).or_unavailable("the database")?;
     let detail = format!("{} wrapped anew, {} left", done.rewrapped, done.left);
