@@ -1,4 +1,5 @@
-//! Python environments below `target` with packages that others publish, Modal's and Slack's, for the tests that compare ours with them.
+//! Python environments below `target` with packages that others publish: Modal's and Slack's, for the tests that compare ours with them, and
+//! the fuzzer of the HTTP API.
 
 use super::sections::log;
 use crate::setup::{Stamp, find};
@@ -11,6 +12,8 @@ use std::process::Command;
 pub(super) const MODAL: (&str, &str) = ("modal-python", "tests/modal/python/requirements.txt");
 /// Slack's SDK.
 pub(super) const SLACK: (&str, &str) = ("slack-python", "tests/slack/python/requirements.txt");
+/// Schemathesis.
+pub(super) const FUZZ: (&str, &str) = ("fuzz-python", "tests/edge/fuzz/requirements.txt");
 const PACKAGES: &[&str] = &["python3", "python3-venv"];
 
 /// The interpreter that has the packages of this environment; installs them when what is wanted changed.

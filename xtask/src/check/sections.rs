@@ -43,6 +43,7 @@ pub(super) const SECTIONS: &[Section] = &[
         needs_stack: false,
         run: |_| Box::pin(async { protocol_typescript() }),
     },
+    Section { name: "description", needs_stack: false, run: |_| Box::pin(async { description() }) },
     Section {
         name: "types",
         needs_stack: false,
@@ -57,6 +58,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "extension-units", needs_stack: false, run: |_| Box::pin(async { extension_units() }) },
     Section { name: "web-budget", needs_stack: true, run: |_| Box::pin(async { web_budget() }) },
     Section { name: "edge", needs_stack: true, run: |_| Box::pin(async { edge() }) },
+    Section { name: "fuzz", needs_stack: true, run: |_| Box::pin(async { fuzz() }) },
     Section { name: "deploy", needs_stack: true, run: |_| Box::pin(async { deploy() }) },
     Section { name: "end-to-end", needs_stack: true, run: |_| Box::pin(async { end_to_end() }) },
     Section { name: "browser", needs_stack: true, run: |setup| Box::pin(browser(setup)) },
@@ -202,6 +204,15 @@ fn protocol_typescript() -> anyhow::Result<Outcome> {
     )
 }
 
+/// The description of the HTTP API, from the route table and the types on the wire.
+fn description() -> anyhow::Result<Outcome> {
+    section(
+        "description",
+        Runner::CargoTest,
+        shell::cargo().args(["test", "-p", "api", "--features", "openapi", "--test", "openapi"]),
+    )
+}
+
 fn node_program(name: &str, runner: Runner, program: &str, arguments: &[&str]) -> anyhow::Result<Outcome> {
     section(name, runner, &mut shell::node_command(program, arguments))
 }
@@ -239,6 +250,15 @@ fn edge() -> anyhow::Result<Outcome> {
     arguments.extend(files.iter().map(String::as_str));
     let mut command = shell::node_command("node", &arguments);
     section("edge", Runner::Node, command.env("FARHAND_EDGE_PREBUILT", "1"))
+}
+
+/// That description against the running Worker, for a minute or as long as `FARHAND_FUZZ_SECONDS` says.
+fn fuzz() -> anyhow::Result<Outcome> {
+    let python = modal::python(modal::FUZZ)?;
+    let arguments = ["--test", "--test-reporter=spec", "tests/edge/fuzz/fuzz.test.mjs"];
+    let mut command = shell::node_command("node", &arguments);
+    command.env("FARHAND_EDGE_PREBUILT", "1").env("FARHAND_FUZZ_PYTHON", python);
+    section("fuzz", Runner::Node, &mut command)
 }
 
 /// A deployment as the operator's guide says it, up to what needs an account: the file of `--init`, filled in, packed by wrangler.
