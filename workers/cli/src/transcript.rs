@@ -1,19 +1,31 @@
-//! Prints a session to standard error as it happens: text as it streams, one line per tool call and state.
+//! Prints a session as it happens: text as it streams, one line per tool call and state. What agents and people wrote is text: nothing of it
+//! moves a terminal's cursor.
 
 use protocol::id::ItemId;
 use protocol::timeline::{
-    ArtifactContent, EgressDenial, ItemContent, NoticeLevel, PlanStepState, SandboxStatus, SessionEvent,
-    ToolState, TurnOutcome,
+    ArtifactContent, EgressDenial, ItemContent, NoticeLevel, PlanStepState, Prompt, SandboxStatus,
+    SessionEvent, ToolState, TurnEnd, TurnOutcome,
 };
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write};
 
 /// Lines of a tool's output that are shown.
 const OUTPUT_LINES_MAX: usize = 14;
 
+/// What is shown of tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tools {
+    /// One line each.
+    Folded,
+    /// Commands with the end of their output.
+    WithOutput,
+}
+
 /// What has been printed.
-pub(super) struct Transcript {
+pub struct Transcript {
+    to: Box<dyn Write>,
     has_colour: bool,
+    tools: Tools,
     /// The prose item whose text stands at the end of the terminal.
     open: Option<ItemId>,
     /// How much of each prose item is printed, in UTF-16 code units.
@@ -24,9 +36,25 @@ pub(super) struct Transcript {
 }
 
 impl Transcript {
-    pub(super) fn new() -> Self {
+    /// On standard output, for `farhand`.
+    #[must_use]
+    pub fn of_stdout() -> Self {
+        Self::new(Box::new(std::io::stdout()), std::io::stdout().is_terminal(), Tools::Folded)
+    }
+
+    /// On standard error and in more words, for demonstrations.
+    #[must_use]
+    pub fn of_stderr() -> Self {
+        Self::new(Box::new(std::io::stderr()), std::io::stderr().is_terminal(), Tools::WithOutput)
+    }
+
+    fn new(to: Box<dyn Write>, is_terminal: bool, tools: Tools) -> Self {
+        // https://no-color.org
+        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
-            has_colour: std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            to,
+            has_colour: is_terminal && !is_plain,
+            tools,
             open: None,
             printed: BTreeMap::new(),
             finished_tools: Vec::new(),
@@ -36,10 +64,16 @@ impl Transcript {
     }
 
     /// Ends an open line.
-    pub(super) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         if self.open.take().is_some() {
-            eprintln!("\n");
+            self.put("\n\n");
         }
+    }
+
+    /// A reader that has gone, such as `head`, has seen enough.
+    fn put(&mut self, text: &str) {
+        let _ = self.to.write_all(text.as_bytes());
+        let _ = self.to.flush();
     }
 
     fn dim(&self, text: &str) -> String {
@@ -52,15 +86,41 @@ impl Transcript {
 
     fn line(&mut self, text: &str) {
         self.finish();
-        eprintln!("{text}");
+        self.put(&format!("{text}\n"));
     }
 
-    pub(super) fn show(&mut self, event: &SessionEvent) {
+    /// What somebody submitted.
+    pub fn prompt(&mut self, prompt: &Prompt) {
+        let text = format!("{} {}\n", self.bold("▌"), plain(&prompt.text).replace('\n', "\n  "));
+        self.line(&text);
+    }
+
+    /// How a turn ended.
+    pub fn end(&mut self, end: &TurnEnd) {
+        self.finish();
+        match &end.outcome {
+            TurnOutcome::Completed => {}
+            TurnOutcome::Stopped => self.line("■ stopped"),
+            TurnOutcome::Failed { reason } => self.line(&format!("✗ failed: {reason}")),
+        }
+        if let Some(change) = &end.change {
+            let text = format!(
+                "● commit {:.12} “{}” on {} (+{} −{}, files: {})",
+                change.commit,
+                plain(&change.subject),
+                change.branch,
+                change.additions,
+                change.deletions,
+                change.files_changed
+            );
+            self.line(&text);
+        }
+    }
+
+    /// A recorded fact.
+    pub fn show(&mut self, event: &SessionEvent) {
         match event {
-            SessionEvent::PromptQueued { prompt } => {
-                let text = format!("{} {}\n", self.bold("▌"), prompt.text.replace('\n', "\n  "));
-                self.line(&text);
-            }
+            SessionEvent::PromptQueued { prompt } => self.prompt(prompt),
             SessionEvent::SandboxChanged { status } => self.sandbox(status),
             SessionEvent::TurnStarted { turn } if turn.attempt > 1 => {
                 let text = format!("↻ attempt {}", turn.attempt);
@@ -70,33 +130,14 @@ impl Transcript {
                 self.item(&item.id, &item.content);
             }
             SessionEvent::ItemAppended { item_id, offset, text } => self.appended(item_id, *offset, text),
-            SessionEvent::TurnEnded { end, .. } => {
-                self.finish();
-                match &end.outcome {
-                    TurnOutcome::Completed => {}
-                    TurnOutcome::Stopped => self.line("■ stopped"),
-                    TurnOutcome::Failed { reason } => self.line(&format!("✗ failed: {reason}")),
-                }
-                if let Some(change) = &end.change {
-                    let text = format!(
-                        "● commit {:.12} “{}” on {} (+{} −{}, files: {})",
-                        change.commit,
-                        change.subject,
-                        change.branch,
-                        change.additions,
-                        change.deletions,
-                        change.files_changed
-                    );
-                    self.line(&text);
-                }
-            }
+            SessionEvent::TurnEnded { end, .. } => self.end(end),
             SessionEvent::SnapshotTaken { snapshot_id } => {
                 let text = self.dim(&format!("● snapshot {snapshot_id}"));
                 self.line(&text);
             }
             SessionEvent::ArtifactChanged { artifact } => {
                 if let ArtifactContent::PullRequest { number, url, title, .. } = &artifact.content {
-                    self.line(&format!("● pull request #{number} “{title}” {url}"));
+                    self.line(&format!("● pull request #{number} “{}” {url}", plain(title)));
                 }
             }
             SessionEvent::EffectFailed { what, reason } => self.line(&format!("✗ {what}: {reason}")),
@@ -108,7 +149,7 @@ impl Transcript {
                 self.line(&format!("● pull request #{number}: {state:?}"));
             }
             SessionEvent::ReviewAdded { number, review } => {
-                self.line(&format!("● {} on #{number}: {}", review.author, review.text));
+                self.line(&format!("● {} on #{number}: {}", review.author, plain(&review.text)));
             }
             SessionEvent::SessionCreated { .. }
             | SessionEvent::TitleChanged { .. }
@@ -128,7 +169,8 @@ impl Transcript {
         }
     }
 
-    fn sandbox(&mut self, status: &SandboxStatus) {
+    /// How the sandbox is.
+    pub fn sandbox(&mut self, status: &SandboxStatus) {
         let text = match status {
             SandboxStatus::None => return,
             SandboxStatus::Starting { step, .. } => format!("○ sandbox: {step}"),
@@ -148,7 +190,8 @@ impl Transcript {
         }
     }
 
-    fn item(&mut self, id: &ItemId, content: &ItemContent) {
+    /// A piece of a turn's output, as far as it is not printed yet.
+    pub fn item(&mut self, id: &ItemId, content: &ItemContent) {
         match content {
             ItemContent::Text { text, .. } | ItemContent::Reasoning { text, .. } => self.prose(id, text),
             ItemContent::Tool { name, title, state, output, .. } => self.tool(id, name, title, state, output),
@@ -160,7 +203,7 @@ impl Transcript {
                         PlanStepState::Cancelled => "−",
                         PlanStepState::Pending | PlanStepState::Unknown => "·",
                     };
-                    self.line(&format!("  {mark} {}", step.text));
+                    self.line(&format!("  {mark} {}", plain(&step.text)));
                 }
             }
             ItemContent::Notice { level, text } => {
@@ -169,7 +212,7 @@ impl Transcript {
                     NoticeLevel::Warning => "!",
                     NoticeLevel::Info | NoticeLevel::Unknown => "·",
                 };
-                self.line(&format!("{mark} {text}"));
+                self.line(&format!("{mark} {}", plain(text)));
             }
             ItemContent::Unknown => {}
         }
@@ -205,8 +248,7 @@ impl Transcript {
             self.finish();
             self.open = Some(id.clone());
         }
-        eprint!("{text}");
-        let _ = std::io::stderr().flush();
+        self.put(&plain(text));
     }
 
     fn tool(&mut self, id: &ItemId, name: &str, title: &str, state: &ToolState, output: &str) {
@@ -228,18 +270,32 @@ impl Transcript {
         self.finished_tools.push(id.clone());
         let streamed = self.tool_output.remove(id).unwrap_or_default();
         let output = if output.is_empty() { streamed } else { output.to_owned() };
-        let head = format!("▸ {} {title} {}", self.bold(name), self.dim(&format!("({mark})")));
+        let head = format!("▸ {} {} {}", self.bold(name), plain(title), self.dim(&format!("({mark})")));
         self.line(&head);
-        if name == "bash" || name == "run" {
-            let lines: Vec<&str> = output.lines().collect();
-            let skipped = lines.len().saturating_sub(OUTPUT_LINES_MAX);
-            if skipped > 0 {
-                eprintln!("{}", self.dim(&format!("    … {skipped} lines")));
-            }
-            for line in lines.get(skipped..).unwrap_or_default() {
-                eprintln!("{}", self.dim(&format!("    {line}")));
-            }
+        if self.tools == Tools::Folded {
+            return;
         }
-        eprintln!();
+        if name == "bash" || name == "run" {
+            self.output(&plain(&output));
+        }
+        self.put("\n");
     }
+
+    fn output(&mut self, output: &str) {
+        let lines: Vec<&str> = output.lines().collect();
+        let skipped = lines.len().saturating_sub(OUTPUT_LINES_MAX);
+        if skipped > 0 {
+            let text = self.dim(&format!("    … {skipped} lines"));
+            self.line(&text);
+        }
+        for line in lines.get(skipped..).unwrap_or_default() {
+            let text = self.dim(&format!("    {line}"));
+            self.line(&text);
+        }
+    }
+}
+
+/// Without control characters other than line breaks and tabs.
+fn plain(text: &str) -> String {
+    text.chars().filter(|letter| matches!(letter, '\n' | '\t') || !letter.is_control()).collect()
 }

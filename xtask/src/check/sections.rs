@@ -244,8 +244,9 @@ fn edge() -> anyhow::Result<Outcome> {
         .map(|name| format!("tests/edge/{name}"))
         .collect();
     files.sort();
-    // Some of them try the stand-ins for GitHub and Slack, which are programs of their own there.
-    shell::run(shell::cargo().args(["build", "--package", "fakes", "--bins"]), &log("stand-ins"))?;
+    // Some of them try the stand-ins for GitHub and Slack, and `farhand`, which are programs of their own.
+    let programs = ["build", "--package", "fakes", "--package", "cli", "--bins"];
+    shell::run(shell::cargo().args(programs), &log("stand-ins"))?;
     let mut arguments = vec!["--test", "--test-timeout=120000", "--test-reporter=spec"];
     arguments.extend(files.iter().map(String::as_str));
     let mut command = shell::node_command("node", &arguments);

@@ -4,7 +4,6 @@
 
 mod report;
 mod session;
-mod transcript;
 
 use crate::setup::{NativeProfile, Setup};
 use crate::{AgentChoice, doctor, progress::Progress};

@@ -1,9 +1,9 @@
 //! Drives one session as a client does, and gathers what the report needs from its events.
 
 use super::report::{PullRequest, Report, Sandbox};
-use super::transcript::Transcript;
 use crate::progress::Progress;
 use anyhow::{Context as _, bail};
+use cli::transcript::Transcript;
 use protocol::client::ServerMessage;
 use protocol::id::{PromptId, SessionId};
 use protocol::time::Timestamp;
@@ -135,7 +135,7 @@ pub(super) async fn run(
     ));
 
     let mut socket = client.socket(&session, Some(0)).await?;
-    let mut transcript = Transcript::new();
+    let mut transcript = Transcript::of_stderr();
     let mut facts = Facts::default();
     let follow = follow(stack, &mut socket, &prompt_id, &mut facts, &mut transcript, started);
     let outcome = follow.await;

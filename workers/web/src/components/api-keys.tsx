@@ -17,7 +17,12 @@ export function ApiKeys(): JSX.Element {
   return (
     <Section
       title="API keys"
-      text="For scripts and other programs. A key acts in your name, in the repositories that you may use."
+      text={
+        <>
+          For scripts and other programs. A key acts in your name, in the repositories that you may use. The{" "}
+          <a href="/openapi.json">description of the API</a> says what they can ask.
+        </>
+      }
     >
       <Show when={made()}>
         {(key) => (
