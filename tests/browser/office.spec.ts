@@ -11,6 +11,10 @@ test("a key is made with a scope and an end, shown once, and revoked", async ({ 
   const keys = region(page, "API keys");
   await expect(keys.getByRole("listitem").filter({ hasText: "Nightly report" })).toBeVisible();
   await expect(keys).toContainText("reads · used today 07:00 · ends 1 Dec");
+  await expect(keys.getByRole("link", { name: "description of the API" })).toHaveAttribute(
+    "href",
+    "/openapi.json",
+  );
   await keys.getByLabel("What the key is for").fill("Release script");
   await keys.getByLabel("It may").selectOption("write");
   await keys.getByLabel("It ends after").selectOption("7 days");

@@ -109,7 +109,9 @@ test("settings are a recipe, win over it, and are built", async () => {
     [{ poolTarget: 1000 }, /poolTarget/],
     [{ setup: [""] }, /setup/],
     [{ colour: "red" }, /colour/],
-    ["not JSON", /not as expected/],
+    ["not JSON", /one JSON object/],
+    ["null", /one JSON object/],
+    ["{not JSON", /not as expected/],
     ['{},"repository":{}', /repository/],
   ]) {
     const { status, body } = await ada.put(api(repository, "settings"), settings);

@@ -119,7 +119,8 @@ pub struct PromptRequest {
     pub effort: Option<Effort>,
     /// Where it was written.
     pub origin: PromptOrigin,
-    /// When it reaches the agent.
+    /// When it reaches the agent: `queue`, for which any other word counts, or `steer`.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("examples" = ["queue", "steer"])))]
     #[serde(skip_serializing_if = "crate::is_default", default)]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Delivery>", optional))]
     pub delivery: Delivery,

@@ -15,6 +15,7 @@ mod diff;
 pub mod effort;
 pub mod error;
 pub mod id;
+mod item;
 pub mod limit;
 pub mod metrics;
 pub mod object;

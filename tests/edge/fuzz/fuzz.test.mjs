@@ -46,7 +46,10 @@ before(async () => {
   assert.ok(PYTHON, "FARHAND_FUZZ_PYTHON is missing: cargo xtask test --only fuzz sets it up");
   folder = await mkdtemp(join(tmpdir(), "farhand-fuzz-"));
   description = await readDescription();
-  edge = await startEdge({ vars: { OPERATORS: "grace", EXTENSION_IDS: "abcdefghijklmnopabcdefghijklmnop" } });
+  edge = await startEdge({
+    assets: "workers/web/dist",
+    vars: { OPERATORS: "grace", EXTENSION_IDS: "abcdefghijklmnopabcdefghijklmnop" },
+  });
   ada = await edge.client(ADA);
   const grace = await edge.client(GRACE);
   keys = {
@@ -135,7 +138,10 @@ const isOf =
   ({ tags: [tag] }) =>
     names.includes(tag);
 
-test("the description lists what there is", async () => {
+test("the description is served and lists what there is", async () => {
+  const served = await read(await edge.server.fetch("/openapi.json"));
+  assert.match(served.headers.get("content-type"), /^application\/json/);
+  assert.deepEqual(served.body, description);
   const { body: routes } = await read(await edge.server.fetch("/api/test/routes"));
   const described = operationsOf(description).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
   assert.deepEqual(described.sort(), routes.map(({ method, path }) => `${method} ${path}`).sort());

@@ -5,7 +5,7 @@ import type { PlanStep } from "./PlanStep.js";
 import type { ToolState } from "./ToolState.js";
 
 /**
- * What an item is. `text` of prose and reasoning and `output` of a tool grow by [`SessionEvent::ItemAppended`].
+ * What an item is. `text` of prose and reasoning and `output` of a tool grow by [`crate::timeline::SessionEvent::ItemAppended`].
  */
 export type ItemContent = { "type": "text", 
 /**

@@ -30,7 +30,7 @@ effort?: Effort,
  */
 origin: PromptOrigin, 
 /**
- * When it reaches the agent.
+ * When it reaches the agent: `queue`, for which any other word counts, or `steer`.
  */
 delivery?: Delivery, 
 /**

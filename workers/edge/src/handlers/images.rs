@@ -59,6 +59,10 @@ pub(super) async fn log(
 
 /// Takes what wins over the recipe in the repository; a build of it follows.
 pub(super) async fn settings(context: &Context, admitted: &Admitted, id: &RepositoryId) -> Answer {
+    // `null` would be no settings to its object, which keeps those that there are.
+    if !admitted.body.trim_ascii_start().starts_with(b"{") {
+        return Err(ErrorBody::new(ErrorCode::BadRequest, "the body must be one JSON object"));
+    }
     let repository = check(context, admitted, id).await?;
     Index::new(&context.env)?.save_repository(&repository, context.now).await?;
     let answer = configure(&context.env, &repository, Some(&admitted.body)).await?;

@@ -18,7 +18,7 @@ use protocol::id::{SessionId, UserId};
 use protocol::limit::PROMPT_BYTES_MAX;
 use protocol::sign::sha256_hex;
 use protocol::time::Timestamp;
-use protocol::timeline::User;
+use protocol::timeline::{PromptOrigin, User};
 use session::call::{ArchiveCall, Call, CreateCall, DeleteCall, MessageCall};
 use worker::Response;
 
@@ -217,11 +217,16 @@ fn check_prompt(context: &Context, prompt: &PromptRequest) -> Result<(), ErrorBo
             "the prompt has no text; write what is to be done",
         ));
     }
+    // Answers tell it, and one of a newer client's cannot be told.
+    if prompt.origin == PromptOrigin::Unknown {
+        let message = "the prompt's `origin` must be api, web, extension or slack";
+        return Err(ErrorBody::new(ErrorCode::BadRequest, message));
+    }
     prompt.model.as_deref().map_or(Ok(()), |model| context.settings.check_model(model))
 }
 
 /// A whole number in the query.
-fn number(context: &Context, name: &str) -> Result<Option<u64>, ErrorBody> {
+pub(super) fn number(context: &Context, name: &str) -> Result<Option<u64>, ErrorBody> {
     let Some(text) = context.query(name) else { return Ok(None) };
     let number = text.parse::<u64>().ok().filter(|number| *number < 1 << 53);
     number.map(Some).ok_or_else(|| {
