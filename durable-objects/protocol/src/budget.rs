@@ -24,6 +24,7 @@ objects!(
 
 /// Whose spending a budget limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetScope {
@@ -37,6 +38,7 @@ pub enum BudgetScope {
     Organisation,
     /// One of a newer version.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
@@ -56,6 +58,7 @@ impl BudgetScope {
 
 /// In which time a budget is spent, and then begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetPeriod {
@@ -67,6 +70,7 @@ pub enum BudgetPeriod {
     Month,
     /// One of a newer version.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
@@ -85,6 +89,7 @@ impl BudgetPeriod {
 
 /// A budget, and how much of it is spent in its present period.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Budget {
@@ -126,6 +131,7 @@ pub struct Budget {
 
 /// `PUT /api/operator/budgets`: sets the limits of a budget; without any it is removed. Answer: [`Budgets`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 pub struct BudgetRequest {
@@ -151,6 +157,7 @@ pub struct BudgetRequest {
 
 /// `GET /api/operator/budgets`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Budgets {
@@ -164,6 +171,7 @@ pub struct Budgets {
 
 /// Everything is halted: no turn runs or begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Halt {
@@ -177,6 +185,7 @@ pub struct Halt {
 
 /// `POST /api/operator/halt`, and `PUT /halted` of a bridge: ends every sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 pub struct HaltRequest {
@@ -186,6 +195,7 @@ pub struct HaltRequest {
 
 /// Answer to `POST /api/operator/halt`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct HaltAnswer {
@@ -199,6 +209,7 @@ pub struct HaltAnswer {
 
 /// Answer of a bridge that was halted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Halted {
     /// Sandboxes that it has ended, those of other replicas included.
@@ -209,6 +220,7 @@ pub struct Halted {
 
 /// Why an agent was stopped, or prompts wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Hold {
@@ -222,6 +234,7 @@ pub struct Hold {
 
 /// What holds a session's prompts back, and the budgets that count for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct BudgetState {
@@ -237,6 +250,7 @@ pub struct BudgetState {
 
 /// What holds an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum HoldKind {
@@ -250,11 +264,13 @@ pub enum HoldKind {
     Halt,
     /// A reason of a newer version.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
 /// What the model calls of a sandbox have come to, as its bridge counts them. Both sums only rise while one bridge has the sandbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase", default)]
 pub struct Spending {
     /// Cost, as far as the bridge knows prices.
@@ -267,6 +283,7 @@ pub struct Spending {
 
 /// `PUT /sandboxes/{sandbox_id}/allowance` of the bridge. Answer: 200 `{}`. An older one than the newest is passed over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct AllowanceRequest {
     /// Of the sandbox.
@@ -277,6 +294,7 @@ pub struct AllowanceRequest {
 
 /// How far [`Spending`] of a sandbox may rise. The last call may go beyond it by what that call costs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Allowance {
     /// When it was asked for: a newer one takes the place of an older one.

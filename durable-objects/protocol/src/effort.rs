@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How much a model thinks; the vendor's usual where a prompt names none. The words are those of OpenAI's `reasoning_effort`
 /// (<https://platform.openai.com/docs/guides/reasoning>), which others have taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Effort {

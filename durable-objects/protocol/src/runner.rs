@@ -95,6 +95,7 @@ pub enum RunnerMessage {
 /// How much a line of a log matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
     /// As it should be.
@@ -105,12 +106,14 @@ pub enum LogLevel {
     Error,
     /// One of a newer runner; taken as [`LogLevel::Info`].
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
 /// What the runner does in a turn, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TurnStep {
     /// Identity and workspace.
@@ -121,6 +124,7 @@ pub enum TurnStep {
     Publish,
     /// One of a newer runner.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 

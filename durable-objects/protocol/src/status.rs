@@ -10,6 +10,7 @@ objects!(Readiness, Reason, ReplicaStatus, Backlog, SessionLoad);
 
 /// Answer to `GET /ready` of a bridge and `GET /api/ready` of the edge, with 200 or 503. Anybody may read it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Readiness {
@@ -21,6 +22,7 @@ pub struct Readiness {
 
 /// What keeps something from working.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Reason {
@@ -32,6 +34,7 @@ pub struct Reason {
 
 /// What can keep something from working.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonCode {
@@ -49,6 +52,7 @@ pub enum ReasonCode {
     Room,
     /// One of a newer version.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
@@ -103,6 +107,7 @@ impl Readiness {
 
 /// What one replica of the bridge says of itself: `GET /status` there, signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct ReplicaStatus {
@@ -124,6 +129,7 @@ pub struct ReplicaStatus {
 
 /// Work that must happen outside of an object and has not happened yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Backlog {
@@ -137,6 +143,7 @@ pub struct Backlog {
 
 /// What a session is about to do, as its object says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SessionLoad {
@@ -153,6 +160,7 @@ pub struct SessionLoad {
 
 /// `GET /api/operator/status`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentStatus {
@@ -172,6 +180,7 @@ pub struct DeploymentStatus {
 
 /// A replica of the bridge, as the edge reaches it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Replica {
@@ -187,6 +196,7 @@ pub struct Replica {
 
 /// What sessions are about to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct SessionsLoad {
@@ -204,6 +214,7 @@ pub struct SessionsLoad {
 
 /// A repository's images and pool, as its object says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct RepositoryLoad {

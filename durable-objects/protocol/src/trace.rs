@@ -24,6 +24,22 @@ pub struct TraceParent {
     flags: u8,
 }
 
+/// As it is written. What is malformed is passed over, so that every text is taken.
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for TraceParent {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TraceParent".into()
+    }
+
+    fn json_schema(schemas: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        String::json_schema(schemas)
+    }
+}
+
 impl TraceParent {
     /// A new trace with its first span. All zeros are no ids; they become ones.
     #[must_use]

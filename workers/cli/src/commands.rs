@@ -12,6 +12,7 @@ use protocol::client::{
     Activity, ClientMessage, CreateSessionRequest, CreateSessionResponse, PromptAccepted, PromptRequest,
     SessionList, SessionSnapshot, SessionSummary,
 };
+use protocol::effort::Effort;
 use protocol::id::{PromptId, RepositoryId, SessionId, TurnId};
 use protocol::timeline::{
     ArtifactContent, Delivery, PromptOrigin, PromptState, SessionEvent, TurnOutcome, User,
@@ -92,9 +93,16 @@ pub struct PromptArguments {
     /// `provider/name`; the deployment's default where absent
     #[arg(long)]
     model: Option<String>,
+    /// How much the model is to think: low, medium, high; its usual where absent
+    #[arg(long, value_parser = parse_effort)]
+    effort: Option<Effort>,
     /// Print what happens until the prompt's turn has ended
     #[arg(long)]
     follow: bool,
+}
+
+fn parse_effort(word: &str) -> Result<Effort, String> {
+    Effort::parse(word).ok_or_else(|| "say low, medium or high".to_owned())
 }
 
 /// Does it.
@@ -208,9 +216,11 @@ async fn prompt(api: &Api, arguments: PromptArguments) -> Result<(), Error> {
         id: new_prompt_id()?,
         text,
         model: arguments.model,
+        effort: arguments.effort,
         origin: PromptOrigin::Api,
         delivery: Delivery::default(),
         attachments: Vec::new(),
+        traceparent: None,
     };
     let id = request.id.clone();
     let session = match arguments.session.as_deref() {

@@ -3,8 +3,10 @@
 use super::operation::{JSON, Operation, count, object, operation, text, word};
 use super::schemas::{EXACT_MAX, Schemas};
 use protocol::account::{AuditPage, IntegrationList, PeopleList};
+use protocol::budget::{BudgetRequest, Budgets, HaltAnswer, HaltRequest};
 use protocol::error::ErrorCode;
 use protocol::metrics::Metrics;
+use protocol::status::DeploymentStatus;
 use serde_json::json;
 
 /// Metrics, for people and for scrapers.
@@ -56,6 +58,23 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers::<PeopleList>(200, "Those who were here last first."),
         operation("GET", "/api/operator/checks", "checks", "Tries what the deployment works with.")
             .answers::<IntegrationList>(200, "Each integration, whether it works, and what to do."),
+        operation("GET", "/api/operator/status", "status", "How the deployment is at this moment.")
+            .answers::<DeploymentStatus>(200, "Replicas, sessions that work, and repositories; who does not answer is counted."),
+        operation("GET", "/api/operator/budgets", "listBudgets", "Every budget with what is spent of it, and the halt in force.")
+            .answers::<Budgets>(200, "All of them."),
+        operation("PUT", "/api/operator/budgets", "setBudget", "Sets a budget, or removes it where no limit is named.")
+            .takes::<BudgetRequest>()
+            .example(json!({ "scope": "organisation", "subject": "", "period": "month", "moneyMicroDollars": 500_000_000 }))
+            .answers::<Budgets>(200, "All of them, as they are now. Sessions that the change concerns ask anew.")
+            .refuses(&[ErrorCode::BadRequest]),
+        operation("POST", "/api/operator/halt", "halt", "Stops everything: every sandbox ends, and no turn begins.")
+            .about("Prompts wait as if they had not begun. People read the reason in their sessions.")
+            .takes::<HaltRequest>()
+            .example(json!({ "reason": "a key leaked" }))
+            .answers::<HaltAnswer>(200, "How many sandboxes were ended, and what could not be.")
+            .refuses(&[ErrorCode::BadRequest]),
+        operation("DELETE", "/api/operator/halt", "liftHalt", "Lets prompts go on.")
+            .answers::<Budgets>(200, "It is so."),
         operation("POST", "/api/operator/removals", "removeUser", "Removes a user, or lets it come back.")
             .takes_as(JSON, move |_| removal.clone())
             .example(json!({ "login": "linus", "removed": true }))

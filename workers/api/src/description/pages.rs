@@ -18,6 +18,7 @@ pub(super) fn operations() -> Vec<Operation> {
         page("/repositories", "repositoriesPage", "The repositories."),
         found("/repositories/{owner}/{name}", "repositoryPage", "A repository."),
         page("/settings", "settingsPage", "The account, its keys and sign-ins."),
+        page("/status", "statusPage", "How the deployment is, for operators."),
         page("/connect/extension", "connectExtensionPage", "Allowing the browser extension to have a key."),
         page("/connect/slack", "connectSlackPage", "Linking a Slack account."),
         operation(

@@ -5,6 +5,7 @@ use identity::api_key::{DAYS_MAX, NAME_CHARS_MAX};
 use protocol::account::{ApiKeyList, ApiKeyMade, SignInList};
 use protocol::client::{Configuration, SignInRequest};
 use protocol::error::ErrorCode;
+use protocol::status::Readiness;
 use protocol::timeline::User;
 use serde_json::json;
 
@@ -25,6 +26,15 @@ fn ways_in() -> Vec<Operation> {
                 "It is.",
                 [("protocolVersion", count("Of the wires.")), ("version", text("Of the build."))],
             ),
+        operation(
+            "GET",
+            "/api/ready",
+            "ready",
+            "Whether the deployment can work, and what keeps it from that.",
+        )
+        .about("For monitors. It is asked anew every five seconds at most.")
+        .answers::<Readiness>(200, "It can.")
+        .answers::<Readiness>(503, "It cannot; `reasons` says why."),
         operation(
             "GET",
             "/api/configuration",
