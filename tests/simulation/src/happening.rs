@@ -207,7 +207,6 @@ impl TellBody {
 /// A frame of the bridge.
 #[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "few are on their way at a time")]
 pub(crate) enum ToRunner {
     Welcome { resume_from: Seq },
     Ack(Seq),
