@@ -36,6 +36,7 @@ test("configuration names users and models, and no token", async () => {
     protocolVersion: 1,
     signIn: { type: "local", users: [ADA, GRACE] },
     models: ["demo/demo", "demo/other"],
+    thinkingModels: ["demo/demo", "demo/other"],
     captures: { version: 1 },
     attachments: { attachmentsMax: 5, capturesMax: 3, bytesMax: 184_320 },
   });

@@ -40,8 +40,10 @@ async fn carry_out(
     let reply = match call {
         Call::Configure => shell.configure(read(request, REQUEST_BYTES_MAX).await?)?,
         Call::Status => {
+            // Asked first: without a repository there are no tables.
+            let repository = shell.repository()?;
             let backlog = Some(shell.store.load_backlog()?);
-            return json(200, &RepositoryStatus { backlog, ..shell.repository()?.render_status(now()) });
+            return json(200, &RepositoryStatus { backlog, ..repository.render_status(now()) });
         }
         Call::BuildLog => return build_log(shell, request),
         Call::Build => shell.apply(Input::BuildRequested)?,

@@ -12,7 +12,7 @@ use protocol::client::{CreateSessionResponse, PromptAccepted};
 use protocol::error::{ErrorBody, ErrorCode};
 use protocol::id::ArtifactId;
 use protocol::limit::{REQUEST_BYTES_MAX, RUNNER_FRAME_BYTES_MAX};
-use protocol::status::SessionLoad;
+use protocol::status::{Backlog, SessionLoad};
 use protocol::timeline::Seq;
 use serde::Serialize;
 use std::rc::Rc;
@@ -106,14 +106,14 @@ async fn carry_out(shell: &Rc<Shell>, call: Call, request: &mut Request) -> Resu
             json(200, &serde_json::json!({}))
         }
         Call::Load => {
-            let backlog = shell.store.load_backlog()?;
             let load = shell.with_session(|session| SessionLoad {
                 session_id: session.info.id.clone(),
                 queued: waiting(session),
-                backlog,
+                backlog: Backlog::default(),
                 bridge_url: session.sandbox.as_ref().and_then(|sandbox| sandbox.bridge_url.clone()),
             })?;
-            json(200, &load)
+            // Without a session there are no tables, and it was said above.
+            json(200, &SessionLoad { backlog: shell.store.load_backlog()?, ..load })
         }
         Call::TestPanic if shell.settings.has_test_routes => test_panic(),
         Call::TestPanic => Err(Failure::refused(ErrorCode::NotFound, "a session has no such call")),

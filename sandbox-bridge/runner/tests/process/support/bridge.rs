@@ -253,6 +253,7 @@ async fn converse(mut socket: WebSocket, known: Arc<Known>, mut end: watch::Rece
                 let Message::Text(text) = frame else { continue };
                 match serde_json::from_str(&text).unwrap() {
                     RunnerMessage::Warm { state } => known.warm.lock().unwrap().push(state),
+                    RunnerMessage::Log { .. } => {}
                     message => panic!("{message:?}"),
                 }
                 known.change();
@@ -283,6 +284,8 @@ async fn converse(mut socket: WebSocket, known: Arc<Known>, mut end: watch::Rece
             }
             // It was on its way when the sandbox was claimed.
             RunnerMessage::Warm { state } => known.warm.lock().unwrap().push(state),
+            // For operators; nothing here asks for it.
+            RunnerMessage::Log { .. } | RunnerMessage::Step { .. } => {}
             message => panic!("{message:?}"),
         }
         known.change();

@@ -159,9 +159,10 @@ async fn viewers_that_have_stopped_or_are_cut_off_for_a_minute_are_put_out_and_m
 -> anyhow::Result<()> {
     let stack = breakable("stopped-viewers").await?;
     let (ada, grace) = (stack.sign_in("ada").await?, stack.sign_in("grace").await?);
+    // Something else in between, so that it is not taken for an agent that goes in circles.
     let script = format!(
         "run head -c 30000 /dev/zero | tr '\\0' x > .git/large\nwait 1500\n{}say Flooded.\nstream 20000 20",
-        "read .git/large\n".repeat(50)
+        "read .git/large\nrun true\n".repeat(50)
     );
     let (session, mut observer) = session(&ada, &script).await?;
     observer.until("the turn", |observer| observer.running().is_some()).await?;
