@@ -104,11 +104,13 @@ test("a model that can be told how much to think is told, and its prompts say so
   const effort = page.getByRole("combobox", { name: "Effort" });
   await expect(effort).toHaveCount(0);
   await field(page).pressSequentially("/mod son");
+  await expect(options(page)).toHaveText([/^\/model claude-sonnet-4-5/]);
   await page.keyboard.press("Tab");
   await expect(effort).toHaveValue("");
   await field(page).pressSequentially("/eff");
   await expect(options(page)).toHaveText([/^\/effort low/, /^\/effort medium/, /^\/effort high/]);
   await field(page).pressSequentially(" med");
+  await expect(options(page)).toHaveText([/^\/effort medium/]);
   await page.keyboard.press("Tab");
   await expect(effort).toHaveValue("medium");
   await field(page).fill("Think about the cart");
