@@ -1,7 +1,8 @@
 //! What a session tells and asks the ledger, and what operators ask of it: statements for D1 and the reading of their rows.
 //!
-//! A session tells sums that only rise, by user and day. In the same transaction it takes a new grant in the place of the last one: at most [`GRANT_MICRO_DOLLARS`] and [`GRANT_TOKENS`], and of what the tightest budget has left at most half, so that many
-//! can work until the end of a budget; the last pieces are given whole.
+//! A session tells sums that only rise, by user and day. In the same transaction it takes a new grant in the place of the last one: at
+//! most [`GRANT_MICRO_DOLLARS`] and [`GRANT_TOKENS`], and of what the tightest budget has left at most half, so that many can work until
+//! the end of a budget; the last pieces are given whole.
 
 use crate::day;
 use crate::verdict::{Answer, Grant};

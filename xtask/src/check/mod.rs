@@ -40,8 +40,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let progress = Progress::new();
     let setup = Setup::new(progress);
     let mut total = Count::default();
+    let whole = wanted.is_none();
     let chosen = || SECTIONS.iter().filter(|section| wanted.is_none_or(|name| name == section.name));
-    if let Err(error) = prepare(&setup, chosen().any(|section| section.needs_stack)) {
+    let run = Run { setup, whole };
+    if let Err(error) = run.prepare(chosen().any(|section| section.needs_stack)) {
         // Sections that need none of it still tell something.
         eprintln!("✗ set-up: {error:#}");
         total.failed += 1;
@@ -49,7 +51,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for section in chosen() {
         let started = Instant::now();
         eprintln!("· {} …", section.name);
-        let (count, trouble) = match (section.run)(&setup).await {
+        let (count, trouble) = match (section.run)(&run).await {
             Ok(outcome) => (outcome.count, outcome.trouble),
             Err(error) => (Count { passed: 0, failed: 1 }, Some(format!("{error:#}"))),
         };
@@ -71,14 +73,27 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if total.failed == 0 && total.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn prepare(setup: &Setup, needs_stack: bool) -> anyhow::Result<()> {
-    setup.prerequisites()?;
-    setup.node_modules()?;
-    if needs_stack {
+/// What the sections share.
+struct Run {
+    setup: Setup,
+    /// All sections run, so that everything native is built at once; one alone builds only what it needs.
+    whole: bool,
+}
+
+impl Run {
+    fn prepare(&self, needs_stack: bool) -> anyhow::Result<()> {
+        let setup = &self.setup;
+        setup.prerequisites()?;
+        setup.node_modules()?;
+        if !needs_stack {
+            return Ok(());
+        }
         setup.edge(Optimise::No)?;
-        setup.native(NativeProfile::Dev)?;
-        setup.jail_probe()?;
         setup.web()?;
+        if self.whole {
+            return setup.tests();
+        }
+        setup.native(NativeProfile::Dev)?;
+        setup.jail_probe()
     }
-    Ok(())
 }

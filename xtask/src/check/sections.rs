@@ -1,8 +1,8 @@
 //! The sections of `test` in their order, and how each is run and counted.
 
 use super::count::{Count, Runner, count};
-use super::modal;
-use crate::setup::{Setup, find};
+use super::{Run, modal};
+use crate::setup::{Setup, WORKSPACE, find};
 use crate::shell;
 use anyhow::{Context as _, bail};
 use stack::{Agent, Options, Stack};
@@ -20,7 +20,7 @@ pub(super) struct Section {
     pub(super) name: &'static str,
     /// Whether Worker, bridge, runner and web client must be built first.
     pub(super) needs_stack: bool,
-    pub(super) run: for<'a> fn(&'a Setup) -> Running<'a>,
+    pub(super) run: for<'a> fn(&'a Run) -> Running<'a>,
 }
 
 /// What a section showed.
@@ -34,16 +34,10 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "format", needs_stack: false, run: |_| Box::pin(async { format() }) },
     Section { name: "clippy", needs_stack: false, run: |_| Box::pin(async { clippy() }) },
     Section { name: "clippy-wasm", needs_stack: false, run: |_| Box::pin(async { clippy_wasm() }) },
-    Section { name: "rust", needs_stack: true, run: |_| Box::pin(async { rust() }) },
-    Section { name: "modal", needs_stack: false, run: |_| Box::pin(async { modal() }) },
-    Section { name: "slack", needs_stack: false, run: |_| Box::pin(async { slack() }) },
+    Section { name: "rust", needs_stack: true, run: |run| Box::pin(async { rust(run) }) },
+    Section { name: "modal", needs_stack: false, run: |run| Box::pin(async { modal(run) }) },
+    Section { name: "slack", needs_stack: false, run: |run| Box::pin(async { slack(run) }) },
     Section { name: "live", needs_stack: true, run: |_| Box::pin(async { live() }) },
-    Section {
-        name: "protocol-typescript",
-        needs_stack: false,
-        run: |_| Box::pin(async { protocol_typescript() }),
-    },
-    Section { name: "description", needs_stack: false, run: |_| Box::pin(async { description() }) },
     Section {
         name: "types",
         needs_stack: false,
@@ -57,12 +51,12 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "session-view", needs_stack: false, run: |_| Box::pin(async { session_view() }) },
     Section { name: "extension-units", needs_stack: false, run: |_| Box::pin(async { extension_units() }) },
     Section { name: "web-budget", needs_stack: true, run: |_| Box::pin(async { web_budget() }) },
-    Section { name: "edge", needs_stack: true, run: |_| Box::pin(async { edge() }) },
+    Section { name: "edge", needs_stack: true, run: |run| Box::pin(async { edge(run) }) },
     Section { name: "fuzz", needs_stack: true, run: |_| Box::pin(async { fuzz() }) },
     Section { name: "deploy", needs_stack: true, run: |_| Box::pin(async { deploy() }) },
-    Section { name: "end-to-end", needs_stack: true, run: |_| Box::pin(async { end_to_end() }) },
-    Section { name: "browser", needs_stack: true, run: |setup| Box::pin(browser(setup)) },
-    Section { name: "extension", needs_stack: true, run: |setup| Box::pin(async move { extension(setup) }) },
+    Section { name: "end-to-end", needs_stack: true, run: |run| Box::pin(async { end_to_end(run) }) },
+    Section { name: "browser", needs_stack: true, run: |run| Box::pin(browser(&run.setup)) },
+    Section { name: "extension", needs_stack: true, run: |run| Box::pin(async { extension(&run.setup) }) },
 ];
 
 pub(super) fn log(name: &str) -> PathBuf {
@@ -128,53 +122,64 @@ fn clippy_wasm() -> anyhow::Result<Outcome> {
     section("clippy-wasm", Runner::Single, shell::cargo().args(arguments))
 }
 
+/// Whose tests run.
+#[derive(Clone, Copy)]
+enum Packages {
+    AllBut(&'static [&'static str]),
+    Only(&'static str),
+}
+
 /// `cargo nextest run`, or `cargo test` where nextest is not installed.
-fn cargo_test(arguments: &[&str], threads: Option<usize>) -> (Runner, Command) {
+fn cargo_tests(run: &Run, packages: Packages) -> (Runner, Command) {
     let mut command = shell::cargo();
-    if find("cargo-nextest").is_some() {
-        command
-            .args(["nextest", "run", "--config-file", "tests/nextest.toml", "--no-fail-fast"])
-            .args(arguments);
-        if let Some(threads) = threads {
-            command.arg(format!("--test-threads={threads}"));
+    if find("cargo-nextest").is_none() {
+        command.args(["test", "--no-fail-fast"]);
+        match packages {
+            Packages::AllBut(others) => {
+                command.args(WORKSPACE).args(others.iter().flat_map(|one| ["--exclude", one]))
+            }
+            Packages::Only(one) => command.args(["--package", one]),
+        };
+        return (Runner::CargoTest, command);
+    }
+    command.args(["nextest", "run", "--config-file", "tests/nextest.toml", "--no-fail-fast"]);
+    match packages {
+        Packages::AllBut(others) => {
+            let others = others.iter().map(|one| format!(" - package({one})"));
+            command.args(WORKSPACE).arg("--filterset").arg(format!("all(){}", others.collect::<String>()))
         }
-        return (Runner::Nextest, command);
-    }
-    command.args(["test", "--no-fail-fast"]).args(arguments);
-    if let Some(threads) = threads {
-        command.args(["--".to_owned(), format!("--test-threads={threads}")]);
-    }
-    (Runner::CargoTest, command)
+        Packages::Only(one) if run.whole => {
+            command.args(WORKSPACE).arg("--filterset").arg(format!("package({one})"))
+        }
+        Packages::Only(one) => command.args(["--package", one]),
+    };
+    (Runner::Nextest, command)
 }
 
-fn cargo_tests(name: &str, arguments: &[&str], threads: Option<usize>) -> anyhow::Result<Outcome> {
-    let (runner, mut command) = cargo_test(arguments, threads);
-    section(name, runner, &mut command)
-}
-
-fn rust() -> anyhow::Result<Outcome> {
-    let elsewhere = ["--exclude", "edge", "--exclude", "end-to-end", "--exclude", "modal-conformance"];
-    cargo_tests("rust", &[["--workspace"].as_slice(), &elsewhere].concat(), None)
+/// All tests but those that have sections of their own.
+fn rust(run: &Run) -> anyhow::Result<Outcome> {
+    let (runner, mut command) = cargo_tests(run, Packages::AllBut(&["end-to-end", "modal-conformance"]));
+    section("rust", runner, &mut command)
 }
 
 /// Our messages and our stand-in against Modal's own Python package.
-fn modal() -> anyhow::Result<Outcome> {
+fn modal(run: &Run) -> anyhow::Result<Outcome> {
     let python = modal::python(modal::MODAL)?;
-    let (runner, mut command) = cargo_test(&["-p", "modal-conformance"], None);
+    let (runner, mut command) = cargo_tests(run, Packages::Only("modal-conformance"));
     section("modal", runner, command.env("FARHAND_MODAL_PYTHON", python))
 }
 
 /// Our stand-in for Slack, and our messages, against Slack's own SDK.
-fn slack() -> anyhow::Result<Outcome> {
+fn slack(run: &Run) -> anyhow::Result<Outcome> {
     let python = modal::python(modal::SLACK)?;
     let (root, log) = (stack::root(), log("slack-build"));
-    shell::run(shell::cargo().args(["build", "--package", "fakes", "--bin", "slack-workspace"]), &log)?;
-    let messages = root.join("target/logs/slack-messages.json");
-    shell::run(
-        shell::cargo().args(["run", "--quiet", "--package", "slack", "--example", "messages"]),
-        &messages,
-    )?;
+    if !run.whole {
+        shell::run(shell::cargo().args(["build", "--package", "fakes", "--bin", "slack-workspace"]), &log)?;
+        shell::run(shell::cargo().args(["build", "--package", "slack", "--example", "messages"]), &log)?;
+    }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let messages = root.join("target/logs/slack-messages.json");
+    shell::run(&mut Command::new(target.join("debug/examples/messages")), &messages)?;
     let mut check = Command::new(python);
     check
         .arg(root.join("tests/slack/python/check.py"))
@@ -194,23 +199,6 @@ fn live() -> anyhow::Result<Outcome> {
     let mut command = shell::cargo();
     command.args(["test", "-p", "sandbox-bridge", "--test", "provider", "--", "--ignored", "live::"]);
     section("live", Runner::CargoTest, &mut command)
-}
-
-fn protocol_typescript() -> anyhow::Result<Outcome> {
-    section(
-        "protocol-typescript",
-        Runner::CargoTest,
-        shell::cargo().args(["test", "-p", "protocol", "--features", "typescript"]),
-    )
-}
-
-/// The description of the HTTP API, from the route table and the types on the wire.
-fn description() -> anyhow::Result<Outcome> {
-    section(
-        "description",
-        Runner::CargoTest,
-        shell::cargo().args(["test", "-p", "api", "--features", "openapi", "--test", "openapi"]),
-    )
 }
 
 fn node_program(name: &str, runner: Runner, program: &str, arguments: &[&str]) -> anyhow::Result<Outcome> {
@@ -235,7 +223,7 @@ fn web_budget() -> anyhow::Result<Outcome> {
     node_program("web-budget", Runner::Single, "node", &["workers/web/scripts/budget.mjs"])
 }
 
-fn edge() -> anyhow::Result<Outcome> {
+fn edge(run: &Run) -> anyhow::Result<Outcome> {
     let folder = stack::root().join("tests/edge");
     let mut files: Vec<String> = std::fs::read_dir(&folder)
         .with_context(|| format!("cannot read {}", folder.display()))?
@@ -244,9 +232,11 @@ fn edge() -> anyhow::Result<Outcome> {
         .map(|name| format!("tests/edge/{name}"))
         .collect();
     files.sort();
-    // Some of them try the stand-ins for GitHub and Slack, and `farhand`, which are programs of their own.
-    let programs = ["build", "--package", "fakes", "--package", "cli", "--bins"];
-    shell::run(shell::cargo().args(programs), &log("stand-ins"))?;
+    if !run.whole {
+        // Some of them try the stand-ins for GitHub and Slack, and `farhand`, which are programs of their own.
+        let programs = ["build", "--package", "fakes", "--package", "cli", "--bins"];
+        shell::run(shell::cargo().args(programs), &log("stand-ins"))?;
+    }
     let mut arguments = vec!["--test", "--test-timeout=120000", "--test-reporter=spec"];
     arguments.extend(files.iter().map(String::as_str));
     let mut command = shell::node_command("node", &arguments);
@@ -289,9 +279,9 @@ fn deploy() -> anyhow::Result<Outcome> {
     section("deploy", Runner::Single, &mut command("--dry-run")?)
 }
 
-/// Two at a time: each starts a whole stack, which mostly waits.
-fn end_to_end() -> anyhow::Result<Outcome> {
-    cargo_tests("end-to-end", &["-p", "end-to-end"], Some(2))
+fn end_to_end(run: &Run) -> anyhow::Result<Outcome> {
+    let (runner, mut command) = cargo_tests(run, Packages::Only("end-to-end"));
+    section("end-to-end", runner, &mut command)
 }
 
 /// The web client in Chromium against a running stack.

@@ -24,7 +24,11 @@ pub(crate) const NODE_MAJOR_MIN: u32 = 20;
 /// Free disk below which builds are likely to fail half-way.
 pub(crate) const DISK_FREE_GIB_MIN: u64 = 3;
 /// What Wasm and the static runner are built for.
-pub(crate) const TARGETS: &[&str] = &["wasm32-unknown-unknown", "x86_64-unknown-linux-musl"];
+pub(crate) const TARGETS: &[&str] = &["wasm32-unknown-unknown", MUSL];
+const MUSL: &str = "x86_64-unknown-linux-musl";
+/// The native packages, with the features that only tests of generated files use: what the whole of `test` builds and runs.
+pub(crate) const WORKSPACE: &[&str] =
+    &["--workspace", "--exclude", "edge", "--features", "protocol/typescript,api/openapi"];
 
 /// `--low-memory-unused` lets it put small additions into the instructions that load and store: nothing is below address 1024, where
 /// the end of Rust's stack is.
@@ -219,7 +223,7 @@ impl Setup {
 
     /// Bridge and runner.
     pub(crate) fn native(&self, profile: NativeProfile) -> anyhow::Result<()> {
-        self.rust_target("x86_64-unknown-linux-musl")?;
+        self.rust_target(MUSL)?;
         let name = match profile {
             NativeProfile::Dev => "bridge and runner",
             NativeProfile::Native => "bridge and runner, optimised",
@@ -236,36 +240,44 @@ impl Setup {
                 "sandbox-bridge",
             ]);
             shell::run(&mut bridge, &self.log("bridge"))?;
-            let mut runner = shell::cargo();
-            runner.args([
-                "build",
-                "--profile",
-                profile.name(),
-                "--package",
-                "runner",
-                "--target",
-                "x86_64-unknown-linux-musl",
-            ]);
-            if std::env::var_os("CC_x86_64_unknown_linux_musl").is_none()
-                && find("x86_64-linux-musl-gcc").is_none()
-            {
-                runner.env("CC_x86_64_unknown_linux_musl", "gcc");
-            }
-            shell::run(&mut runner, &self.log("runner"))?;
+            self.inside(profile, &["runner"])?;
+            Ok(Done::Worked)
+        })
+    }
+
+    /// Every program and every test of the workspace at once: cargo would compile much of it again for each choice of packages, since
+    /// their features differ.
+    pub(crate) fn tests(&self) -> anyhow::Result<()> {
+        self.rust_target(MUSL)?;
+        self.progress.step("programs and tests", || {
+            let mut all = shell::cargo();
+            all.arg("build").args(WORKSPACE).args(["--bins", "--examples", "--tests"]);
+            shell::run(&mut all, &self.log("tests"))?;
+            self.inside(NativeProfile::Dev, &["runner", "jail-probe"])?;
             Ok(Done::Worked)
         })
     }
 
     /// The program that the tests run inside sandboxes.
     pub(crate) fn jail_probe(&self) -> anyhow::Result<()> {
-        let target = "x86_64-unknown-linux-musl";
-        self.rust_target(target)?;
+        self.rust_target(MUSL)?;
         self.progress.step("jail probe", || {
-            let mut probe = shell::cargo();
-            probe.args(["build", "--package", "jail-probe", "--target", target]);
-            shell::run(&mut probe, &self.log("jail-probe"))?;
+            self.inside(NativeProfile::Dev, &["jail-probe"])?;
             Ok(Done::Worked)
         })
+    }
+
+    /// Programs that run inside sandboxes: static ones.
+    fn inside(&self, profile: NativeProfile, packages: &[&str]) -> anyhow::Result<()> {
+        let mut command = shell::cargo();
+        command.args(["build", "--profile", profile.name(), "--target", MUSL]);
+        command.args(packages.iter().flat_map(|package| ["--package", package]));
+        if std::env::var_os("CC_x86_64_unknown_linux_musl").is_none()
+            && find("x86_64-linux-musl-gcc").is_none()
+        {
+            command.env("CC_x86_64_unknown_linux_musl", "gcc");
+        }
+        shell::run(&mut command, &self.log("inside"))
     }
 
     /// The web client in `workers/web/dist`.
