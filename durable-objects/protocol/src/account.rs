@@ -6,6 +6,7 @@
 use crate::id::UserId;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How far a key of the API reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,6 +182,60 @@ pub struct Person {
     pub keys: u32,
     /// Whether they run the deployment.
     pub operator: bool,
+}
+
+/// `GET /api/operator/erasures`: who is being removed, and who was; those under way first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ErasureList {
+    /// At most 50.
+    pub erasures: Vec<Erasure>,
+}
+
+/// The removal of one person with what is theirs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Erasure {
+    /// Who stands in the person's place where others need it.
+    pub id: UserId,
+    /// Whose it is, while it goes on; `null` from then on.
+    pub login: Option<String>,
+    /// Since when.
+    pub requested_at: Timestamp,
+    /// Name of the operator who asked for it; `null` where it was the person.
+    pub requested_by: Option<String>,
+    /// How far it is.
+    pub state: ErasureState,
+    /// When it was done.
+    pub finished_at: Option<Timestamp>,
+    /// What is in the way; it is tried every minute.
+    pub problem: Option<String>,
+    /// Sessions that do not know yet, or have something elsewhere that is being removed.
+    pub sessions_left: u64,
+    /// Sessions that are gone with all they had.
+    pub sessions_deleted: u64,
+    /// Sessions of others, too, which know somebody without a name.
+    pub sessions_rewritten: u64,
+    /// Rows that were removed or given the other name, by table.
+    pub rows: BTreeMap<String, u64>,
+}
+
+/// How far a removal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ErasureState {
+    /// Sessions and tables are gone through.
+    Working,
+    /// Nothing is left; what may still come late is waited for.
+    Watching,
+    /// Done.
+    Done,
 }
 
 /// `GET /api/operator/audit`: lines before `?before=`, newest first.

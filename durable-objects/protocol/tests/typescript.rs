@@ -3,8 +3,8 @@
 #![cfg(feature = "typescript")]
 
 use protocol::account::{
-    ApiKeyList, ApiKeyMade, ApiKeyRequest, AuditPage, IntegrationList, PeopleList, RepositoryHints,
-    SignInList,
+    ApiKeyList, ApiKeyMade, ApiKeyRequest, AuditPage, ErasureList, IntegrationList, PeopleList,
+    RepositoryHints, SignInList,
 };
 use protocol::budget::{BudgetRequest, Budgets, HaltAnswer, HaltRequest};
 use protocol::client::{
@@ -39,6 +39,7 @@ fn exported() -> BTreeMap<PathBuf, String> {
         CreateSessionRequest,
         CreateSessionResponse,
         DeploymentStatus,
+        ErasureList,
         ErrorBody,
         HaltAnswer,
         HaltRequest,

@@ -9,7 +9,7 @@ use protocol::time::Timestamp;
 use protocol::timeline::User;
 use serde::{Deserialize, Serialize};
 
-objects!(CreateCall, MessageCall, ArchiveCall, StopCall, DeleteCall, SocketCall, DismissCall);
+objects!(CreateCall, MessageCall, ArchiveCall, StopCall, DeleteCall, SocketCall, DismissCall, EraseCall);
 
 /// Name of the Durable Object binding in `wrangler.toml`.
 pub const BINDING: &str = "SESSION";
@@ -81,12 +81,16 @@ pub enum Call {
     Dismiss,
     /// → 200 [`protocol::status::SessionLoad`].
     Load,
+    /// `?user=<user id>` → 200 with what the session has of a person: JSON of pairs of a kind and an object.
+    Export,
+    /// [`EraseCall`] → 200 [`Erased`], or 404 where nothing of a session is left; 503 while something with the old name is on its way.
+    Erase,
     /// A panic inside the object, where the variable `TEST_ROUTES` is `1`; otherwise 404.
     TestPanic,
 }
 
 impl Call {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         Self::Create,
         Self::Message,
         Self::Status,
@@ -104,6 +108,8 @@ impl Call {
         Self::BudgetsChanged,
         Self::Dismiss,
         Self::Load,
+        Self::Export,
+        Self::Erase,
         Self::TestPanic,
     ];
 
@@ -111,9 +117,13 @@ impl Call {
     #[must_use]
     pub fn method(self) -> &'static str {
         match self {
-            Self::Status | Self::History | Self::Output | Self::Socket | Self::Load | Self::TestPanic => {
-                "GET"
-            }
+            Self::Status
+            | Self::History
+            | Self::Output
+            | Self::Socket
+            | Self::Load
+            | Self::Export
+            | Self::TestPanic => "GET",
             Self::Create
             | Self::Message
             | Self::Archive
@@ -125,7 +135,8 @@ impl Call {
             | Self::Stop
             | Self::PullReported
             | Self::BudgetsChanged
-            | Self::Dismiss => "POST",
+            | Self::Dismiss
+            | Self::Erase => "POST",
         }
     }
 
@@ -150,6 +161,8 @@ impl Call {
             Self::BudgetsChanged => "/budgets-changed",
             Self::Dismiss => "/dismiss",
             Self::Load => "/load",
+            Self::Export => "/export",
+            Self::Erase => "/erase",
             Self::TestPanic => "/test/panic",
         }
     }
@@ -255,6 +268,36 @@ pub struct DismissCall {
     pub tickets: Vec<String>,
     /// When they may be forgotten.
     pub until: Timestamp,
+}
+
+/// Body of [`Call::Erase`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct EraseCall {
+    /// Who is being removed.
+    pub user: UserId,
+    /// Who stands in their place where others need the session.
+    pub pseudonym: User,
+}
+
+/// Word for what has become of the session, in `outcome` of the answer to [`Call::Erase`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erased {
+    /// It was theirs alone, and what it has elsewhere is being removed.
+    Deleting,
+    /// It knows the pseudonym.
+    Rewritten,
+}
+
+impl Erased {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleting => "deleting",
+            Self::Rewritten => "rewritten",
+        }
+    }
 }
 
 /// A value as JSON that is fit for a header: what is not ASCII is written as `\uXXXX`.

@@ -13,6 +13,7 @@ const EXAMPLES = {
   reservation_id: "rsv_none",
   sandbox_id: "sbx_none",
   key_id: "0123456789abcdef",
+  user_id: "usr_none",
   sign_in_id: "0123456789abcdef0123456789abcdef",
 };
 

@@ -3,7 +3,7 @@
 //! The router matches requests against it, and the tests generate their matrices from it, so that a new route is covered by itself.
 
 use identity::policy::{Access, Action, SessionAction, rule};
-use protocol::id::{ArtifactId, BuildId, RepositoryId, ReservationId, SandboxId, SessionId};
+use protocol::id::{ArtifactId, BuildId, RepositoryId, ReservationId, SandboxId, SessionId, UserId};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 /// What a request asks for.
@@ -47,6 +47,16 @@ pub enum Route {
     RemoveUser,
     /// Everybody who was ever let in.
     People,
+    /// Everything that is stored about whoever asks.
+    ExportSelf,
+    /// Removes whoever asks.
+    EraseSelf,
+    /// Everything that is stored about somebody.
+    ExportUser,
+    /// Removes somebody with everything that is theirs.
+    EraseUser,
+    /// Who is being removed, and who was.
+    Erasures,
     /// How much may be spent, what is spent, and whether everything is halted.
     Budgets,
     /// Sets or removes a budget.
@@ -163,7 +173,7 @@ pub struct Entry {
     /// HTTP method, in capitals.
     pub method: &'static str,
     /// Path, with `{id}` for a session's id, `{owner}/{name}` for that of a repository, and `{artifact_id}`, `{build_id}`,
-    /// `{reservation_id}`, `{sandbox_id}`, `{key_id}` and `{sign_in_id}` for those of what they say.
+    /// `{reservation_id}`, `{sandbox_id}`, `{key_id}`, `{sign_in_id}` and `{user_id}` for those of what they say.
     pub path: &'static str,
     /// What somebody does by it.
     pub action: Action,
@@ -229,6 +239,9 @@ pub const TABLE: &[Entry] = &[
     entry("POST", "/api/operator/rewrap", Action::Operate, Route::Rewrap),
     entry("POST", "/api/operator/removals", Action::Operate, Route::RemoveUser),
     entry("GET", "/api/operator/people", Action::Operate, Route::People),
+    entry("GET", "/api/operator/people/{user_id}/export", Action::Operate, Route::ExportUser),
+    entry("POST", "/api/operator/people/{user_id}/erasure", Action::Operate, Route::EraseUser),
+    entry("GET", "/api/operator/erasures", Action::Operate, Route::Erasures),
     entry("GET", "/api/operator/budgets", Action::Operate, Route::Budgets),
     entry("PUT", "/api/operator/budgets", Action::Operate, Route::SetBudget),
     entry("POST", "/api/operator/halt", Action::Operate, Route::Halt),
@@ -242,6 +255,8 @@ pub const TABLE: &[Entry] = &[
     entry("DELETE", "/api/slack/links", Action::ManageSelf, Route::SlackUnlink),
     entry("GET", "/api/operator/slack-manifest", Action::Operate, Route::SlackManifest),
     entry("GET", "/api/me", Action::KnowSelf, Route::Me),
+    entry("GET", "/api/me/export", Action::ManageSelf, Route::ExportSelf),
+    entry("POST", "/api/me/erasure", Action::ManageSelf, Route::EraseSelf),
     entry("GET", "/api/repositories", Action::ListRepositories, Route::Repositories),
     entry("POST", "/api/sessions", Action::CreateSession, Route::CreateSession),
     entry("GET", "/api/sessions", Action::ListSessions, Route::Sessions),
@@ -393,6 +408,8 @@ pub struct Variables {
     pub key_id: Option<String>,
     /// `{sign_in_id}`.
     pub sign_in_id: Option<String>,
+    /// `{user_id}`.
+    pub user_id: Option<UserId>,
 }
 
 /// What the table has for a request.
@@ -442,6 +459,7 @@ fn match_path(pattern: &str, path: &str) -> Option<Variables> {
             "{sandbox_id}" => variables.sandbox_id = Some(SandboxId::parse(part).ok()?),
             "{key_id}" if is_hex(part, 16) => variables.key_id = Some(part.to_owned()),
             "{sign_in_id}" if is_hex(part, 32) => variables.sign_in_id = Some(part.to_owned()),
+            "{user_id}" => variables.user_id = Some(UserId::parse(part).ok()?),
             literal if literal == part => {}
             _ => return None,
         }
@@ -466,12 +484,14 @@ mod tests {
                 sandbox_id: has("{sandbox_id}").then(|| SandboxId::parse("sbx_1").unwrap()),
                 key_id: has("{key_id}").then(|| "0123456789abcdef".to_owned()),
                 sign_in_id: has("{sign_in_id}").then(|| "0123456789abcdef".repeat(2)),
+                user_id: has("{user_id}").then(|| UserId::parse("usr_1").unwrap()),
             };
             let path = entry.path.replace("{id}", "ses_1").replace("{artifact_id}", "art_1");
             let path = path.replace("{owner}/{name}", "acme/shop").replace("{build_id}", "bld_1");
             let path = path.replace("{reservation_id}", "rsv_1").replace("{sandbox_id}", "sbx_1");
             let path = path.replace("{key_id}", "0123456789abcdef");
-            let path = path.replace("{sign_in_id}", &"0123456789abcdef".repeat(2));
+            let path =
+                path.replace("{sign_in_id}", &"0123456789abcdef".repeat(2)).replace("{user_id}", "usr_1");
             assert_eq!(
                 find(&[TABLE], entry.method, &path),
                 Found::Route(entry.action, entry.route, variables),

@@ -225,7 +225,8 @@ impl Accounts {
     ) -> Result<Vec<UserId>, ErrorBody> {
         const FIND: &str = "SELECT user_id FROM users WHERE login = ?1 COLLATE NOCASE";
         const MARK: &str =
-            "UPDATE users SET removed_at = iif(?3, coalesce(removed_at, ?2), NULL) WHERE user_id = ?1";
+            "UPDATE users SET removed_at = iif(?3, coalesce(removed_at, ?2), NULL) WHERE user_id = ?1
+                AND (?3 OR NOT EXISTS (SELECT 1 FROM erasures e WHERE e.user_id = ?1))";
         const SIGN_INS: &str =
             "UPDATE sign_ins SET revoked_at = ?2 WHERE user_id = ?1 AND revoked_at IS NULL AND ?3";
         const KEYS: &str =

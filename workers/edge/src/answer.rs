@@ -1,5 +1,6 @@
 //! Answers of the API: JSON with the headers that every one of them carries, and errors as [`ErrorBody`].
 
+use futures::Stream;
 use platform::log::{About, Level};
 use protocol::error::{ErrorBody, ErrorCode};
 use serde::Serialize;
@@ -58,6 +59,20 @@ pub(crate) fn file(media_type: &str, name: &str, content: String) -> Answer {
     let disposition = format!("attachment; filename=\"{name}\"");
     response.headers().set("content-disposition", &disposition).or_internal("setting headers")?;
     Ok(response)
+}
+
+/// The same, as it is made.
+pub(crate) fn file_stream(
+    media_type: &str,
+    name: &str,
+    content: impl Stream<Item = worker::Result<Vec<u8>>> + 'static,
+) -> Answer {
+    let headers = headers().or_internal("setting headers")?;
+    let disposition = format!("attachment; filename=\"{name}\"");
+    for (header, value) in [("content-type", media_type), ("content-disposition", &disposition)] {
+        headers.set(header, value).or_internal("setting headers")?;
+    }
+    ResponseBuilder::new().with_headers(headers).from_stream(content).or_internal("answering piece by piece")
 }
 
 /// Sends a browser elsewhere.

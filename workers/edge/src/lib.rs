@@ -16,6 +16,8 @@ mod code_host;
 #[cfg(target_arch = "wasm32")]
 mod context;
 #[cfg(target_arch = "wasm32")]
+mod erasures;
+#[cfg(target_arch = "wasm32")]
 mod handlers;
 #[cfg(target_arch = "wasm32")]
 mod index;
@@ -70,6 +72,7 @@ async fn fetch(
 #[worker::event(scheduled)]
 async fn scheduled(event: worker::ScheduledEvent, env: worker::Env, _: worker::ScheduleContext) {
     handlers::watch_sockets(&env).await;
+    erasures::go_on_erasing(&env).await;
     if event.cron() == handlers::EVERY_MINUTE {
         return;
     }

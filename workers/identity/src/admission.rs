@@ -63,6 +63,12 @@ impl AllowList {
         has(&self.operators, login)
     }
 
+    /// The logins that run the deployment.
+    #[must_use]
+    pub fn operators(&self) -> &[String] {
+        &self.operators
+    }
+
     /// What else lets somebody in; one of them is enough.
     #[must_use]
     pub fn memberships(&self) -> &[Membership] {

@@ -12,6 +12,7 @@ import type {
   CreateSessionRequest,
   CreateSessionResponse,
   DeploymentStatus,
+  ErasureList,
   HaltAnswer,
   HaltRequest,
   HistoryPage,
@@ -30,6 +31,7 @@ import type {
   SignInRequest,
   TicketResponse,
   User,
+  UserId,
 } from "@farhand/protocol";
 import { ApiError, readAnswer, readFailure, sendRequest } from "@farhand/session-view/api-error";
 
@@ -60,6 +62,10 @@ export const api = {
   /** Ends every access of somebody, or lets them come back. */
   removePerson: (body: { login: string; removed: boolean }) =>
     request<unknown>("POST", "/api/operator/removals", body),
+  eraseSelf: (body: { login: string }) => request<unknown>("POST", "/api/me/erasure", body),
+  erasePerson: (id: UserId, body: { login: string }) =>
+    request<ErasureList>("POST", `/api/operator/people/${id}/erasure`, body),
+  erasures: () => request<ErasureList>("GET", "/api/operator/erasures"),
   repositoryStatus: (id: RepositoryId) => request<RepositoryStatus>("GET", `/api/repositories/${id}/status`),
   build: (id: RepositoryId) => request<unknown>("POST", `/api/repositories/${id}/builds`),
   /** What a build has said from a byte on, and where to go on. */
@@ -99,6 +105,11 @@ export const api = {
 };
 
 export const SESSIONS_PER_PAGE = 50;
+
+/** Where everything is that is stored about somebody; about whoever asks, where nobody is named. */
+export function exportUrl(id?: UserId): string {
+  return id === undefined ? "/api/me/export" : `/api/operator/people/${id}/export`;
+}
 
 /** Where the live frames of a session come from. */
 export function socketUrl(sessionId: SessionId): string {

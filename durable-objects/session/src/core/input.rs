@@ -128,6 +128,8 @@ pub enum Input {
         /// By whom.
         by: UserId,
     },
+    /// Nobody is left who may see the session: everything goes.
+    Forsaken,
     /// A participant wants the running turn to end.
     StopRequested {
         /// Which.

@@ -128,11 +128,16 @@ impl Step<'_> {
         Reply::Done
     }
 
-    /// Everything goes: what people see at once, what is elsewhere through the outbox.
+    /// A participant wants everything gone.
     pub(super) fn delete(&mut self, by: &UserId) -> Reply {
-        if let Err(refusal) = self.permit(by, Action::Delete) {
-            return refusal;
+        match self.permit(by, Action::Delete) {
+            Ok(()) => self.remove_everything(),
+            Err(refusal) => refusal,
         }
+    }
+
+    /// Everything goes: what people see at once, what is elsewhere through the outbox.
+    pub(super) fn remove_everything(&mut self) -> Reply {
         for work in self.turn_order().into_iter().chain(self.stop_order()).chain(self.steer_orders()) {
             self.withdraw(&work);
         }

@@ -233,6 +233,7 @@ impl Session {
             Input::TitleChanged { title, by } => step.change_title(&title, by),
             Input::ArchiveChanged { archived, by } => step.change_archive(archived, by),
             Input::DeletionRequested { by } => step.delete(&by),
+            Input::Forsaken => step.remove_everything(),
             Input::StopRequested { turn_id, by } => step.request_stop(&turn_id, by),
             Input::RunnerAttached(attached) => step.attach_runner(attached),
             Input::RunnerEvents(batch) => step.take_events(batch),

@@ -3,14 +3,15 @@
 use super::failure::Failure;
 use super::shell::Shell;
 use crate::call::{
-    ArchiveCall, Call, CreateCall, DeleteCall, DismissCall, KEY_HEADER, MessageCall, StopCall, branch_name,
+    ArchiveCall, Call, CreateCall, DeleteCall, DismissCall, EraseCall, KEY_HEADER, MessageCall, StopCall,
+    branch_name,
 };
 use crate::core::{Input, NewSession, Reply, Served, Session, serve_attachment};
 use platform::answer::{json, query, read, refuse, text, written};
 use protocol::bridge::{EventsAck, RunnerAttached, SandboxEnded};
 use protocol::client::{CreateSessionResponse, PromptAccepted};
 use protocol::error::{ErrorBody, ErrorCode};
-use protocol::id::ArtifactId;
+use protocol::id::{ArtifactId, UserId};
 use protocol::limit::{REQUEST_BYTES_MAX, RUNNER_FRAME_BYTES_MAX};
 use protocol::status::{Backlog, SessionLoad};
 use protocol::timeline::Seq;
@@ -114,6 +115,20 @@ async fn carry_out(shell: &Rc<Shell>, call: Call, request: &mut Request) -> Resu
             })?;
             // Without a session there are no tables, and it was said above.
             json(200, &SessionLoad { backlog: shell.store.load_backlog()?, ..load })
+        }
+        Call::Export => {
+            shell.require_session()?;
+            let user = query(request, "user").and_then(|user| UserId::parse(&user).ok());
+            let user =
+                user.ok_or_else(|| Failure::refused(ErrorCode::BadRequest, "`user` is the id of a user"))?;
+            let pairs = shell.store.export_person(&user)?;
+            let pairs: Vec<String> = pairs.iter().map(|(kind, row)| format!("[\"{kind}\",{row}]")).collect();
+            written(format!("[{}]", pairs.join(",")))
+        }
+        Call::Erase => {
+            let EraseCall { user, pseudonym } = read(request, REQUEST_BYTES_MAX).await?;
+            let outcome = shell.erase(&user, &pseudonym)?;
+            json(200, &serde_json::json!({ "outcome": outcome.as_str() }))
         }
         Call::TestPanic if shell.settings.has_test_routes => test_panic(),
         Call::TestPanic => Err(Failure::refused(ErrorCode::NotFound, "a session has no such call")),

@@ -9,6 +9,7 @@ mod bridge;
 mod calls;
 mod claim;
 mod connection;
+mod erasure;
 mod index;
 mod journal;
 mod ledger;

@@ -183,6 +183,12 @@ impl Shell {
         }
     }
 
+    /// The tables were changed past the machine: the next input rebuilds it.
+    pub(super) fn forget_machine(&self) {
+        self.session.borrow_mut().take();
+        self.snapshot_frame.borrow_mut().take();
+    }
+
     /// Whether there is a session here; leaves no trace where there is none.
     pub(super) fn require_session(&self) -> Result<(), Failure> {
         if self.with_session(|session| session.deleted)? {

@@ -6,6 +6,7 @@
 mod attachment;
 mod commit;
 mod digest;
+mod erasure;
 mod facts;
 mod item;
 mod item_writes;

@@ -17,7 +17,7 @@ use crate::route::{Entry, TABLE};
 use identity::policy::{Access, RepositoryAccess, Scope, rule};
 use operation::{JSON, Operation};
 use protocol::error::{ErrorBody, ErrorCode};
-use protocol::id::{ArtifactId, BuildId, ReservationId, SandboxId, SessionId};
+use protocol::id::{ArtifactId, BuildId, ReservationId, SandboxId, SessionId, UserId};
 use schemas::{Schemas, plain};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -310,6 +310,7 @@ fn path_parameters(path: &str) -> Vec<Value> {
             "reservation_id" => ("Chosen by the client.", id(ReservationId::PREFIX)),
             "sandbox_id" => ("Of the warm sandbox.", id(SandboxId::PREFIX)),
             "key_id" => ("As the list of keys names it.", hex(16)),
+            "user_id" => ("As the list of people names it.", id(UserId::PREFIX)),
             "sign_in_id" => ("As the list of sign-ins names it.", hex(32)),
             "owner" => (
                 "Of the repository at the code host.",

@@ -1,8 +1,9 @@
 //! What operators do, and metrics.
 
 use super::operation::{JSON, Operation, count, object, operation, text, word};
+use super::people::exported;
 use super::schemas::{EXACT_MAX, Schemas};
-use protocol::account::{AuditPage, IntegrationList, PeopleList};
+use protocol::account::{AuditPage, ErasureList, IntegrationList, PeopleList};
 use protocol::budget::{BudgetRequest, Budgets, HaltAnswer, HaltRequest};
 use protocol::error::ErrorCode;
 use protocol::metrics::Metrics;
@@ -56,6 +57,21 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(&[ErrorCode::BadRequest]),
         operation("GET", "/api/operator/people", "listPeople", "Everybody who was ever let in.")
             .answers::<PeopleList>(200, "Those who were here last first."),
+        exported(operation(
+            "GET",
+            "/api/operator/people/{user_id}/export",
+            "exportUser",
+            "Everything that is stored about somebody.",
+        ))
+        .refuses(&[ErrorCode::NotFound]),
+        operation("POST", "/api/operator/people/{user_id}/erasure", "eraseUser", "Removes somebody with everything that is theirs.")
+            .about("It goes on by itself and cannot be undone. Sessions of others keep what was written, in nobody's name.")
+            .takes_as(JSON, |_| object([("login", text("Of that user, so that it is nobody else."))]))
+            .example(json!({ "login": "linus" }))
+            .answers::<ErasureList>(202, "It has begun, or had before.")
+            .refuses(&[ErrorCode::NotFound, ErrorCode::Forbidden]),
+        operation("GET", "/api/operator/erasures", "listErasures", "Who is being removed, and who was.")
+            .answers::<ErasureList>(200, "Those under way first."),
         operation("GET", "/api/operator/checks", "checks", "Tries what the deployment works with.")
             .answers::<IntegrationList>(200, "Each integration, whether it works, and what to do."),
         operation("GET", "/api/operator/status", "status", "How the deployment is at this moment.")

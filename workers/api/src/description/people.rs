@@ -15,6 +15,7 @@ pub(super) fn operations() -> Vec<Operation> {
     operations.extend(sign_ins());
     operations.extend(keys());
     operations.extend(slack());
+    operations.extend(own_data());
     operations
 }
 
@@ -113,6 +114,36 @@ fn keys() -> Vec<Operation> {
             .answers::<ApiKeyMade>(201, "The key.")
             .refuses(&[ErrorCode::TokenInvalid, ErrorCode::Forbidden]),
     ]
+}
+
+fn own_data() -> Vec<Operation> {
+    vec![
+        exported(operation(
+            "GET",
+            "/api/me/export",
+            "exportSelf",
+            "Everything that is stored about whoever asks.",
+        )),
+        operation(
+            "POST",
+            "/api/me/erasure",
+            "eraseSelf",
+            "Removes whoever asks, with everything that is theirs.",
+        )
+        .about("It cannot be undone. Sessions of others keep what was written, in nobody's name.")
+        .takes_as(JSON, |_| object([("login", text("One's own, so that it is no slip of the hand."))]))
+        .example(json!({ "login": "linus" }))
+        .answers_done(202, "It has begun, and the browser is signed out.")
+        .refuses(&[ErrorCode::Forbidden]),
+    ]
+}
+
+/// What an export takes and answers.
+pub(super) fn exported(operation: Operation) -> Operation {
+    operation
+        .about("Each line is a JSON object: rows of tables, then what each session has. The last one says `complete`, or `after` for the rest.")
+        .query("after", "Only sessions behind this one, as the last line of the export before says.", json!({ "type": "string" }))
+        .answers_as(200, "The lines.", "application/x-ndjson", |_| text("JSON objects, one to a line."))
 }
 
 fn slack() -> Vec<Operation> {

@@ -15,6 +15,7 @@ mod metrics;
 mod operator;
 mod pages;
 mod people;
+mod privacy;
 mod ready;
 mod repositories;
 mod sessions;
@@ -167,6 +168,17 @@ fn find_work<'a>(
         Route::Rewrap => Box::pin(operator::rewrap(context, admitted)),
         Route::RemoveUser => Box::pin(operator::remove_user(context, admitted)),
         Route::People => Box::pin(operator::people(context)),
+        Route::ExportSelf => Box::pin(privacy::export_self(context, admitted)),
+        Route::EraseSelf => Box::pin(privacy::erase_self(context, admitted)),
+        Route::ExportUser => {
+            let user = variables.user_id.as_ref().ok_or_else(not_found)?;
+            Box::pin(privacy::export_other(context, admitted, user))
+        }
+        Route::EraseUser => {
+            let user = variables.user_id.as_ref().ok_or_else(not_found)?;
+            Box::pin(privacy::erase_other(context, admitted, user))
+        }
+        Route::Erasures => Box::pin(privacy::list(context)),
         Route::Budgets => Box::pin(budgets::list(context)),
         Route::SetBudget => Box::pin(budgets::set(context, admitted)),
         Route::Halt => Box::pin(budgets::halt(context, admitted)),

@@ -2,6 +2,7 @@
 import { Icon, Spinner } from "@farhand/session-view";
 import { createSignal, type JSX, onMount, Show } from "solid-js";
 import { messageOf } from "../account.js";
+import { Field } from "./parts.jsx";
 
 export interface ConfirmProps {
   title: string;
@@ -11,6 +12,8 @@ export interface ConfirmProps {
   tone?: "danger" | "primary";
   /** What leaving everything as it is is called. */
   keep?: string;
+  /** What is to be typed before it can be done. */
+  typed?: string;
   /** Rejects with words for people when it could not be done. */
   onConfirm(): Promise<void>;
   onClose(): void;
@@ -19,6 +22,8 @@ export interface ConfirmProps {
 export function Confirm(props: ConfirmProps): JSX.Element {
   const [working, setWorking] = createSignal(false);
   const [error, setError] = createSignal<string | null>(null);
+  const [typed, setTyped] = createSignal("");
+  const isTyped = (): boolean => props.typed === undefined || typed().trim() === props.typed;
   let dialog: HTMLDialogElement | undefined;
   onMount(() => dialog?.showModal());
   const confirm = async (): Promise<void> => {
@@ -44,6 +49,9 @@ export function Confirm(props: ConfirmProps): JSX.Element {
     >
       <h2 id="confirm-title">{props.title}</h2>
       <p id="confirm-text">{props.text}</p>
+      <Show when={props.typed}>
+        {(word) => <Field label={`Type ${word()} to confirm`} value={typed()} onInput={setTyped} mono />}
+      </Show>
       <Show when={error()}>
         {(message) => (
           <p class="form-error" role="alert">
@@ -59,7 +67,7 @@ export function Confirm(props: ConfirmProps): JSX.Element {
         <button
           type="button"
           class={`button is-${props.tone ?? "danger"}`}
-          disabled={working()}
+          disabled={working() || !isTyped()}
           onClick={() => void confirm()}
         >
           <Show when={working()}>

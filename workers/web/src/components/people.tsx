@@ -2,15 +2,19 @@
 import type { Person, UserId } from "@farhand/protocol";
 import { Avatar, plural } from "@farhand/session-view";
 import { createSignal, For, type JSX, Show } from "solid-js";
-import { api } from "../api.js";
+import { api, exportUrl } from "../api.js";
 import { createLoad, isConcealed } from "../load.js";
 import { dateText } from "../words.js";
 import { Confirm } from "./confirm.jsx";
+import { Erasures } from "./erasures.jsx";
+import { ERASURE_TEXT } from "./own-data.jsx";
 import { Await, Section } from "./parts.jsx";
 
 export function People(props: { me: UserId }): JSX.Element {
   const list = createLoad(async () => (await api.people()).people);
   const [asked, setAsked] = createSignal<Person | null>(null);
+  const [deleting, setDeleting] = createSignal<Person | null>(null);
+  const [ordered, setOrdered] = createSignal(0);
   return (
     <Show when={!isConcealed(list)}>
       <Section
@@ -22,12 +26,35 @@ export function People(props: { me: UserId }): JSX.Element {
             <ul class="rows" aria-label="People">
               <For each={people()}>
                 {(person) => (
-                  <PersonRow person={person} me={person.id === props.me} onAsk={() => setAsked(person)} />
+                  <PersonRow
+                    person={person}
+                    me={person.id === props.me}
+                    onAsk={() => setAsked(person)}
+                    onDelete={() => setDeleting(person)}
+                  />
                 )}
               </For>
             </ul>
           )}
         </Await>
+        <Erasures ordered={ordered()} />
+        <Show when={deleting()}>
+          {(person) => (
+            <Confirm
+              title={`Delete ${person().name}?`}
+              text={`@${person().login} is signed out everywhere at once. ${ERASURE_TEXT}`}
+              action="Delete"
+              typed={person().login}
+              keep="Keep them"
+              onConfirm={async () => {
+                await api.erasePerson(person().id, { login: person().login });
+                setOrdered((count) => count + 1);
+                await list.again();
+              }}
+              onClose={() => setDeleting(null)}
+            />
+          )}
+        </Show>
         <Show when={asked()}>
           {(person) => (
             <StandingQuestion person={person()} onDone={() => list.again()} onClose={() => setAsked(null)} />
@@ -64,7 +91,7 @@ function StandingQuestion(props: { person: Person; onDone(): Promise<void>; onCl
   );
 }
 
-function PersonRow(props: { person: Person; me: boolean; onAsk(): void }): JSX.Element {
+function PersonRow(props: { person: Person; me: boolean; onAsk(): void; onDelete(): void }): JSX.Element {
   const standing = (): string => {
     const { refusedAt, signIns, keys, seenAt } = props.person;
     if (refusedAt !== null) return `may not sign in since ${dateText(refusedAt)}`;
@@ -83,6 +110,16 @@ function PersonRow(props: { person: Person; me: boolean; onAsk(): void }): JSX.E
         <span class="row-detail">
           {props.person.login} · {standing()}
         </span>
+        <Show when={!props.me}>
+          <span class="row-tools">
+            <a class="text-button" href={exportUrl(props.person.id)} download="">
+              Export data<span class="visually-hidden"> of {props.person.name}</span>
+            </a>
+            <button type="button" class="text-button is-danger" onClick={() => props.onDelete()}>
+              Delete with all data<span class="visually-hidden"> {props.person.name}</span>
+            </button>
+          </span>
+        </Show>
       </span>
       <span class="chip" classList={{ "is-strong": props.person.operator }}>
         {props.person.operator ? "operator" : "member"}

@@ -4,6 +4,7 @@ import { For, type JSX, onCleanup, onMount, Show } from "solid-js";
 import { ApiKeys } from "../components/api-keys.jsx";
 import { Budgets } from "../components/budgets.jsx";
 import { Checks } from "../components/checks.jsx";
+import { OwnData } from "../components/own-data.jsx";
 import { Section, Sheet } from "../components/parts.jsx";
 import { People } from "../components/people.jsx";
 import { SignIns } from "../components/sign-ins.jsx";
@@ -37,6 +38,7 @@ export default function Settings(props: { user: User; onRail(): void }): JSX.Ele
       <Appearance />
       <ApiKeys />
       <SignIns />
+      <OwnData user={props.user} />
       <People me={props.user.id} />
       <Budgets />
       <Checks />

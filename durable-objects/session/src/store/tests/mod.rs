@@ -2,6 +2,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for the one variant that it is about")]
 
 mod attachment;
+mod erasure;
 mod facts;
 mod history;
 mod migration;
