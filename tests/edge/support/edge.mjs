@@ -53,7 +53,7 @@ globalThis.fetch = (url, { method, headers, body, signal } = {}) =>
  * Writes `wrangler.toml` without its build and with absolute paths, and the smallest web client there can be, unless `client` names the
  * folder of another. `changed` may change it further.
  */
-async function prepare(folder, changed = (config) => config, client = undefined) {
+export async function prepare(folder, changed = (config) => config, client = undefined) {
   const assets = client === undefined ? join(folder, "assets") : join(root, client);
   if (client === undefined) {
     await mkdir(assets);
