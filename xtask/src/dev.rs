@@ -10,6 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the processes are looked after.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
+/// As the cron trigger of a deployment; wrangler fires none by itself
+/// (<https://developers.cloudflare.com/workers/configuration/cron-triggers/#test-cron-triggers-locally>).
+const TRIGGER_EVERY: Duration = Duration::from_secs(60);
 
 /// `cargo xtask dev`.
 #[derive(Args)]
@@ -75,6 +78,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             stack.directory().join("logs").display()
         );
     }
+    let triggers = tokio::spawn(fire_triggers(stack.url().to_owned()));
     loop {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => break,
@@ -83,7 +87,19 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             () = tokio::time::sleep(CHECK_EVERY) => stack.check()?,
         }
     }
+    triggers.abort();
     progress.note("ending …");
     drop(stack);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What goes on by itself in a deployment does so here: access that ends, people who are removed. What fails is in the Worker's log.
+async fn fire_triggers(url: String) {
+    let client = reqwest::Client::new();
+    let address = format!("{url}/cdn-cgi/handler/scheduled?cron=*+*+*+*+*");
+    let mut every = tokio::time::interval(TRIGGER_EVERY);
+    loop {
+        every.tick().await;
+        drop(client.get(&address).send().await);
+    }
 }

@@ -85,6 +85,7 @@ async function makeThings() {
   return {
     id: sessions,
     artifact_id: [artifact],
+    user_id: [ADA.id],
     owner: ["acme"],
     name: ["shop"],
     RepositoryId: ["acme/shop", "acme/none"],
