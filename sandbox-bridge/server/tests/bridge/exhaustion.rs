@@ -1,6 +1,7 @@
 //! The bridge runs out of something: it refuses more sandboxes and says why, serves those that run, and takes more when there is
 //! room again. Limits are those of the one process or of a small disk, so nothing else on the machine notices.
 
+use crate::support::code_host::{self, CodeHost};
 use crate::support::edge::FakeEdge;
 use crate::support::program::{end_processes_of, listening, runner, tell_to_end};
 use crate::support::{BRIDGE_SECRET, order, sandbox_id, sign, soon};
@@ -22,6 +23,8 @@ struct Tight {
     child: Child,
     url: String,
     _edge: FakeEdge,
+    /// Sandboxes whose repository cannot be fetched end by themselves.
+    host: CodeHost,
     name: String,
     state: TempDir,
 }
@@ -30,7 +33,8 @@ impl Tight {
     /// `wrap` is the program that starts the bridge, such as a shell that makes its surroundings small; the bridge's command is
     /// added to it.
     async fn start(name: &str, runner: &Path, wrap: &[&str], limit: impl Fn(&mut Command)) -> Self {
-        let (state, edge) = (TempDir::new().unwrap(), FakeEdge::start().await);
+        let (state, edge, host) = (TempDir::new().unwrap(), FakeEdge::start().await, CodeHost::start().await);
+        let credentials = serde_json::json!({ &host.url: code_host::TOKEN }).to_string();
         let mut words = wrap.iter().map(PathBuf::from).chain([env!("CARGO_BIN_EXE_sandbox-bridge").into()]);
         let mut command = Command::new(words.next().unwrap());
         command
@@ -44,13 +48,14 @@ impl Tight {
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("STATE", state.path())
             .env("FARHAND_BRIDGE_KEY", BRIDGE_SECRET)
+            .env("FARHAND_GIT_CREDENTIALS", credentials)
             .env("FARHAND_LOG", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         limit(&mut command);
         let mut child = command.spawn().unwrap();
         let url = listening(&mut child).await;
-        Self { child, url, _edge: edge, name: format!("{name}{}", std::process::id()), state }
+        Self { child, url, _edge: edge, host, name: format!("{name}{}", std::process::id()), state }
     }
 
     async fn put(&self, path: &str, body: &impl Serialize) -> (StatusCode, String) {
@@ -67,7 +72,8 @@ impl Tight {
     }
 
     async fn create(&self, number: u32) -> Result<(), ErrorBody> {
-        let order = order(&format!("{}n{number}", self.name), 1);
+        let mut order = order(&format!("{}n{number}", self.name), 1);
+        order.repository.clone_url = format!("{}/acme/shop.git", self.host.url);
         match self.put(&self.path(number), &order).await {
             (status, _) if status.is_success() => Ok(()),
             (status, text) => {
