@@ -159,6 +159,21 @@ function events(text: string, index: number): SessionEvent[] {
     {
       type: "artifact_changed",
       artifact: {
+        id: `art_file_${index}`,
+        turnId: "trn_1",
+        changedAt: at,
+        content: {
+          type: "file",
+          name: text,
+          contentId: `art_content_${index}`,
+          mediaType: index % 2 === 0 ? "text/plain" : text,
+          bytes: 5,
+        },
+      },
+    },
+    {
+      type: "artifact_changed",
+      artifact: {
         id: "art_diff",
         turnId: "trn_1",
         changedAt: at,

@@ -23,6 +23,7 @@ import {
   USERS,
   withArtifacts,
 } from "./fixture/facts.js";
+import { withFiles } from "./fixture/files.js";
 
 const PICTURES = fileURLToPath(new URL("./test-results/pictures/", import.meta.url));
 
@@ -321,6 +322,19 @@ const STATES: State[] = [
       await timelineShows("I also keep the")(page);
       await showChanges(page);
       const pictures = page.getByRole("region", { name: "Artifacts" }).locator("img");
+      await pictures.last().scrollIntoViewIfNeeded();
+      await expect
+        .poll(() => pictures.evaluateAll((all) => all.every((one) => (one as HTMLImageElement).complete)))
+        .toBe(true);
+    },
+  },
+  {
+    name: "files",
+    path: session,
+    snapshot: withFiles,
+    ready: async (page) => {
+      await timelineShows("#421")(page);
+      const pictures = page.getByRole("list", { name: "Files of this step" }).locator("img");
       await pictures.last().scrollIntoViewIfNeeded();
       await expect
         .poll(() => pictures.evaluateAll((all) => all.every((one) => (one as HTMLImageElement).complete)))

@@ -6,7 +6,7 @@ const NEEDED_AT_ONCE =
   /\/session-view\/src\/|\/node_modules\/(?:solid-js|marked|remend)\/|vite\/preload-helper/;
 /** Loaded when they are looked at. */
 const LAZY =
-  /\/session-view\/src\/(?:link-target|suggest|components\/(?:artifact-shelf|details|item-menu|suggestions))\.tsx?$/;
+  /\/session-view\/src\/(?:kept-artifacts|link-target|suggest|components\/(?:artifact-shelf|artifact-viewer|details|item-menu|row-files|suggestions))\.tsx?$/;
 
 export default defineConfig({
   plugins: [solid()],

@@ -67,6 +67,12 @@ pub struct Picture {
 /// What pictures may be.
 pub const MEDIA_TYPES: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
 
+/// A file that is text, whatever its name says.
+pub const TEXT_TYPE: &str = "text/plain";
+
+/// A file that is neither a picture of [`MEDIA_TYPES`] nor text: it is downloaded, never shown.
+pub const BINARY_TYPE: &str = "application/octet-stream";
+
 /// What the timeline tells of a [`Attachment`]. Contents: `GET /api/sessions/{id}/artifacts/{artifact_id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]

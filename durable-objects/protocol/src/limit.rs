@@ -14,6 +14,12 @@ pub const CAPTURE_VERSION: u32 = 1;
 pub const ATTACHMENTS_BYTES_MAX: usize = 180 * 1024;
 /// The name of an attachment, in characters.
 pub const ATTACHMENT_NAME_CHARACTERS_MAX: usize = 120;
+/// A picture or file that an agent made or looked at.
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// Such files that one turn brings …
+pub const TURN_FILES_MAX: usize = 20;
+/// … and a session keeps.
+pub const SESSION_FILES_MAX: usize = 200;
 /// Prompts of a session that wait for their turn.
 pub const QUEUE_PROMPTS_MAX: usize = 100;
 /// An HTTP request body of a client.

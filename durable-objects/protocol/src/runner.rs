@@ -382,6 +382,19 @@ pub enum RunnerEvent {
         /// What is new.
         text: String,
     },
+    /// The agent made or looked at a picture or another file that people may want to see.
+    FileMade {
+        /// The running turn.
+        turn_id: TurnId,
+        /// The call that brought it; absent where the agent left it in the folder for artifacts.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        item_id: Option<ItemId>,
+        /// Of the file. A newer one of the same name without a call replaces the older.
+        name: String,
+        /// Its content as base64 (RFC 4648 §4), with padding; at most [`crate::limit::FILE_BYTES_MAX`] bytes of content.
+        data: String,
+    },
     /// The turn is over: everything is committed and pushed, or the outcome says why not.
     TurnEnded {
         /// Which.

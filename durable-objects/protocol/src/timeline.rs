@@ -26,6 +26,7 @@ objects!(
     Change,
     Usage,
     Artifact,
+    Extent,
     SandboxDescription,
     EventRecord,
     EgressDenial,
@@ -356,10 +357,42 @@ pub enum ArtifactContent {
         #[cfg_attr(feature = "typescript", ts(as = "Option<PullRequestProgress>", optional))]
         progress: PullRequestProgress,
     },
+    /// A picture or another file that the agent made or looked at.
+    File {
+        /// What the agent calls it.
+        name: String,
+        /// The call that brought it; absent where the agent left it in the folder for artifacts.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        item_id: Option<ItemId>,
+        /// Its content, which it follows from: `GET /api/sessions/{id}/artifacts/{artifact_id}`.
+        content_id: ArtifactId,
+        /// One of [`crate::attachment::MEDIA_TYPES`], [`crate::attachment::TEXT_TYPE`] or [`crate::attachment::BINARY_TYPE`], by the
+        /// content itself.
+        media_type: String,
+        /// Of the content.
+        bytes: u64,
+        /// Of a picture.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[cfg_attr(feature = "typescript", ts(optional))]
+        extent: Option<Extent>,
+    },
     /// A kind of a newer peer.
     #[cfg_attr(feature = "schema", schemars(skip))]
     #[serde(other)]
     Unknown,
+}
+
+/// How large a picture is, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct Extent {
+    /// From left to right.
+    pub width: u32,
+    /// From top to bottom.
+    pub height: u32,
 }
 
 /// The session's sandbox, as people see it: one state, not many flags.

@@ -44,6 +44,7 @@ export type { ErasureState } from "./types/ErasureState.js";
 export type { ErrorBody } from "./types/ErrorBody.js";
 export type { ErrorCode } from "./types/ErrorCode.js";
 export type { EventRecord } from "./types/EventRecord.js";
+export type { Extent } from "./types/Extent.js";
 export type { FileDiff } from "./types/FileDiff.js";
 export type { FileStatus } from "./types/FileStatus.js";
 export type { Halt } from "./types/Halt.js";

@@ -14,6 +14,7 @@ mod gate;
 mod git;
 mod init;
 mod ledger;
+mod left;
 mod link;
 mod log;
 mod memory;

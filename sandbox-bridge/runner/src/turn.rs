@@ -7,6 +7,7 @@ use crate::agent::{Agent, AgentReport, TurnRequest};
 use crate::desk::{AcceptedTurn, Desk};
 use crate::gate::EditGate;
 use crate::git::{Identity, TurnResult, Workspace, commit_message};
+use crate::left;
 use crate::log::{self, Step};
 use crate::output::Output;
 use crate::spool::Spool;
@@ -65,6 +66,7 @@ async fn work(
         }
     };
     preparing.end();
+    let left_before = left::list(workspace.folder());
     let working = Step::begin(TurnStep::Agent, &turn.order);
     let AcceptedTurn { order, stop, steers, .. } = turn;
     let request = TurnRequest { order, identity: &identity, stop, steers, edits };
@@ -72,6 +74,7 @@ async fn work(
     working.end();
     turn.steers.close();
     output.close(cut_reason(&outcome)).await;
+    output.keep_left(left::collect(workspace.folder(), &left_before)).await;
     if edits.is_closed() {
         // It was stopped before it could change anything, or only read.
         return (outcome, usage, TurnResult::nothing());

@@ -267,6 +267,8 @@ async function signIn(server, origin, user) {
   const client = {
     cookie,
     user,
+    /** The answer itself, for contents that are no text. */
+    raw: (path) => server.fetch(path, { headers: { cookie } }),
     async get(path, extra = {}) {
       return read(await server.fetch(path, { headers: { cookie, ...extra } }));
     },

@@ -31,6 +31,7 @@ pub const MILESTONES: &[&str] = &[
     "restored-from-earlier-snapshot",
     "restored-by-digest",
     "pull-request",
+    "file",
     "deleted",
     "rebuilt",
     "stale-words-refused",
@@ -76,6 +77,7 @@ pub(crate) fn milestone(event: &SessionEvent) -> Option<&'static str> {
         },
         SessionEvent::ArtifactChanged { artifact } => match artifact.content {
             ArtifactContent::PullRequest { .. } => "pull-request",
+            ArtifactContent::File { .. } => "file",
             ArtifactContent::Branch { .. } | ArtifactContent::Diff { .. } | ArtifactContent::Unknown => {
                 return None;
             }

@@ -96,6 +96,13 @@ impl World {
                 missing.push(id.clone());
             }
         }
+        for artifact in &reference.artifacts {
+            if let ArtifactContent::File { content_id, .. } = &artifact.content
+                && !self.elsewhere.artifacts.contains_key(content_id)
+            {
+                missing.push(content_id.clone());
+            }
+        }
         self.scene.hold("I4", missing.is_empty(), || format!("outputs are not stored: {missing:?}"));
     }
 

@@ -155,7 +155,7 @@ impl Tables {
 
     pub(crate) fn load_output(&self, artifact_id: &ArtifactId) -> Result<Option<Rc<str>>, Defect> {
         let output = self.store.load_output(artifact_id).map_err(words)?;
-        Ok(output.map(|(_, text)| text.into()))
+        Ok(output.map(|output| output.text.into()))
     }
 }
 

@@ -414,9 +414,10 @@ async fn diff(api: &Api, session: &SessionId) -> Result<(), Error> {
     let snapshot = snapshot(&mut Live::new(api, session)).await?;
     let files = snapshot.artifacts.iter().find_map(|artifact| match &artifact.content {
         ArtifactContent::Diff { files } => Some(files.as_slice()),
-        ArtifactContent::Branch { .. } | ArtifactContent::PullRequest { .. } | ArtifactContent::Unknown => {
-            None
-        }
+        ArtifactContent::Branch { .. }
+        | ArtifactContent::PullRequest { .. }
+        | ArtifactContent::File { .. }
+        | ArtifactContent::Unknown => None,
     });
     let (patch, omitted) = render(files.unwrap_or_default());
     if patch.is_empty() && omitted.is_empty() {

@@ -2,6 +2,7 @@
 
 use futures::Stream;
 use platform::log::{About, Level};
+use protocol::attachment::BINARY_TYPE;
 use protocol::error::{ErrorBody, ErrorCode};
 use serde::Serialize;
 use worker::{Headers, Response, ResponseBody, ResponseBuilder};
@@ -109,6 +110,15 @@ pub(crate) fn plain_text(body: ResponseBody) -> Answer {
 pub(crate) fn picture(media_type: &str, body: ResponseBody) -> Answer {
     let response = plain_text(body)?;
     response.headers().set("content-type", media_type).or_internal("setting headers")?;
+    Ok(response)
+}
+
+/// Something of somebody's or an agent's making that nothing opens by itself.
+pub(crate) fn download(body: ResponseBody) -> Answer {
+    let response = plain_text(body)?;
+    for (name, value) in [("content-type", BINARY_TYPE), ("content-disposition", "attachment")] {
+        response.headers().set(name, value).or_internal("setting headers")?;
+    }
     Ok(response)
 }
 

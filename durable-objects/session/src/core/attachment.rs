@@ -33,6 +33,8 @@ pub enum Served {
         /// All of it.
         bytes: Vec<u8>,
     },
+    /// Something to download.
+    Binary(Vec<u8>),
 }
 
 /// Checks what goes along with one prompt.
@@ -137,7 +139,7 @@ fn nothing(kind: AttachmentKind, name: &str) -> PromptAttachment {
     }
 }
 
-fn file_name(name: &str, without: &str) -> String {
+pub(super) fn file_name(name: &str, without: &str) -> String {
     let name = clean_name(name, ATTACHMENT_NAME_CHARACTERS_MAX);
     if name.is_empty() { without.to_owned() } else { name }
 }
@@ -158,7 +160,7 @@ fn check_picture(picture: &Picture) -> Result<PictureFacts, String> {
 }
 
 /// As the address of data takes it (RFC 4648 §4): the one alphabet, padded, without line breaks.
-fn decode(data: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(data: &str) -> Option<Vec<u8>> {
     let plain = data.trim_end_matches('=');
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     let fits = data.len().is_multiple_of(4) && data.len() - plain.len() <= 2 && plain.bytes().all(is_letter);
@@ -166,7 +168,7 @@ fn decode(data: &str) -> Option<Vec<u8>> {
 }
 
 /// By the first bytes (MIME Sniffing Standard §6.1); the type that a client names is not believed.
-fn media_type_of(bytes: &[u8]) -> Option<&'static str> {
+pub(super) fn media_type_of(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Some("image/png"),
         [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),

@@ -189,14 +189,12 @@ pub enum Effect {
         /// All of it.
         text: String,
     },
-    /// Keep a tool's whole output until it is stored as an artifact.
+    /// Keep a tool's whole output, or a file, until it is stored as an artifact.
     SaveOutput {
         /// The artifact.
         artifact_id: ArtifactId,
-        /// Whose.
-        item_id: ItemId,
         /// All of it.
-        text: String,
+        output: super::Output,
     },
     /// Keep what goes along with a prompt.
     SaveAttachments {
@@ -205,7 +203,7 @@ pub enum Effect {
         /// In order.
         attachments: Vec<super::CheckedAttachment>,
     },
-    /// The artifact is stored; its text need not be kept here.
+    /// The artifact is stored; its content need not be kept here.
     DropOutput {
         /// The artifact.
         artifact_id: ArtifactId,
@@ -345,7 +343,7 @@ pub enum Work {
         /// Which.
         snapshot_id: SnapshotId,
     },
-    /// Store a tool's whole output.
+    /// Store a tool's whole output, or a file.
     StoreOutput {
         /// As this artifact.
         artifact_id: ArtifactId,

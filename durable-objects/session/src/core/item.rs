@@ -2,6 +2,7 @@
 //!
 //! Items that may still grow are kept whole, so that their end is told without their text, and their row is written at checkpoints.
 
+use super::file::Output;
 use super::input::{Effect, Work};
 use super::limit::{
     ITEM_TEXT_BYTES_MAX, LINE_BYTES_MAX, OUTPUT_BYTES_MAX, PLAN_STEPS_MAX, TOOL_INPUT_BYTES_MAX,
@@ -230,7 +231,6 @@ impl Step<'_> {
 
     /// Brings an item within its limits. Output too long for events becomes a preview, and the whole an artifact.
     fn limit_content(&mut self, item: &mut Item) {
-        let item_id = item.id.clone();
         match &mut item.content {
             ItemContent::Text { text, .. } | ItemContent::Reasoning { text, .. } => {
                 cut(text, ITEM_TEXT_BYTES_MAX);
@@ -252,7 +252,7 @@ impl Step<'_> {
                     if *state != ToolState::Running {
                         let id = ArtifactId::from_random(self.draw());
                         *artifact_id = Some(id.clone());
-                        self.keep_output(id, item_id, whole);
+                        self.keep_output(id, whole);
                     }
                 }
             }
@@ -267,8 +267,8 @@ impl Step<'_> {
         }
     }
 
-    fn keep_output(&mut self, artifact_id: ArtifactId, item_id: ItemId, text: String) {
-        self.order(Effect::SaveOutput { artifact_id: artifact_id.clone(), item_id, text });
+    fn keep_output(&mut self, artifact_id: ArtifactId, text: String) {
+        self.order(Effect::SaveOutput { artifact_id: artifact_id.clone(), output: Output::of_text(text) });
         self.enqueue(Work::StoreOutput { artifact_id });
     }
 }

@@ -33,6 +33,9 @@ pub(super) const DIFF_FILES_MAX: usize = 3000;
 /// Numbers beyond this are not exact in JavaScript.
 pub(super) const NUMBER_MAX: u64 = (1 << 53) - 1;
 
+/// Pixels of a picture that browsers are given to show; it is decoded to four bytes for each.
+pub(super) const PIXELS_MAX: u64 = 40_000_000;
+
 /// How long a turn is leased to its sandbox; each word of its runner renews the lease, and its heartbeat comes every 10 s …
 pub(super) const LEASE_MS: u64 = 30_000;
 /// … and the margin for what is on its way when the lease ends.

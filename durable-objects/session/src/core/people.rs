@@ -152,6 +152,7 @@ impl Step<'_> {
         self.enqueue(Work::RemoveIndex);
         self.session.participants.clear();
         self.session.accepted.clear();
+        self.session.files.clear();
         self.session.queue.clear();
         self.session.turn = None;
         self.session.pull = Pull { changes: self.session.pull.changes + 1, ..Pull::default() };

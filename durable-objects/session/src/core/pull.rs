@@ -44,7 +44,10 @@ impl Pull {
     fn progress(&self) -> Option<(u64, &PullRequestProgress)> {
         match &self.artifact.as_ref()?.content {
             ArtifactContent::PullRequest { number, progress, .. } => Some((*number, progress)),
-            ArtifactContent::Branch { .. } | ArtifactContent::Diff { .. } | ArtifactContent::Unknown => None,
+            ArtifactContent::Branch { .. }
+            | ArtifactContent::Diff { .. }
+            | ArtifactContent::File { .. }
+            | ArtifactContent::Unknown => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What runners say, through bridges: each event is applied once, in order, and only from the session's current sandbox.
 
+use super::file::MadeFile;
 use super::input::Reply;
 use super::limit::{HOST_BYTES_MAX, LINE_BYTES_MAX, NUMBER_MAX};
 use super::outcome::{TurnReport, cut};
@@ -125,6 +126,9 @@ impl Step<'_> {
                 }
             }
             RunnerEvent::ItemAppended { item_id, offset, text } => self.append_item(item_id, offset, &text),
+            RunnerEvent::FileMade { turn_id, item_id, name, data } => {
+                self.keep_file(MadeFile { turn_id, item_id, name, data });
+            }
             RunnerEvent::TurnEnded { turn_id, attempt, outcome, change, files, usage, first_token_ms } => {
                 let report = TurnReport { turn_id, attempt, outcome, change, files, usage, first_token_ms };
                 let report = report.within_limits(&self.session.info.branch);

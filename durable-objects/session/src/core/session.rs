@@ -11,7 +11,9 @@ use super::turn::RunningTurn;
 use platform::map::Map;
 use protocol::client::{PromptRequest, SessionInfo};
 use protocol::error::{ErrorBody, ErrorCode};
-use protocol::id::{PromptId, RepositoryId, ReservationId, SessionId, SnapshotId, UserId};
+use protocol::id::{
+    ArtifactId, PromptId, RepositoryId, ReservationId, SessionId, SnapshotId, TurnId, UserId,
+};
 use protocol::time::Timestamp;
 use protocol::timeline::{Participant, Role, SandboxStatus, Seq, SessionEvent, User};
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,8 @@ pub struct Session {
     pub pull_request: PullRequestState,
     /// What is remembered of it.
     pub pull: Pull,
+    /// Files of the agent that are kept, and the turns that last brought them.
+    pub files: Map<ArtifactId, TurnId>,
     /// What happened for the first time, for metrics.
     pub milestones: Milestones,
     /// What the agent spends and may spend, and what holds it.
@@ -185,6 +189,7 @@ impl Session {
             status: SandboxStatus::None,
             pull_request: PullRequestState::None,
             pull: Pull::default(),
+            files: Map::new(),
             milestones: Milestones::default(),
             account: Account::default(),
             deleted: false,

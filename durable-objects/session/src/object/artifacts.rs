@@ -1,11 +1,12 @@
-//! Whole tool outputs in R2: kept in the object until they are there, and removed with the session.
+//! Whole tool outputs and the agent's files in R2: kept in the object until they are there, and removed with the session.
 
 use super::failure::Failure;
 use super::shell::Shell;
 use crate::call::{ARTIFACTS_BINDING, artifact_prefix};
-use crate::core::WorkOutcome;
+use crate::core::{Served, WorkOutcome};
+use protocol::attachment::BINARY_TYPE;
 use protocol::id::ArtifactId;
-use worker::{Bucket, HttpMetadata};
+use worker::{Bucket, Data, HttpMetadata};
 
 impl Shell {
     /// Key of an artifact of this session.
@@ -18,19 +19,22 @@ impl Shell {
     pub(super) async fn store_output(&self, artifact_id: &ArtifactId) -> WorkOutcome {
         let loaded =
             self.artifact_key(artifact_id).and_then(|key| Ok((key, self.store.load_output(artifact_id)?)));
-        let (key, text) = match loaded {
-            Ok((key, Some((_, text)))) => (key, text),
+        let (key, output) = match loaded {
+            Ok((key, Some(output))) => (key, output),
             Ok((_, None)) => return WorkOutcome::Done,
             Err(failure) => return self.failed(failure),
+        };
+        let (content_type, content) = match output.serve() {
+            Some(Served::Text(text)) => ("text/plain; charset=utf-8".to_owned(), Data::Text(text)),
+            Some(Served::Picture { media_type, bytes }) => (media_type, Data::Bytes(bytes)),
+            Some(Served::Binary(bytes)) => (BINARY_TYPE.to_owned(), Data::Bytes(bytes)),
+            None => return WorkOutcome::Failed { reason: "the artifact is not what was kept".to_owned() },
         };
         let Ok(bucket) = self.env.bucket(ARTIFACTS_BINDING) else {
             return WorkOutcome::Failed { reason: "this deployment has no bucket for artifacts".to_owned() };
         };
-        let metadata = HttpMetadata {
-            content_type: Some("text/plain; charset=utf-8".to_owned()),
-            ..HttpMetadata::default()
-        };
-        match bucket.put(key, text).http_metadata(metadata).execute().await {
+        let metadata = HttpMetadata { content_type: Some(content_type), ..HttpMetadata::default() };
+        match bucket.put(key, content).http_metadata(metadata).execute().await {
             Ok(_) => WorkOutcome::Done,
             Err(error) => WorkOutcome::Delayed { reason: error.to_string() },
         }

@@ -8,6 +8,7 @@ use crate::call::{
 };
 use crate::core::{Input, NewSession, Reply, Served, Session, serve_attachment};
 use platform::answer::{json, query, read, refuse, text, written};
+use protocol::attachment::BINARY_TYPE;
 use protocol::bridge::{EventsAck, RunnerAttached, SandboxEnded};
 use protocol::client::{CreateSessionResponse, PromptAccepted};
 use protocol::error::{ErrorBody, ErrorCode};
@@ -181,25 +182,29 @@ fn answer_reply(reply: Reply) -> Result<Response, Failure> {
     }
 }
 
-/// A tool's whole output, or what went along with a prompt: while it is here, otherwise where it is.
+fn answer_served(served: Option<Served>) -> Result<Response, Failure> {
+    let (media_type, bytes) = match served {
+        Some(Served::Text(outline)) => return text(outline),
+        Some(Served::Picture { media_type, bytes }) => (media_type, bytes),
+        Some(Served::Binary(bytes)) => (BINARY_TYPE.to_owned(), bytes),
+        None => return Err(Failure::Bug("what was checked when it was taken cannot be read".to_owned())),
+    };
+    let mut response = Response::from_bytes(bytes)?;
+    response.headers_mut().set("content-type", &media_type)?;
+    Ok(response)
+}
+
+/// A tool's whole output, a file, or what went along with a prompt: while it is here, otherwise where it is.
 fn answer_output(shell: &Rc<Shell>, id: Option<String>) -> Result<Response, Failure> {
     shell.require_session()?;
     let artifact_id = id.and_then(|id| ArtifactId::parse(&id).ok()).ok_or_else(|| {
         Failure::refused(ErrorCode::BadRequest, "`id` is the id of an artifact, as an item names it")
     })?;
-    if let Some((_, output)) = shell.store.load_output(&artifact_id)? {
-        return text(output);
+    if let Some(output) = shell.store.load_output(&artifact_id)? {
+        return answer_served(output.serve());
     }
     if let Some((attachment, as_picture)) = shell.store.load_attachment(&artifact_id)? {
-        return match serve_attachment(attachment, as_picture) {
-            Some(Served::Text(outline)) => text(outline),
-            Some(Served::Picture { media_type, bytes }) => {
-                let mut response = Response::from_bytes(bytes)?;
-                response.headers_mut().set("content-type", &media_type)?;
-                Ok(response)
-            }
-            None => Err(Failure::Bug("an attachment that was checked cannot be read".to_owned())),
-        };
+        return answer_served(serve_attachment(attachment, as_picture));
     }
     let mut response = Response::empty()?.with_status(307);
     response.headers_mut().set(KEY_HEADER, &shell.artifact_key(&artifact_id)?)?;

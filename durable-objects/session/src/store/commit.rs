@@ -91,9 +91,7 @@ impl<S: Sql> Store<S> {
                 Effect::SaveCursor => self.save_cursor(session)?,
                 Effect::SaveWatch => self.save_watch(session)?,
                 Effect::SaveText { item_id, seq, text } => writes.save_text(item_id, *seq, text),
-                Effect::SaveOutput { artifact_id, item_id, text } => {
-                    self.save_output(artifact_id, item_id, text)?;
-                }
+                Effect::SaveOutput { artifact_id, output } => self.save_output(artifact_id, output)?,
                 Effect::SaveAttachments { prompt_id, attachments } => {
                     self.save_attachments(prompt_id, attachments)?;
                 }

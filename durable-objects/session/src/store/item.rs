@@ -4,7 +4,7 @@
 use super::Store;
 use super::row::{from_json, id};
 use super::sql::{Row, Sql, StoreError};
-use crate::core::{TurnItem, growing_text_mut};
+use crate::core::{Output, TurnItem, growing_text_mut};
 use platform::map::Map;
 use protocol::id::{ArtifactId, ItemId, TurnId};
 use protocol::timeline::{Item, ItemContent};
@@ -24,26 +24,22 @@ pub(super) fn pieces_of(condition: &str) -> String {
 }
 
 impl<S: Sql> Store<S> {
-    pub(super) fn save_output(
-        &self,
-        artifact_id: &ArtifactId,
-        item_id: &ItemId,
-        text: &str,
-    ) -> Result<(), StoreError> {
+    pub(super) fn save_output(&self, artifact_id: &ArtifactId, output: &Output) -> Result<(), StoreError> {
         self.sql.exec(
-            "INSERT INTO outputs (artifact_id, item_id, text) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-            &[artifact_id.as_str().into(), item_id.as_str().into(), text.into()],
+            "INSERT INTO outputs (artifact_id, media_type, text) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            &[artifact_id.as_str().into(), output.media_type.as_str().into(), output.text.as_str().into()],
         )?;
         Ok(())
     }
 
-    /// A tool's whole output that is not yet stored as an artifact.
-    pub fn load_output(&self, artifact_id: &ArtifactId) -> Result<Option<(ItemId, String)>, StoreError> {
+    /// A tool's whole output, or a file, that is not yet stored as an artifact.
+    pub fn load_output(&self, artifact_id: &ArtifactId) -> Result<Option<Output>, StoreError> {
         let row = self.first_row(
-            "SELECT item_id, text FROM outputs WHERE artifact_id = ?1",
+            "SELECT media_type, text FROM outputs WHERE artifact_id = ?1",
             &[artifact_id.as_str().into()],
         )?;
-        row.map(|row| Ok((id(ItemId::parse(row.text(0)?))?, row.text(1)?.to_owned()))).transpose()
+        row.map(|row| Ok(Output { media_type: row.text(0)?.to_owned(), text: row.text(1)?.to_owned() }))
+            .transpose()
     }
 
     /// The items of the running turn as the core knows them, and the bytes of their text.

@@ -7,7 +7,7 @@ use super::watch::TurnWatch;
 use crate::core::{Accepted, Person, QueuedPrompt, RunningTurn, Session, Steering};
 use platform::map::Map;
 use protocol::client::SessionInfo;
-use protocol::id::{PromptId, RepositoryId, SessionId, TurnId, UserId};
+use protocol::id::{ArtifactId, PromptId, RepositoryId, SessionId, TurnId, UserId};
 use protocol::time::Timestamp;
 use protocol::timeline::{Seq, User};
 use std::collections::VecDeque;
@@ -42,6 +42,7 @@ impl<S: Sql> Store<S> {
             status: watch.status,
             pull_request: watch.pull_request,
             pull: watch.pull,
+            files: self.load_files()?,
             milestones: watch.milestones,
             account: watch.account,
             deleted: watch.deleted,
@@ -108,6 +109,15 @@ impl<S: Sql> Store<S> {
             accepted.insert(id(PromptId::parse(row.text(0)?))?, entry);
         }
         Ok(accepted)
+    }
+
+    fn load_files(&self) -> Result<Map<ArtifactId, TurnId>, StoreError> {
+        let rows = self.sql.exec("SELECT artifact_id, turn_id FROM artifacts WHERE type = 'file'", &[])?;
+        let mut files = Map::new();
+        for row in &rows {
+            files.insert(id(ArtifactId::parse(row.text(0)?))?, id(TurnId::parse(row.text(1)?))?);
+        }
+        Ok(files)
     }
 
     fn load_queue(&self) -> Result<VecDeque<QueuedPrompt>, StoreError> {

@@ -5,7 +5,7 @@ use super::sql::{Sql, StoreError};
 use protocol::time::Timestamp;
 
 /// Every migration, oldest first. Published ones never change.
-pub(super) const MIGRATIONS: [(&str, &str); 11] = [
+pub(super) const MIGRATIONS: [(&str, &str); 12] = [
     ("0001_session", include_str!("../../../../migrations/session/0001_session.sql")),
     ("0002_multiplayer", include_str!("../../../../migrations/session/0002_multiplayer.sql")),
     ("0003_egress", include_str!("../../../../migrations/session/0003_egress.sql")),
@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: [(&str, &str); 11] = [
     ("0009_budget", include_str!("../../../../migrations/session/0009_budget.sql")),
     ("0010_effort", include_str!("../../../../migrations/session/0010_effort.sql")),
     ("0011_trace", include_str!("../../../../migrations/session/0011_trace.sql")),
+    ("0012_files", include_str!("../../../../migrations/session/0012_files.sql")),
 ];
 
 impl<S: Sql> Store<S> {

@@ -195,6 +195,7 @@ impl<S: Sql> Store<S> {
             ArtifactContent::Branch { change } => ("branch", change.branch.as_str()),
             ArtifactContent::Diff { .. } => ("diff", ""),
             ArtifactContent::PullRequest { url, .. } => ("pull_request", url.as_str()),
+            ArtifactContent::File { name, .. } => ("file", name.as_str()),
             ArtifactContent::Unknown => ("unknown", ""),
         };
         self.run(

@@ -31,7 +31,7 @@ impl<S: Sql> Store<S> {
                 ArtifactContent::PullRequest { number, url, title, progress, .. } => {
                     pull = json!({"number": number, "url": url, "title": title, "state": progress.state});
                 }
-                ArtifactContent::Branch { .. } | ArtifactContent::Unknown => {}
+                ArtifactContent::Branch { .. } | ArtifactContent::File { .. } | ArtifactContent::Unknown => {}
             }
         }
         let files = files

@@ -206,23 +206,30 @@ impl<S: Sql> Store<S> {
 fn change_of(artifact: &Artifact) -> Option<&Change> {
     match &artifact.content {
         ArtifactContent::Branch { change } => Some(change),
-        ArtifactContent::Diff { .. } | ArtifactContent::PullRequest { .. } | ArtifactContent::Unknown => None,
+        ArtifactContent::Diff { .. }
+        | ArtifactContent::PullRequest { .. }
+        | ArtifactContent::File { .. }
+        | ArtifactContent::Unknown => None,
     }
 }
 
 fn files_of(artifact: Artifact) -> Option<Vec<FileDiff>> {
     match artifact.content {
         ArtifactContent::Diff { files } => Some(files),
-        ArtifactContent::Branch { .. } | ArtifactContent::PullRequest { .. } | ArtifactContent::Unknown => {
-            None
-        }
+        ArtifactContent::Branch { .. }
+        | ArtifactContent::PullRequest { .. }
+        | ArtifactContent::File { .. }
+        | ArtifactContent::Unknown => None,
     }
 }
 
 fn number_of(artifact: &Artifact) -> Option<u64> {
     match &artifact.content {
         ArtifactContent::PullRequest { number, .. } => Some(*number),
-        ArtifactContent::Branch { .. } | ArtifactContent::Diff { .. } | ArtifactContent::Unknown => None,
+        ArtifactContent::Branch { .. }
+        | ArtifactContent::Diff { .. }
+        | ArtifactContent::File { .. }
+        | ArtifactContent::Unknown => None,
     }
 }
 

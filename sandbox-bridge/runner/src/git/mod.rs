@@ -12,6 +12,7 @@ mod push;
 mod unclaimed;
 
 use crate::environment::Environment;
+use crate::left;
 use crate::log;
 use command::Git;
 pub(crate) use command::{GitError, gateway_settings, settings_as_variables, tracked_files};
@@ -20,7 +21,7 @@ use protocol::id::RepositoryId;
 use protocol::runner::RunnerConfiguration;
 use protocol::timeline::{Change, FileDiff};
 use push::push;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a fetch is tried again while the gateway does not answer.
@@ -93,6 +94,11 @@ impl Workspace {
             branch: String::new(),
             default_branch: default_branch.to_owned(),
         }
+    }
+
+    /// Where it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Whether a repository is there already, from a snapshot or an earlier runner.
@@ -201,6 +207,10 @@ impl Workspace {
     pub(crate) async fn begin_turn(&self, who: &Identity, attempt: u32) -> Result<TurnStart, GitError> {
         self.git.run(&["config", "user.name", &who.name]).await?;
         self.git.run(&["config", "user.email", &who.email]).await?;
+        let kept_out = self.keep_out(&[left::FOLDER], "For people, not for commits.");
+        if let Err(error) = kept_out {
+            log::warn(format!("what is left for people may be committed: {error}"));
+        }
         Ok(TurnStart { head: self.head().await?, is_repeat: attempt > 1 })
     }
 

@@ -5,7 +5,7 @@
 //! Called by `worker` and `build`.
 
 use super::{FETCH_TRIED_FOR, GitError, Workspace, WorkspaceError, push};
-use std::io::Write;
+use std::io::{self, Write};
 
 /// Where git looks for what is not to be committed, beside `.gitignore`.
 const EXCLUDE: &str = ".git/info/exclude";
@@ -34,21 +34,26 @@ impl Workspace {
         if left.is_empty() {
             return Ok(left);
         }
-        let path = self.folder.join(EXCLUDE);
-        let write = || {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
-            writeln!(file, "# Left by the build of the image.")?;
-            // A name with a line break cannot be written there.
-            for name in left.iter().filter(|name| !name.contains('\n')) {
-                writeln!(file, "/{}", escaped(name))?;
-            }
-            Ok(())
-        };
-        write().map_err(WorkspaceError::Folder)?;
+        self.keep_out(&left, "Left by the build of the image.").map_err(WorkspaceError::Folder)?;
         Ok(left)
+    }
+
+    /// Keeps these out of commits, unless they are already.
+    pub(super) fn keep_out(&self, names: &[impl AsRef<str>], why: &str) -> io::Result<()> {
+        let path = self.folder.join(EXCLUDE);
+        let known = std::fs::read_to_string(&path).unwrap_or_default();
+        // A name with a line break cannot be written there.
+        let names = names.iter().map(AsRef::as_ref).filter(|name| !name.contains('\n'));
+        let lines = names.map(|name| format!("/{}", escaped(name)));
+        let new: Vec<String> = lines.filter(|line| known.lines().all(|known| known != line)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        writeln!(file, "# {why}\n{}", new.join("\n"))
     }
 
     /// Makes the restored clone this sandbox's own; to be called before [`Self::sync`].

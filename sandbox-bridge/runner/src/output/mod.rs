@@ -3,12 +3,15 @@
 //! Text travels as it comes, each piece once; the output of tools, which may come byte by byte, is gathered for a moment. Agents
 //! call it; it writes to the spool and so waits while that is full.
 
+mod file;
 mod prose;
 mod text;
 mod tool;
 
 use crate::random;
 use crate::spool::Spool;
+use file::Files;
+pub(crate) use file::MadeFile;
 use prose::Prose;
 pub(crate) use prose::ProseKind;
 use protocol::id::{ItemId, TurnId};
@@ -46,6 +49,7 @@ pub(crate) struct Output {
     tools: BTreeMap<String, Tool>,
     plan: Option<Place>,
     notices: BTreeMap<&'static str, Place>,
+    files: Files,
     /// Tools that have output to send.
     waiting: BTreeSet<String>,
 }
@@ -62,6 +66,7 @@ impl Output {
             tools: BTreeMap::new(),
             plan: None,
             notices: BTreeMap::new(),
+            files: Files::default(),
             waiting: BTreeSet::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use protocol::limit::{EVENT_BYTES_MAX, TOOL_OUTPUT_BYTES_MAX};
+use protocol::limit::{EVENT_BYTES_MAX, FILE_BYTES_MAX, TOOL_OUTPUT_BYTES_MAX, TURN_FILES_MAX};
 use protocol::runner::RunnerEventRecord;
 use protocol::timeline::ToolState;
 
@@ -55,6 +55,43 @@ fn call(state: ToolState) -> ToolCall {
 }
 
 const DONE: ToolState = ToolState::Completed { duration_ms: 1, exit_code: Some(0), edit: None };
+
+#[tokio::test]
+async fn files_follow_their_call_once_and_within_limits() {
+    let mut desk = desk();
+    let file =
+        |name: &str, bytes: usize| MadeFile { name: name.into(), data: "A".repeat(bytes.div_ceil(3) * 4) };
+    let files = vec![
+        file("a.png", 9),
+        file("large.png", FILE_BYTES_MAX + 3),
+        file("full.png", FILE_BYTES_MAX / 3 * 3),
+    ];
+    for _ in 0..2 {
+        desk.output.set_tool("1", call(DONE), "").await;
+        desk.output.keep_files("1", files.clone()).await;
+    }
+    desk.output.set_tool("2", call(DONE), "").await;
+    desk.output.keep_files("2", (0..TURN_FILES_MAX).map(|_| file("b.png", 3)).collect()).await;
+    let events = desk.events();
+    let RunnerEvent::ItemChanged { item } = &events[0] else { panic!("{:?}", events[0]) };
+    let of_first = |event: &&RunnerEvent| matches!(event, RunnerEvent::FileMade { item_id: Some(id), .. } if *id == item.id);
+    assert_eq!(events.iter().filter(of_first).count(), 2);
+    let all = |event: &&RunnerEvent| matches!(event, RunnerEvent::FileMade { .. });
+    assert_eq!(events.iter().filter(all).count(), TURN_FILES_MAX);
+    let notices = events.iter().filter_map(|event| {
+        let RunnerEvent::ItemChanged { item } = event else { return None };
+        let ItemContent::Notice { text, .. } = &item.content else { return None };
+        Some(text.as_str())
+    });
+    assert_eq!(
+        notices.collect::<Vec<_>>(),
+        [
+            "`large.png` is not kept as an artifact: it has more than 1024 KiB.",
+            "Only the first 20 files of this turn are kept as artifacts; 1 more are not.",
+            "Only the first 20 files of this turn are kept as artifacts; 2 more are not.",
+        ]
+    );
+}
 
 #[tokio::test]
 async fn final_text_adds_only_what_is_missing() {

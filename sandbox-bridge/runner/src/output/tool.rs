@@ -5,6 +5,7 @@
 
 use super::text::{cut, pieces, split_piece, utf16_length};
 use super::{FLUSH_EVERY, Place};
+use protocol::id::ItemId;
 use protocol::limit::TOOL_OUTPUT_BYTES_MAX;
 use protocol::timeline::{ItemContent, ToolState};
 use std::time::Instant;
@@ -50,6 +51,10 @@ impl Tool {
             sent_utf16: 0,
             last_sent: None,
         }
+    }
+
+    pub(super) fn id(&self) -> &ItemId {
+        &self.place.id
     }
 
     fn is_over(&self) -> bool {

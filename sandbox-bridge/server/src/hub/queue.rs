@@ -186,6 +186,7 @@ fn may_wait(event: &RunnerEvent) -> bool {
         | RunnerEvent::SetupFailed { .. }
         | RunnerEvent::TurnReceived { .. }
         | RunnerEvent::SteerTaken { .. }
+        | RunnerEvent::FileMade { .. }
         | RunnerEvent::TurnEnded { .. } => false,
     }
 }

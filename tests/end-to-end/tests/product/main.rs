@@ -6,6 +6,7 @@ mod app;
 mod attachments;
 mod builds;
 mod faults;
+mod files;
 mod hostile;
 mod mistakes;
 mod observer;

@@ -8,8 +8,11 @@ use protocol::client::SessionSnapshot;
 use protocol::id::{ItemId, PromptId, TurnId};
 use protocol::limit::{TOOL_PREVIEW_BYTES_MAX, TURN_ATTEMPTS_MAX};
 use protocol::runner::RunnerEvent;
-use protocol::timeline::{PromptState, Role, SessionEvent, TurnEnd, TurnOutcome, Usage};
+use protocol::timeline::{
+    Artifact, ArtifactContent, PromptState, Role, SessionEvent, TurnEnd, TurnOutcome, Usage,
+};
 use session::core::{SandboxPhase, Session, Steering, growing_text};
+use std::collections::BTreeSet;
 
 impl Observer {
     pub(super) fn check_event(&mut self, scene: &mut Scene, event: &SessionEvent, heard: Option<&Heard>) {
@@ -61,6 +64,7 @@ impl Observer {
         let said = self.said.get(&sandbox_id).map(Vec::as_slice).unwrap_or_default();
         let upto = usize::try_from(upto).unwrap_or(usize::MAX).min(said.len());
         let mut expected: Vec<(ItemId, String)> = Vec::new();
+        let mut files: BTreeSet<&ItemId> = BTreeSet::new();
         for record in said.get(..upto).unwrap_or_default() {
             match &record.event {
                 RunnerEvent::ItemChanged { item } if item.turn_id == *turn_id => {
@@ -82,6 +86,9 @@ impl Observer {
                     }
                     break;
                 }
+                RunnerEvent::FileMade { item_id, .. } => {
+                    files.extend(item_id.iter().filter(|id| expected.iter().any(|(known, _)| known == *id)));
+                }
                 RunnerEvent::SetupFailed { .. } => break,
                 RunnerEvent::ItemChanged { .. }
                 | RunnerEvent::TurnEnded { .. }
@@ -102,6 +109,11 @@ impl Observer {
             && shown.iter().zip(&expected).all(|(shown, expected)| {
                 shown.0 == expected.0 && (shown.1 == expected.1 || expected.1.len() > TOOL_PREVIEW_BYTES_MAX)
             });
+        let kept: BTreeSet<&ItemId> =
+            reference.artifacts.iter().filter_map(|artifact| file_of(artifact, turn_id)).collect();
+        scene.hold("I1", kept == files, || {
+            format!("{turn_id} has files of {kept:?}; its runner sent {files:?}")
+        });
         scene.hold("I1", same, || format!("{turn_id} shows {shown:?}; its runner said {expected:?}"));
     }
 
@@ -171,4 +183,16 @@ fn check_report(scene: &mut Scene, turn_id: &TurnId, end: &TurnEnd, outcome: &Tu
     scene.hold("I1", end.outcome == *outcome && end.usage == *usage, || {
         format!("{turn_id} ended as {end:?}; its runner said {outcome:?} with {usage:?}")
     });
+}
+
+/// The call that brought a file of this turn.
+fn file_of<'a>(artifact: &'a Artifact, turn_id: &TurnId) -> Option<&'a ItemId> {
+    match &artifact.content {
+        ArtifactContent::File { item_id, .. } if artifact.turn_id == *turn_id => item_id.as_ref(),
+        ArtifactContent::File { .. }
+        | ArtifactContent::Branch { .. }
+        | ArtifactContent::Diff { .. }
+        | ArtifactContent::PullRequest { .. }
+        | ArtifactContent::Unknown => None,
+    }
 }

@@ -1,7 +1,8 @@
 /** Small pure parts: where things stand, what the composer completes, what a session keeps besides its conversation. */
-import type { Item, Prompt } from "@farhand/protocol";
+import type { Artifact, Item, Prompt } from "@farhand/protocol";
 import { describe, expect, it } from "vitest";
-import { keptArtifacts } from "../src/artifacts.js";
+import { filesByStep } from "../src/artifacts.js";
+import { keptArtifacts } from "../src/kept-artifacts.js";
 import { createPlaces, noticeId } from "../src/places.js";
 import { knownFiles, suggestionsFor } from "../src/suggest.js";
 import { type Command, findTrigger } from "../src/trigger.js";
@@ -128,11 +129,46 @@ it("what a session keeps is listed once, newest first, without what was taken ba
   output.startedAt = AT + 5;
   if (output.content.type === "tool") output.content.artifactId = "art_o";
   const people = [{ userId: "usr_1", login: "ada", name: "Ada", joinedAt: AT }];
+  const file = (
+    id: string,
+    at: number,
+    content: Partial<Extract<Artifact["content"], { type: "file" }>>,
+  ) => ({
+    id,
+    turnId: "trn_1",
+    changedAt: AT + at,
+    content: {
+      type: "file" as const,
+      name: "made",
+      contentId: `${id}_c`,
+      mediaType: "application/octet-stream",
+      bytes: 7,
+      ...content,
+    },
+  });
+  const artifacts = [
+    file("art_1", 6, {
+      mediaType: "image/png",
+      extent: { width: 2, height: 1 },
+      itemId: "itm_1",
+    }),
+    file("art_2", 7, { mediaType: "text/plain", itemId: "itm_1" }),
+    file("art_3", 8, {}),
+  ];
   expect(
-    keptArtifacts(prompts, [output, output], people).map(({ kind, id, from }) => [kind, id, from]),
+    keptArtifacts(prompts, [output, output], people, artifacts).map(({ kind, id, from }) => [kind, id, from]),
   ).toEqual([
+    ["file", "art_3_c", "the agent"],
+    ["text", "art_2_c", "the agent"],
+    ["picture", "art_1_c", "the agent"],
     ["output", "art_o", "whole output"],
     ["picture", "art_p", "Ada"],
     ["text", "art_t", "Ada"],
   ]);
+  const steps = filesByStep(artifacts, "trn_1");
+  expect([...steps].map(([step, files]) => [step, files.map(({ id }) => id)])).toEqual([
+    ["itm_1", ["art_1", "art_2"]],
+    ["", ["art_3"]],
+  ]);
+  expect(filesByStep(artifacts, "trn_2").size).toBe(0);
 });

@@ -6,6 +6,7 @@ mod budgets;
 mod cases;
 mod claims;
 mod faults;
+pub(crate) mod files;
 pub(crate) mod model;
 mod people;
 mod pulls;
@@ -341,8 +342,8 @@ pub(crate) fn render(effects: &[Effect]) -> String {
             Effect::SaveText { item_id, seq, text } => {
                 format!("save text of {item_id} at {seq}, {} bytes", text.len())
             }
-            Effect::SaveOutput { item_id, text, .. } => {
-                format!("save output of {item_id}, {} bytes", text.len())
+            Effect::SaveOutput { output, .. } => {
+                format!("save output, {}, {} bytes", output.media_type, output.text.len())
             }
             Effect::SaveAttachments { prompt_id, attachments } => {
                 format!("save {} attachments of {prompt_id}", attachments.len())

@@ -1,5 +1,6 @@
 //! Random histories against what must always hold: people, bridges and sandboxes do anything, in any order, as often as they like.
 
+use super::files::{PNG, made};
 use super::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -253,7 +254,9 @@ impl Observer {
             Act::Text(text) if self.running.is_some() => return self.write(text),
             Act::Tool if self.running.is_some() => {
                 let item = self.rig.item(1000 + self.seq as usize, tool("x", ToolState::Running));
-                return self.deliver(vec![RunnerEvent::ItemChanged { item }]);
+                let (call, left) =
+                    (made(&self.rig, Some(&item.id), "shot.png", PNG), made(&self.rig, None, "log", "YQ=="));
+                return self.deliver(vec![RunnerEvent::ItemChanged { item }, call, left]);
             }
             Act::End(changed) if self.running.is_some() => {
                 let ended = self.rig.ended(changed.then(|| change('c')));

@@ -231,7 +231,7 @@ fn long_output_is_a_preview_and_an_artifact() {
     let item = rig.item(1, tool(&output, done));
     let effects = rig.events(vec![RunnerEvent::ItemChanged { item }]);
     let kept = effects.iter().find_map(|effect| match effect {
-        Effect::SaveOutput { artifact_id, text, .. } => Some((artifact_id.clone(), text.clone())),
+        Effect::SaveOutput { artifact_id, output } => Some((artifact_id.clone(), output.text.clone())),
         _ => None,
     });
     let (artifact_id, kept) = kept.unwrap();

@@ -3,11 +3,12 @@
 use super::history::check_loads;
 use super::*;
 use crate::core::growing_text;
-use crate::core::tests::{Rig, appended, item_id, prompt_id, steer_request, text, tool, user};
-use crate::core::{Input, WorkOutcome};
+use crate::core::tests::files::{PNG, made};
+use crate::core::tests::{Rig, appended, prompt_id, steer_request, text, tool, user};
+use crate::core::{Input, Output, WorkOutcome};
 use protocol::id::ArtifactId;
 use protocol::runner::{RunnerCommand, RunnerEvent};
-use protocol::timeline::{PromptState, ToolState};
+use protocol::timeline::{Artifact, ArtifactContent, PromptState, ToolState};
 
 fn replay_log(rig: &Rig) -> Store<Memory> {
     let store = migrated();
@@ -94,11 +95,33 @@ fn an_output_is_kept_until_it_is_stored() {
     rig.events(vec![RunnerEvent::ItemChanged { item }]);
     let store = replay_log(&rig);
     let artifact_id = ArtifactId::parse(&column(&store, "SELECT artifact_id FROM outputs")[0]).unwrap();
-    assert_eq!(store.load_output(&artifact_id).unwrap(), Some((item_id(1), whole)));
+    assert_eq!(store.load_output(&artifact_id).unwrap(), Some(Output::of_text(whole)));
     assert!(text_of(&store, 0).len() < 40_000);
     let effects = [Effect::DropOutput { artifact_id: artifact_id.clone() }];
     store.commit(&rig.session, &effects, rig.now).unwrap();
     assert_eq!(store.load_output(&artifact_id).unwrap(), None);
+}
+
+#[test]
+fn a_file_is_kept_and_shown_until_the_session_is_gone() {
+    let mut rig = Rig::running();
+    let event = made(&rig, None, "shot.png", PNG);
+    rig.events(vec![event]);
+    let store = replay_log(&rig);
+    check_loads(&store, &rig.session);
+    let (_, snapshot) = load_snapshot(&store);
+    let [Artifact { id, content: ArtifactContent::File { content_id, .. }, .. }] =
+        snapshot.artifacts.as_slice()
+    else {
+        panic!("{:?}", snapshot.artifacts)
+    };
+    assert!(rig.session.files.contains_key(id));
+    let kept = Output { media_type: "image/png".into(), text: PNG.into() };
+    assert_eq!(store.load_output(content_id).unwrap(), Some(kept));
+    rig.apply(Input::DeletionRequested { by: user("ada").id });
+    let store = replay_log(&rig);
+    check_loads(&store, &rig.session);
+    assert_eq!((count(&store, "outputs"), count(&store, "artifacts")), (0, 0));
 }
 
 #[test]

@@ -71,6 +71,7 @@ pub(super) fn content(environment: &Environment, settings: &AgentSettings, extra
         "share": "disabled",
         "autoupdate": false,
         "snapshot": false,
+        "instructions": extras.guide.into_iter().collect::<Vec<_>>(),
         "plugin": extras.door.map(|door| &door.plugin).into_iter().collect::<Vec<_>>(),
         "permission": {
             "*": "allow",
@@ -184,7 +185,11 @@ mod tests {
             model: "openai/gpt-5".into(),
             models: vec!["openai/gpt-5".into(), "demo/a/b".into(), "anthropic/claude".into()],
         };
-        let content = content(&environment, &settings, Extras { warm: None, door: None });
+        let content = content(
+            &environment,
+            &settings,
+            Extras { warm: None, door: None, guide: Some("/home/guide.md".as_ref()) },
+        );
         assert_eq!(content["model"], "farhand-openai/gpt-5");
         let url = |provider: &str| content["provider"][provider]["options"]["baseURL"].clone();
         assert_eq!(url("farhand-openai"), "http://127.0.0.1:3128/model/openai");
@@ -193,5 +198,6 @@ mod tests {
         assert!(content["provider"]["farhand-demo"]["models"]["a/b"].is_object());
         assert_eq!(content["provider"]["anthropic"]["npm"], Value::Null);
         assert_eq!(content["permission"]["bash"]["git push *"], "deny");
+        assert_eq!(content["instructions"], json!(["/home/guide.md"]));
     }
 }

@@ -21,6 +21,7 @@ mod wire;
 
 use super::{Agent, AgentReport, AgentSettings, TurnRequest};
 use crate::environment::Environment;
+use crate::left::GUIDE;
 use crate::log;
 use crate::memory::MemoryWatch;
 use crate::output::Output;
@@ -31,7 +32,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use server::StartError;
 use server::{Extras, Server};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use warm::WarmModel;
 
 /// OpenCode, started.
@@ -47,6 +49,8 @@ pub(crate) struct OpencodeAgent {
     warm: Option<WarmModel>,
     /// In a sandbox that was nobody's when OpenCode was started.
     door: Option<Door>,
+    /// Where it is told what it could not know otherwise.
+    guide: Option<PathBuf>,
     memory: MemoryWatch,
 }
 
@@ -85,7 +89,12 @@ impl OpencodeAgent {
     ) -> Result<Self, StartError> {
         let warm = WarmModel::start().await.ok();
         let mut memory = MemoryWatch::new(environment);
-        let extras = Extras { warm: warm.as_ref(), door: door.as_ref() };
+        let guide = write_guide(&environment.home)
+            .inspect_err(|error| {
+                log::warn(format!("the agent is not told of the folder for people: {error}"))
+            })
+            .ok();
+        let extras = Extras { warm: warm.as_ref(), door: door.as_ref(), guide: guide.as_deref() };
         let server = start_server(environment, settings, extras, &mut memory).await?;
         Ok(Self {
             environment: environment.clone(),
@@ -96,6 +105,7 @@ impl OpencodeAgent {
             others: BTreeSet::new(),
             warm,
             door,
+            guide,
             memory,
         })
     }
@@ -150,7 +160,7 @@ impl OpencodeAgent {
 
     /// A new server for the same conversation.
     async fn start_again(&mut self) -> Result<(), StartError> {
-        let extras = Extras { warm: None, door: self.door.as_ref() };
+        let extras = Extras { warm: None, door: self.door.as_ref(), guide: self.guide.as_deref() };
         self.server = start_server(&self.environment, &self.settings, extras, &mut self.memory).await?;
         let failed = |error| StartError::NoSession(crate::turn::with_causes(&error));
         if !self.server.client.has_session(&self.session.id).await.map_err(failed)? {
@@ -162,6 +172,15 @@ impl OpencodeAgent {
 }
 
 /// Starts the server; one that the kernel ended is explained.
+/// Puts what the agent is to know into the home, and answers where it is.
+fn write_guide(home: &Path) -> io::Result<PathBuf> {
+    let folder = std::path::absolute(home)?.join(".farhand");
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join("guide.md");
+    std::fs::write(&file, GUIDE)?;
+    Ok(file)
+}
+
 async fn start_server(
     environment: &Environment,
     settings: &AgentSettings,

@@ -63,6 +63,8 @@ pub(super) struct Extras<'a> {
     pub(super) warm: Option<&'a WarmModel>,
     /// Holds its edits back.
     pub(super) door: Option<&'a Door>,
+    /// Says what it could not know otherwise.
+    pub(super) guide: Option<&'a Path>,
 }
 
 /// A running OpenCode.

@@ -1,9 +1,10 @@
 //! OpenCode's tool calls in the protocol's words. Pure; used by `view`.
 
 use super::wire::Part;
-use crate::output::ToolCall;
+use crate::output::{MadeFile, ToolCall};
 use protocol::timeline::{LineCount, PlanStep, PlanStepState, ToolState};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// Inputs that make a good title, best first.
@@ -68,6 +69,23 @@ fn edit_of(part: &Part) -> Option<LineCount> {
     let new = part.tool == "write" && state.metadata.get("exists") == Some(&Value::Bool(false));
     let content = state.input.get("content").and_then(Value::as_str).filter(|_| new)?;
     Some(LineCount { additions: u32::try_from(content.lines().count()).ok()?, deletions: 0 })
+}
+
+/// Pictures and other files that a call answered with.
+pub(super) fn files_of(part: &Part, title: &str) -> Vec<MadeFile> {
+    if part.state.status != "completed" {
+        return Vec::new();
+    }
+    let attachments = part.state.attachments.as_array().map(Vec::as_slice).unwrap_or_default();
+    let read = |attachment: &Value| {
+        let text = |key| attachment.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        // What has another address was never in the workspace.
+        let (_, data) = text("url")?.strip_prefix("data:")?.split_once(";base64,")?;
+        let name = text("filename").unwrap_or(title);
+        let name = Path::new(name).file_name().and_then(OsStr::to_str).unwrap_or(name);
+        Some(MadeFile { name: name.to_owned(), data: data.to_owned() })
+    };
+    attachments.iter().filter_map(read).collect()
 }
 
 /// The plan that a call of the todo tool sets.
@@ -136,6 +154,27 @@ mod tests {
             Path::new("/w"),
         );
         assert_eq!(call.state, ToolState::Failed { duration_ms: 0, message: "File not found".into() });
+    }
+
+    #[test]
+    fn what_a_call_answered_with_is_named_by_its_file() {
+        let file = |name: &str, data: &str| MadeFile { name: name.into(), data: data.into() };
+        let attachments = json!([
+            { "id": "prt_2", "type": "file", "mime": "image/png", "url": "data:image/png;base64,iVBORw0KGgo=" },
+            { "mime": "image/png", "filename": "/tmp/out/shot.png", "url": "data:image/png;base64,AAAA" },
+            { "mime": "image/png", "url": "https://elsewhere.example/a.png" },
+            { "mime": "text/plain", "url": "data:,plain" },
+            7,
+        ]);
+        let answered = |status: &str, attachments: &Value| {
+            part("read", json!({ "status": status, "attachments": attachments }))
+        };
+        assert_eq!(
+            files_of(&answered("completed", &attachments), "docs/logo.png"),
+            [file("logo.png", "iVBORw0KGgo="), file("shot.png", "AAAA")]
+        );
+        assert_eq!(files_of(&answered("running", &attachments), "a"), []);
+        assert_eq!(files_of(&answered("completed", &json!({ "of": "a newer kind" })), "a"), []);
     }
 
     #[test]

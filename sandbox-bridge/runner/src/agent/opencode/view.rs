@@ -1,7 +1,7 @@
 //! What the runner knows of one turn in OpenCode: translates its messages and pieces into output, sums usage, and tells how far
 //! the turn is. Knows nothing of HTTP. Used by `drive`.
 
-use super::tool::{plan_of, translate};
+use super::tool::{files_of, plan_of, translate};
 use super::wire::{Delta, Message, Part};
 use crate::output::{Output, ProseKind};
 use protocol::timeline::{NoticeLevel, Usage};
@@ -108,7 +108,9 @@ impl TurnView {
                     output.set_plan(steps).await;
                 } else if !part.tool.starts_with("todo") {
                     let (call, text) = translate(&part, &self.workspace);
+                    let files = files_of(&part, &call.title);
                     output.set_tool(&part.id, call, &text).await;
+                    output.keep_files(&part.id, files).await;
                 }
             }
             _ => {}

@@ -126,6 +126,8 @@ pub(super) struct PartState {
     pub(super) title: Option<String>,
     pub(super) output: Option<String>,
     pub(super) error: Option<String>,
+    /// Pictures and other files that came with the answer.
+    pub(super) attachments: Value,
     pub(super) metadata: Value,
     pub(super) time: Times,
 }

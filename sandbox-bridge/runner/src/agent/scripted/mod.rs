@@ -9,8 +9,10 @@ use super::{Agent, AgentReport, AgentSettings, TurnRequest};
 use crate::attachment::{Piece, prepare};
 use crate::gate::EditGate;
 use crate::git::Identity;
-use crate::output::{Output, ProseKind, ToolCall};
+use crate::output::{MadeFile, Output, ProseKind, ToolCall};
 use crate::steer::{Steer, Steers};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use directive::{Directive, HELP, parse_prompt};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -18,6 +20,7 @@ use protocol::attachment::Picture;
 use protocol::runner::TurnOrder;
 use protocol::timeline::{LineCount, ToolState, TurnOutcome, Usage};
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
@@ -213,11 +216,18 @@ impl ScriptedAgent {
 
     async fn read(&self, key: &str, path: &str, output: &mut Output) {
         let began = Instant::now();
-        let (state, text) = match self.inside(path).and_then(std::fs::read) {
-            Ok(bytes) => (completed(began, None, None), String::from_utf8_lossy(&bytes).into_owned()),
-            Err(error) => (failed(began, &error), String::new()),
+        let read = self.inside(path).and_then(std::fs::read).map(String::from_utf8);
+        let (state, text, picture) = match read {
+            Ok(Ok(text)) => (completed(began, None, None), text, None),
+            // As agents do with what is no text.
+            Ok(Err(error)) => (completed(began, None, None), String::new(), Some(error.into_bytes())),
+            Err(error) => (failed(began, &error), String::new(), None),
         };
         output.set_tool(key, call("read", path, path, state), &text).await;
+        let name = Path::new(path).file_name().and_then(OsStr::to_str).unwrap_or(path);
+        let file =
+            picture.map(|bytes| MadeFile { name: name.to_owned(), data: BASE64_STANDARD.encode(bytes) });
+        output.keep_files(key, file.into_iter().collect()).await;
     }
 
     async fn run(&self, key: &str, command: &str, identity: &Identity, output: &mut Output) {

@@ -2,20 +2,17 @@
  * The artifacts of a session as small pictures and tiles; each opens large, over the page. Loaded when a session has some. Everything
  * comes from the session's own deployment.
  */
-import { createMemo, createSignal, For, type JSX, Match, Show, Switch } from "solid-js";
-import { type KeptArtifact, keptArtifacts } from "../artifacts.js";
-import { formatBytes, plural } from "../format.js";
+import { createMemo, createSignal, For, type JSX, Show } from "solid-js";
 import { joinEarlier } from "../history.js";
+import { type KeptArtifact, keptArtifacts } from "../kept-artifacts.js";
 import type { Session } from "../session-store.js";
+import { ArtifactViewer, isShown } from "./artifact-viewer.jsx";
 import { Icon, type IconName, Spinner } from "./icons.jsx";
-import { StoredText } from "./stored-text.jsx";
-
-type Shown = Exclude<KeptArtifact, { kind: "output" }>;
 
 export function ArtifactShelf(props: { session: Session }): JSX.Element {
   const [open, setOpen] = createSignal<string>();
   const kept = createMemo(() => artifactsOf(props.session));
-  const shown = createMemo(() => kept().filter((one): one is Shown => one.kind !== "output"));
+  const shown = createMemo(() => kept().filter(isShown));
   const url = (one: KeptArtifact): string => props.session.artifactUrl(one.id);
   return (
     <section class="shelf" aria-label="Artifacts">
@@ -29,14 +26,15 @@ export function ArtifactShelf(props: { session: Session }): JSX.Element {
           {(one) => (
             <li>
               <Show
-                when={one.kind !== "output"}
+                when={isShown(one)}
                 fallback={
                   <a
                     class="shelf-item"
                     href={url(one)}
                     target="_blank"
                     rel="noopener"
-                    title={`${one.name}, ${one.from}`}
+                    download={one.kind === "file" ? one.name : undefined}
+                    title={`${one.name}, ${one.kind === "file" ? "from " : ""}${one.from}`}
                   >
                     <Tile artifact={one} url={url(one)} />
                   </a>
@@ -58,7 +56,7 @@ export function ArtifactShelf(props: { session: Session }): JSX.Element {
       </ul>
       <Show when={open()}>
         {(id) => (
-          <Viewer
+          <ArtifactViewer
             artifacts={shown()}
             id={id()}
             url={url}
@@ -76,11 +74,12 @@ export function artifactsOf(session: Session): KeptArtifact[] {
   const now = session.state.snapshot;
   if (now === null) return [];
   const { prompts, items } = joinEarlier(session.history.earlier, now);
-  return keptArtifacts(prompts, items, now.participants);
+  return keptArtifacts(prompts, items, now.participants, now.artifacts);
 }
 
 const ICONS: Record<Exclude<KeptArtifact["kind"], "picture">, IconName> = {
   text: "file",
+  file: "file",
   output: "terminal",
 };
 
@@ -103,6 +102,9 @@ function Tile(props: { artifact: KeptArtifact; url: string }): JSX.Element {
       <span class="shelf-name">{props.artifact.name}</span>
       <Show when={props.artifact.kind === "output"}>
         <span class="visually-hidden">, {props.artifact.from}, opens in a new tab</span>
+      </Show>
+      <Show when={props.artifact.kind === "file"}>
+        <span class="visually-hidden">, download</span>
       </Show>
     </>
   );
@@ -130,141 +132,4 @@ function Earlier(props: { session: Session }): JSX.Element {
       </button>
     </Show>
   );
-}
-
-interface ViewerProps {
-  artifacts: readonly Shown[];
-  id: string;
-  url(artifact: KeptArtifact): string;
-  onMove(id: string): void;
-  onClose(): void;
-}
-
-/** One artifact large. Arrow keys go to the others, Escape closes; the focus goes back to where it was. */
-function Viewer(props: ViewerProps): JSX.Element {
-  const at = (): number => props.artifacts.findIndex(({ id }) => id === props.id);
-  const one = (): Shown | undefined => props.artifacts[at()];
-  const move = (step: number): void => {
-    const next = props.artifacts[at() + step];
-    if (next !== undefined) props.onMove(next.id);
-  };
-  const onKeyDown = (event: KeyboardEvent): void => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (step === undefined || (event.target instanceof Element && event.target.matches("pre"))) return;
-    event.preventDefault();
-    move(step);
-  };
-  return (
-    <dialog
-      class="viewer"
-      ref={(dialog) => queueMicrotask(() => dialog.showModal())}
-      aria-label={one()?.name}
-      onKeyDown={onKeyDown}
-      onClose={() => props.onClose()}
-      onClick={(event) => event.target === event.currentTarget && event.currentTarget.close()}
-    >
-      <header class="viewer-head">
-        <h2 class="viewer-name">{one()?.name}</h2>
-        <p class="viewer-facts">
-          <Show when={one()}>{(artifact) => factsOf(artifact())}</Show>
-        </p>
-        <Show when={props.artifacts.length > 1}>
-          <Step icon="chevron" back name="Previous" enabled={at() > 0} onStep={() => move(-1)} />
-          <Step
-            icon="chevron"
-            name="Next"
-            enabled={at() < props.artifacts.length - 1}
-            onStep={() => move(1)}
-          />
-        </Show>
-        <Show when={one()}>
-          {(artifact) => (
-            <a
-              class="icon-button"
-              href={props.url(artifact())}
-              target="_blank"
-              rel="noopener"
-              aria-label="Open in a new tab"
-              title="Open in a new tab"
-            >
-              <Icon name="external" />
-            </a>
-          )}
-        </Show>
-        <button
-          type="button"
-          class="icon-button"
-          aria-label="Close"
-          title="Close (Esc)"
-          onClick={(event) => event.currentTarget.closest("dialog")?.close()}
-        >
-          <Icon name="cross" />
-        </button>
-      </header>
-      <p class="visually-hidden" role="status">
-        {one()?.name}, {at() + 1} of {plural(props.artifacts.length, "artifact")}
-      </p>
-      <div class="viewer-body">
-        <Show when={one()} keyed>
-          {(artifact) => (
-            <Switch>
-              <Match when={artifact.kind === "picture" && artifact}>
-                {(picture) => <LargePicture picture={picture()} url={props.url(artifact)} />}
-              </Match>
-              <Match when={artifact.kind === "text"}>
-                <StoredText url={props.url(artifact)} />
-              </Match>
-            </Switch>
-          )}
-        </Show>
-      </div>
-    </dialog>
-  );
-}
-
-function Step(props: {
-  icon: IconName;
-  name: string;
-  back?: boolean;
-  enabled: boolean;
-  onStep(): void;
-}): JSX.Element {
-  return (
-    <button
-      type="button"
-      class="icon-button"
-      classList={{ "is-back": props.back === true }}
-      aria-label={props.name}
-      title={`${props.name} (${props.back === true ? "←" : "→"})`}
-      aria-disabled={!props.enabled}
-      onClick={() => props.enabled && props.onStep()}
-    >
-      <Icon name={props.icon} />
-    </button>
-  );
-}
-
-function LargePicture(props: {
-  picture: Extract<KeptArtifact, { kind: "picture" }>;
-  url: string;
-}): JSX.Element {
-  const [failed, setFailed] = createSignal(false);
-  return (
-    <Show when={!failed()} fallback={<p class="is-quiet">The picture cannot be loaded now.</p>}>
-      <img
-        class="viewer-picture"
-        src={props.url}
-        alt={props.picture.name}
-        width={props.picture.width}
-        height={props.picture.height}
-        onError={() => setFailed(true)}
-      />
-    </Show>
-  );
-}
-
-function factsOf(artifact: Shown): string {
-  const size = formatBytes(artifact.bytes);
-  const extent = artifact.kind === "picture" ? `${artifact.width}×${artifact.height} · ` : "";
-  return `${extent}${size} · from ${artifact.from}`;
 }

@@ -9,7 +9,8 @@ import type {
   SessionSnapshot,
   Turn,
 } from "@farhand/protocol";
-import { createMemo, For, type JSX, Match, Show, Switch } from "solid-js";
+import { createMemo, For, type JSX, lazy, Match, Show, Suspense, Switch } from "solid-js";
+import { filesByStep } from "../artifacts.js";
 import { formatDuration } from "../format.js";
 import { artifactOf, type Row, turnRows } from "../timeline.js";
 import { LineCounts } from "./fold-row.jsx";
@@ -18,6 +19,9 @@ import { ItemMore } from "./item-more.jsx";
 import { ExploredRow, type Folds, ItemView, NoticeLine } from "./item-view.jsx";
 import { PromptCard } from "./prompt-card.jsx";
 import { PullRequestCard } from "./pull-request-card.jsx";
+
+// Most turns bring none.
+const RowFiles = lazy(async () => ({ default: (await import("./row-files.jsx")).RowFiles }));
 
 export interface TurnViewProps {
   turn: Turn;
@@ -40,6 +44,7 @@ export function TurnView(props: TurnViewProps): JSX.Element {
     props.turn.stopRequestedBy === undefined
       ? undefined
       : `Stopping, asked by ${person(props.turn.stopRequestedBy)?.name ?? "somebody"}`;
+  const files = createMemo(() => filesByStep(props.snapshot.artifacts, props.turn.id));
   const ofThisTurn = (artifact: Artifact["turnId"] | undefined): boolean => artifact === props.turn.id;
   const pullRequest = createMemo(() => {
     const found = artifactOf(props.snapshot, "pull_request");
@@ -62,9 +67,16 @@ export function TurnView(props: TurnViewProps): JSX.Element {
       <div class="turn-rows">
         <For each={rows()}>
           {(row) => (
-            <RowView row={row} live={live()} folds={props.folds} people={props.snapshot.participants} />
+            <RowView
+              row={row}
+              live={live()}
+              folds={props.folds}
+              people={props.snapshot.participants}
+              files={files()}
+            />
           )}
         </For>
+        <FilesOf files={files().get("")} of="turn" />
         <Show when={live() && !showsItsWork(props.items)}>
           <ActivityLine text={stopping() ?? waitingFor(props.snapshot.sandbox)} />
         </Show>
@@ -104,11 +116,25 @@ export function waitingFor(sandbox: SandboxStatus): string {
   return "Waiting for a sandbox";
 }
 
+function FilesOf(props: { files: readonly Artifact[] | undefined; of: "step" | "turn" }): JSX.Element {
+  return (
+    <Show when={props.files?.length ? props.files : undefined}>
+      {(files) => (
+        <Suspense>
+          <RowFiles files={files()} of={props.of} />
+        </Suspense>
+      )}
+    </Show>
+  );
+}
+
 interface RowViewProps {
   row: Row;
   live: boolean;
   folds: Folds;
   people: readonly Participant[];
+  /** Of the turn, by step. */
+  files: ReadonlyMap<string, readonly Artifact[]>;
 }
 
 function RowView(props: RowViewProps): JSX.Element {
@@ -116,6 +142,13 @@ function RowView(props: RowViewProps): JSX.Element {
     props.row.type === type ? (props.row as Extract<Row, { type: T }>) : undefined;
   const things = (): string =>
     props.row.type === "explored" ? props.row.items.map(({ id }) => id).join(" ") : props.row.id;
+  const files = createMemo(() =>
+    props.files.size === 0
+      ? []
+      : things()
+          .split(" ")
+          .flatMap((id) => props.files.get(id) ?? []),
+  );
   return (
     <Show
       when={of("prompt")}
@@ -131,6 +164,7 @@ function RowView(props: RowViewProps): JSX.Element {
               )}
             </Match>
           </Switch>
+          <FilesOf files={files()} of="step" />
           <ItemMore id={props.row.id} of={nameOf(props.row)} />
         </div>
       }
