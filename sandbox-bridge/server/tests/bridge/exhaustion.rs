@@ -83,6 +83,16 @@ impl Tight {
         }
     }
 
+    /// What was short is there again, sooner or later: whoever held a part of it may have to let go first.
+    async fn finds_room_for(&self, number: u32) {
+        soon("room again", async {
+            while self.create(number).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+
     /// The runner of this sandbox is attached, or will be, and takes a command.
     async fn serves(&self, number: u32) {
         let command = RunnerCommand::StopTurn { turn_id: TurnId::parse("trn_1").unwrap() };
@@ -154,12 +164,7 @@ async fn out_of_open_files_it_refuses_more_and_serves_what_runs() {
     for number in 1..=made {
         bridge.end(number).await;
     }
-    soon("room again", async {
-        while bridge.create(made + 2).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    bridge.finds_room_for(made + 2).await;
     bridge.serves(made + 2).await;
     bridge.finish().await;
 }
@@ -189,7 +194,7 @@ async fn out_of_disk_it_refuses_more_and_serves_what_runs() {
     );
     bridge.serves(1).await;
     std::fs::remove_file(&filler).unwrap();
-    bridge.create(3).await.unwrap();
+    bridge.finds_room_for(3).await;
     bridge.serves(3).await;
     bridge.finish().await;
 }
@@ -245,7 +250,7 @@ async fn out_of_processes_it_refuses_more_and_serves_what_runs() {
     assert!(refusal.message.contains("the sandbox: "), "{}", refusal.message);
     bridge.serves(1).await;
     group.allow("max");
-    bridge.create(3).await.unwrap();
+    bridge.finds_room_for(3).await;
     bridge.serves(3).await;
     bridge.finish().await;
 }
