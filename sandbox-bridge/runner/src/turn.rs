@@ -17,7 +17,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A turn that shows nothing for this long sends a sign of life.
+/// A runner that is at work and shows nothing for this long sends a sign of life.
 const HEARTBEAT_AFTER: Duration = Duration::from_secs(10);
 
 /// Works on an accepted turn and reports its end.
@@ -163,7 +163,7 @@ pub(crate) async fn refuse(order: TurnOrder, reason: String, spool: &Spool, desk
 }
 
 /// Runs for ever: a sign of life whenever nothing else was sent.
-async fn beat(spool: &Spool) {
+pub(crate) async fn beat(spool: &Spool) {
     loop {
         let quiet = spool.quiet_for();
         if quiet >= HEARTBEAT_AFTER {

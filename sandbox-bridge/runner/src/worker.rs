@@ -201,7 +201,13 @@ impl Worker {
         if let Some(order) = abandoned {
             turn::end_abandoned(order, &workspace, &self.spool, &self.desk).await;
         }
-        let agent = slot.insert(self.set_up(&workspace, configuration).await?);
+        // The session knows from it that silence means something from here on.
+        self.spool.append(RunnerEvent::Heartbeat).await;
+        let agent = tokio::select! {
+            agent = self.set_up(&workspace, configuration) => agent?,
+            () = turn::beat(&self.spool) => return Ok(()),
+        };
+        let agent = slot.insert(agent);
         self.spool.append(RunnerEvent::Ready { agent: agent.description() }).await;
         let (_keeper, edits) = GateKeeper::open();
         while let Some(turn) = orders.turns.recv().await {

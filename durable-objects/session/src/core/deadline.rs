@@ -2,9 +2,9 @@
 
 use super::input::Timing;
 use super::limit::{
-    ATTACH_MS_MAX, AWAY_MS_MIN, BIND_MS_MAX, CLAIM_MS_MAX, CONFIRM_MS_MAX, LEASE_MARGIN_MS, LEASE_MS,
-    SETUP_SILENCE_MS_MAX, SNAPSHOT_MS_MAX, STOP_MS_MAX, STOP_REPEAT_MS, WARM_ATTACH_MS_MAX,
-    WARM_SETUP_MS_MAX,
+    ATTACH_MS_MAX, AWAY_MS_MIN, BIND_MS_MAX, CLAIM_MS_MAX, CONFIRM_MS_MAX, FIRST_WORD_MS_MAX,
+    LEASE_MARGIN_MS, LEASE_MS, SETUP_SILENCE_MS_MAX, SNAPSHOT_MS_MAX, STOP_MS_MAX, STOP_REPEAT_MS,
+    WARM_ATTACH_MS_MAX, WARM_SETUP_MS_MAX,
 };
 use super::sandbox::{LiveSandbox, SandboxPhase};
 use super::session::Session;
@@ -107,8 +107,7 @@ impl Session {
                 Some((sandbox.heard_at.plus_ms(ms), DeadlineReason::AttachMissing))
             }
             (SandboxPhase::Attached, _) => {
-                let ms = if sandbox.warm { WARM_SETUP_MS_MAX } else { SETUP_SILENCE_MS_MAX };
-                Some((sandbox.heard_at.plus_ms(ms), DeadlineReason::SetupSilent))
+                Some((sandbox.heard_at.plus_ms(setup_silence_ms(sandbox)), DeadlineReason::SetupSilent))
             }
             (SandboxPhase::Ready, Some(turn)) => {
                 let since = sandbox.heard_at.max(turn.started_at);
@@ -145,6 +144,18 @@ impl Session {
             StopState::Requested { at } => Some((at.plus_ms(STOP_REPEAT_MS), DeadlineReason::StopUnanswered)),
             StopState::Repeated { at } => Some((at.plus_ms(STOP_MS_MAX), DeadlineReason::StopEnforced)),
         }
+    }
+}
+
+/// How long its runner may say nothing before the sandbox is ready.
+fn setup_silence_ms(sandbox: &LiveSandbox) -> u64 {
+    if sandbox.warm {
+        return WARM_SETUP_MS_MAX;
+    }
+    match (sandbox.beats, sandbox.runner_seq) {
+        (true, _) => LEASE_MS + LEASE_MARGIN_MS,
+        (false, 0) => FIRST_WORD_MS_MAX,
+        (false, _) => SETUP_SILENCE_MS_MAX,
     }
 }
 
@@ -203,7 +214,10 @@ impl Step<'_> {
                 );
             }
             DeadlineReason::SetupSilent => {
-                self.lose_sandbox("setting up the sandbox has not moved for 15 minutes");
+                let seconds = self.session.sandbox.as_ref().map_or(0, setup_silence_ms) / 1000;
+                self.lose_sandbox(&format!(
+                    "the sandbox has not been heard of for {seconds} seconds while it was set up"
+                ));
             }
             DeadlineReason::SnapshotMissing => {
                 self.give_up_snapshot("the bridge has not answered within two minutes".to_owned());

@@ -56,7 +56,10 @@ pub(super) const WARM_SETUP_MS_MAX: u64 = 60_000;
 pub(super) const FALSE_STARTS_MAX: u32 = 5;
 /// A created sandbox whose runner has not dialled in after this is lost.
 pub(super) const ATTACH_MS_MAX: u64 = 120_000;
-/// A runner that sets up and says nothing for this long is lost: one step may be a large clone.
+/// A runner that is connected and has not said what it does after this is lost.
+pub(super) const FIRST_WORD_MS_MAX: u64 = 60_000;
+/// A runner that sets up and says nothing for this long is lost: one step may be a large clone. One that gives signs of life meanwhile
+/// has [`LEASE_MS`].
 pub(super) const SETUP_SILENCE_MS_MAX: u64 = 900_000;
 /// A stop is sent again after this …
 pub(super) const STOP_REPEAT_MS: u64 = 15_000;

@@ -134,7 +134,12 @@ impl Step<'_> {
                 let report = report.within_limits(&self.session.info.branch);
                 self.end_turn(report);
             }
-            RunnerEvent::Heartbeat | RunnerEvent::Unknown => {}
+            RunnerEvent::Heartbeat => {
+                if let Some(sandbox) = &mut self.session.sandbox {
+                    sandbox.beats = true;
+                }
+            }
+            RunnerEvent::Unknown => {}
         }
     }
 

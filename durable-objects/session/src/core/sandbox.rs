@@ -35,6 +35,8 @@ pub struct LiveSandbox {
     pub bridge_url: Option<String>,
     /// When it was last heard of; before that, when it was ordered.
     pub heard_at: Timestamp,
+    /// Whether its runner has given a sign of life of its own; runners of earlier versions give none before they are ready.
+    pub beats: bool,
     /// `local` or `modal`, once known.
     pub provider: Option<String>,
     /// How strongly it is isolated, once known.
@@ -120,6 +122,7 @@ impl Step<'_> {
             runner_seq: 0,
             bridge_url: None,
             heard_at: self.now(),
+            beats: false,
             provider: None,
             isolation: None,
             agent: None,

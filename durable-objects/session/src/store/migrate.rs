@@ -18,6 +18,7 @@ pub(super) const MIGRATIONS: [(&str, &str); 12] = [
     ("0010_effort", include_str!("../../../../migrations/session/0010_effort.sql")),
     ("0011_trace", include_str!("../../../../migrations/session/0011_trace.sql")),
     ("0012_files", include_str!("../../../../migrations/session/0012_files.sql")),
+    ("0013_signs", include_str!("../../../../migrations/session/0013_signs.sql")),
 ];
 
 impl<S: Sql> Store<S> {

@@ -45,7 +45,7 @@ pub(super) struct TurnWatch {
 const COLUMNS: &str = "generation, status, snapshots, pull_request, turns_ended, kept_from, active_at, deleted, seq, \
     saving_id, saving_since, ordered_at, received, stop, stop_at, stop_cause, digest_turns, \
     phase, sandbox_id, source, runner_seq, bridge_url, heard_at, provider, isolation, agent, created_at, forgotten, leaving, denials, warm, \
-    warmed_at, reservation, false_starts, pull, milestones, account";
+    warmed_at, reservation, false_starts, pull, milestones, account, beats";
 
 impl<S: Sql> Store<S> {
     /// Only how far the runner's events were taken.
@@ -81,12 +81,13 @@ impl<S: Sql> Store<S> {
             json(&session.pull)?.into(),
             json(&session.milestones)?.into(),
             json(&session.account)?.into(),
+            session.sandbox.as_ref().map_or(0, |sandbox| u32::from(sandbox.beats)).into(),
         ]);
         self.sql.exec(
             &format!(
                 "INSERT OR REPLACE INTO sandbox (one, {COLUMNS}) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
                  ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, \
-                 ?32, ?33, ?34, ?35, ?36, ?37)"
+                 ?32, ?33, ?34, ?35, ?36, ?37, ?38)"
             ),
             &values,
         )?;
@@ -224,6 +225,7 @@ fn read_sandbox(row: &Row) -> Result<Option<LiveSandbox>, StoreError> {
         leaving: row.number(28)? == 1,
         denials: from_json(row.text(29)?)?,
         warm: row.number(30)? == 1,
+        beats: row.number(37)? == 1,
     }))
 }
 

@@ -332,3 +332,44 @@ fn a_sandbox_that_tries_every_host_is_told_of_a_hundred() {
     }
     assert_eq!(rig.session.sandbox.unwrap().denials.len(), EGRESS_DENIALS_MAX);
 }
+
+/// A sandbox of the session's first prompt whose runner is connected and has said this.
+fn setting_up(said: Vec<RunnerEvent>) -> Rig {
+    let mut rig = Rig::new().0;
+    rig.prompt(1);
+    rig.runner_seq = 0;
+    rig.answer_claim(WorkOutcome::NoWarmSandbox { image_id: None, failure: None });
+    let work = rig.creation();
+    rig.apply(Input::WorkDone { work, outcome: created() });
+    rig.attach("http://127.0.0.1:1");
+    if !said.is_empty() {
+        rig.events(said);
+    }
+    rig
+}
+
+#[test]
+fn a_sandbox_that_falls_silent_while_it_is_set_up_is_replaced() {
+    let step = RunnerEvent::SetupStep { step: "cloning".into() };
+    // Nothing but the connection, a runner that gives signs of life, and one that gives none.
+    for (said, silence_ms) in
+        [(vec![], 60_000), (vec![RunnerEvent::Heartbeat, step.clone()], 35_000), (vec![step], 900_000)]
+    {
+        let mut rig = setting_up(said);
+        assert_eq!(rig.wait(silence_ms - 1), [], "{silence_ms} ms");
+        rig.wait(1);
+        assert_eq!(rig.session.generation, 2, "{silence_ms} ms");
+        assert_ne!(rig.phase(), Some(SandboxPhase::Attached), "{silence_ms} ms");
+    }
+}
+
+#[test]
+fn a_set_up_that_takes_an_hour_and_gives_signs_of_life_comes_to_its_end() {
+    let mut rig = setting_up(vec![RunnerEvent::Heartbeat]);
+    for _ in 0..360 {
+        assert_eq!(rig.wait(10_000), []);
+        rig.events(vec![RunnerEvent::Heartbeat]);
+    }
+    rig.events(vec![RunnerEvent::Ready { agent: "scripted 1".into() }]);
+    assert_eq!((rig.session.generation, rig.phase()), (1, Some(SandboxPhase::Ready)));
+}
