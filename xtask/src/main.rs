@@ -12,6 +12,7 @@ mod doctor;
 mod progress;
 mod setup;
 mod shell;
+mod soak;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use progress::Progress;
@@ -37,6 +38,8 @@ enum Command {
     Test(check::Arguments),
     /// Measure.
     Bench(bench::Arguments),
+    /// Run many sessions while processes die and wires break, and check what must hold then.
+    Soak(soak::Arguments),
     /// Bring a deployment to Cloudflare, or up to date.
     Deploy(deploy::Arguments),
     /// Say what this machine can and cannot do.
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
             Command::Dev(arguments) => dev::run(arguments).await,
             Command::Test(arguments) => check::run(&arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
+            Command::Soak(arguments) => soak::run(&arguments),
             Command::Deploy(arguments) => deploy::run(&arguments).await,
             Command::Doctor(arguments) => doctor::run(&arguments),
             Command::Build(arguments) => build(&arguments),

@@ -1,1 +1,8 @@
-//! The whole product on real parts, as people use it, in `tests/`. There is nothing to call here.
+//! The whole product on real parts, as people use it: tests in `tests/`, and a soak of many sessions with faults.
+
+mod dice;
+mod observer;
+pub mod soak;
+
+pub use dice::Dice;
+pub use observer::{Observer, PATIENCE, is_over};

@@ -1,7 +1,7 @@
 //! A repository that cannot be built, beside one that can: what its people see, and that nobody else is held up.
 
-use crate::observer::{Observer, PATIENCE};
 use anyhow::{Context as _, bail, ensure};
+use end_to_end::{Observer, PATIENCE};
 use protocol::id::BuildId;
 use protocol::repository::{BuildOutcome, RepositoryStatus};
 use protocol::timeline::{SessionEvent, TurnOutcome};

@@ -9,13 +9,13 @@ mod faults;
 mod files;
 mod hostile;
 mod mistakes;
-mod observer;
 mod sandbox;
 mod slack;
+mod soak;
 mod turns;
 mod warm;
 
-use observer::Observer;
+use end_to_end::Observer;
 use protocol::id::SessionId;
 use stack::{Agent, Client, Options, Stack};
 

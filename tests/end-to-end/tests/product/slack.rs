@@ -1,9 +1,9 @@
 //! A mention in Slack becomes a pull request: workspace, Worker, thread, session, bridge, sandbox, agent and code host, all of them real
 //! but Slack and GitHub, which are stand-ins.
 
-use crate::observer::PATIENCE;
 use crate::scripted;
 use anyhow::{Context, bail, ensure};
+use end_to_end::PATIENCE;
 use reqwest::Method;
 use serde_json::{Value, json};
 use stack::Stack;

@@ -1,8 +1,8 @@
 //! From the first session of a repository to its image, its warm sandboxes, and a session that takes one.
 
-use crate::observer::PATIENCE;
 use crate::session;
 use anyhow::{Context, bail, ensure};
+use end_to_end::PATIENCE;
 use protocol::repository::{BuildOutcome, RepositoryStatus};
 use protocol::timeline::{SandboxStatus, SessionEvent, TurnOutcome};
 use reqwest::Method;

@@ -2,8 +2,8 @@
 
 use super::{REPOSITORY, eventually, sandboxes_of};
 use crate::Observer;
-use crate::observer::is_over;
 use anyhow::{Context, ensure};
+use end_to_end::is_over;
 use protocol::id::SessionId;
 use protocol::timeline::{ItemContent, SessionEvent, ToolState};
 use stack::{Client, Stack};

@@ -15,8 +15,8 @@ mod viewers;
 mod worker;
 
 use crate::Observer;
-use crate::observer::PATIENCE;
 use anyhow::{Context, bail};
+use end_to_end::{Dice, PATIENCE};
 use protocol::client::SessionStatus;
 use protocol::id::SessionId;
 use stack::{Agent, Client, Options, Sandbox, Stack, Wires};
@@ -87,24 +87,6 @@ fn only_sandbox(stack: &Stack, session: &SessionId) -> anyhow::Result<Sandbox> {
 
 fn sandboxes_of(stack: &Stack, session: &SessionId) -> Vec<Sandbox> {
     stack.sandboxes().into_iter().filter(|sandbox| sandbox.session_id == session.as_str()).collect()
-}
-
-/// The same numbers each time, different ones from test to test.
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// At least `low`, less than `high`.
-    fn between(&mut self, low: u64, high: u64) -> u64 {
-        // xorshift64*, good enough to choose where something breaks.
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        low + (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % (high - low)
-    }
 }
 
 /// A second watcher that never was away, to compare others with.

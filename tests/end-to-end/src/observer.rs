@@ -1,4 +1,4 @@
-//! A client that keeps what it was sent and complains about every gap, double or disorder.
+//! A client that keeps what it was sent and complains about every gap, double or disorder. Tests and the soak watch with it.
 
 use anyhow::{Context, bail, ensure};
 use protocol::client::{ClientMessage, ServerMessage, SessionSnapshot};
@@ -11,32 +11,36 @@ use stack::{Client, SessionSocket};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How often somebody who comes back tries.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// A viewer with the state that its frames add up to.
-pub(crate) struct Observer {
+pub struct Observer {
     client: Client,
     session: SessionId,
     socket: SessionSocket,
     /// Whether it comes back by itself when its socket ends.
     is_patient: bool,
+    /// Longest wait for anything.
+    patience: Duration,
+    /// Whether it may be refused what it asks for.
+    may_be_refused: bool,
     /// What a person would see.
-    pub(crate) view: SessionSnapshot,
+    pub view: SessionSnapshot,
     /// Number of the newest event in it.
-    pub(crate) seq: Seq,
+    pub seq: Seq,
     /// Everything since joining.
-    pub(crate) events: Vec<EventRecord>,
+    pub events: Vec<EventRecord>,
     /// How often it was told that it lags.
-    pub(crate) lagged: usize,
+    pub lagged: usize,
     /// How often it has come back.
-    pub(crate) rejoined: usize,
+    pub rejoined: usize,
 }
 
 impl Observer {
     /// Joins with a full snapshot.
-    pub(crate) async fn join(client: &Client, session: &SessionId) -> anyhow::Result<Self> {
+    pub async fn join(client: &Client, session: &SessionId) -> anyhow::Result<Self> {
         let mut socket = client.socket(session, None).await?;
         let (seq, view) = socket
             .until("the snapshot", PATIENCE, |message| {
@@ -52,6 +56,8 @@ impl Observer {
             session: session.clone(),
             socket,
             is_patient: false,
+            patience: PATIENCE,
+            may_be_refused: false,
             view,
             seq,
             events: Vec::new(),
@@ -61,7 +67,7 @@ impl Observer {
     }
 
     /// Like [`Self::join`]; comes back with what it has whenever its socket ends, as a browser does.
-    pub(crate) async fn join_patiently(client: &Client, session: &SessionId) -> anyhow::Result<Self> {
+    pub async fn join_patiently(client: &Client, session: &SessionId) -> anyhow::Result<Self> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match Self::join(client, session).await {
@@ -72,9 +78,19 @@ impl Observer {
         }
     }
 
+    /// Like [`Self::join_patiently`], for somebody in a crowd: waits so long for anything, and may ask for what has happened already.
+    pub async fn join_crowd(
+        client: &Client,
+        session: &SessionId,
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
+        let observer = Self::join_patiently(client, session).await?;
+        Ok(Self { patience, may_be_refused: true, ..observer })
+    }
+
     /// Comes back after an interruption, with what it has.
-    pub(crate) async fn rejoin(&mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+    pub async fn rejoin(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.patience;
         loop {
             match self.client.socket(&self.session, Some(self.seq)).await {
                 Ok(socket) => {
@@ -88,13 +104,14 @@ impl Observer {
         }
     }
 
-    pub(crate) async fn send(&mut self, message: ClientMessage) -> anyhow::Result<()> {
+    /// Sends one frame.
+    pub async fn send(&mut self, message: ClientMessage) -> anyhow::Result<()> {
         Ok(self.socket.send(&message).await?)
     }
 
     /// Takes one frame.
     async fn step(&mut self) -> anyhow::Result<()> {
-        let message = match self.socket.next(PATIENCE).await {
+        let message = match self.socket.next(self.patience).await {
             Ok(message) => message,
             Err(stack::StackError::Socket(_)) if self.is_patient => return self.rejoin().await,
             Err(error) => return Err(error.into()),
@@ -112,7 +129,7 @@ impl Observer {
                 self.send(ClientMessage::Subscribe { since: Some(self.seq) }).await?;
             }
             ServerMessage::Snapshot { .. } => bail!("a second snapshot although all events were known"),
-            ServerMessage::Rejected { error, .. } => bail!("refused: {error}"),
+            ServerMessage::Rejected { error, .. } if !self.may_be_refused => bail!("refused: {error}"),
             // Parts of a frame are handed out one by one.
             ServerMessage::Events { .. }
             | ServerMessage::CaughtUp { .. }
@@ -120,21 +137,23 @@ impl Observer {
             | ServerMessage::PresenceChanged { .. }
             | ServerMessage::Typing { .. }
             | ServerMessage::PromptAccepted { .. }
+            | ServerMessage::Rejected { .. }
             | ServerMessage::Unknown => {}
         }
         Ok(())
     }
 
     /// Reads on until the view is as wanted.
-    pub(crate) async fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
+    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
+        let patience = self.patience;
         let search = async {
             while !wanted(self) {
                 self.step().await?;
             }
             anyhow::Ok(())
         };
-        let found = tokio::time::timeout(PATIENCE, search).await;
-        found.unwrap_or_else(|_| bail!("no sign of it in {} s", PATIENCE.as_secs())).with_context(|| {
+        let found = tokio::time::timeout(patience, search).await;
+        found.unwrap_or_else(|_| bail!("no sign of it in {} s", patience.as_secs())).with_context(|| {
             let view = &self.view;
             let last: Vec<_> = self.events.iter().rev().take(6).collect();
             format!(
@@ -145,13 +164,13 @@ impl Observer {
     }
 
     /// Reads on until `count` turns are over; answers how the last one ended.
-    pub(crate) async fn turns_over(&mut self, count: usize) -> anyhow::Result<TurnEnd> {
+    pub async fn turns_over(&mut self, count: usize) -> anyhow::Result<TurnEnd> {
         self.until("the end of the turns", |observer| observer.ends().count() >= count).await?;
         self.ends().last().cloned().context("no turn has ended")
     }
 
     /// Reads on until every prompt has come to its end, this one included.
-    pub(crate) async fn prompts_over(&mut self, count: usize) -> anyhow::Result<()> {
+    pub async fn prompts_over(&mut self, count: usize) -> anyhow::Result<()> {
         self.until("the end of all prompts", |observer| {
             observer.view.prompts.len() >= count
                 && observer.view.prompts.iter().all(|prompt| is_over(prompt.state))
@@ -159,22 +178,25 @@ impl Observer {
         .await
     }
 
-    pub(crate) fn ends(&self) -> impl Iterator<Item = &TurnEnd> {
+    /// How the turns that are over have ended, in order.
+    pub fn ends(&self) -> impl Iterator<Item = &TurnEnd> {
         self.view.turns.iter().filter_map(|turn| turn.end.as_ref())
     }
 
     /// Reads on until all prose is at least this long.
-    pub(crate) async fn text_of(&mut self, length: usize) -> anyhow::Result<()> {
+    pub async fn text_of(&mut self, length: usize) -> anyhow::Result<()> {
         self.until("streamed text", |observer| observer.text().len() >= length).await
     }
 
     /// All prose, joined.
-    pub(crate) fn text(&self) -> String {
+    #[must_use]
+    pub fn text(&self) -> String {
         self.joined(|_, content| if let ItemContent::Text { text, .. } = content { Some(text) } else { None })
     }
 
     /// The prose of one turn.
-    pub(crate) fn text_of_turn(&self, turn: &TurnId) -> String {
+    #[must_use]
+    pub fn text_of_turn(&self, turn: &TurnId) -> String {
         self.joined(|of, content| {
             if let ItemContent::Text { text, .. } = content {
                 Some(text).filter(|_| of == turn)
@@ -185,7 +207,8 @@ impl Observer {
     }
 
     /// Output of all tool calls, joined.
-    pub(crate) fn output(&self) -> String {
+    #[must_use]
+    pub fn output(&self) -> String {
         self.joined(
             |_, content| {
                 if let ItemContent::Tool { output, .. } = content { Some(output) } else { None }
@@ -198,7 +221,9 @@ impl Observer {
         parts.map(String::as_str).collect()
     }
 
-    pub(crate) fn pull_request(&self) -> Option<u64> {
+    /// Number of the session's pull request.
+    #[must_use]
+    pub fn pull_request(&self) -> Option<u64> {
         self.view.artifacts.iter().find_map(|artifact| {
             if let ArtifactContent::PullRequest { number, .. } = &artifact.content {
                 Some(*number)
@@ -209,26 +234,33 @@ impl Observer {
     }
 
     /// Whether an event like this has come since joining.
-    pub(crate) fn has_event(&self, is_it: impl Fn(&SessionEvent) -> bool) -> bool {
+    #[must_use]
+    pub fn has_event(&self, is_it: impl Fn(&SessionEvent) -> bool) -> bool {
         self.events.iter().any(|record| is_it(&record.event))
     }
 
-    pub(crate) fn snapshots(&self) -> usize {
+    /// Snapshots of the sandbox since joining.
+    #[must_use]
+    pub fn snapshots(&self) -> usize {
         self.events.iter().filter(|record| matches!(record.event, SessionEvent::SnapshotTaken { .. })).count()
     }
 
-    pub(crate) fn running(&self) -> Option<TurnId> {
+    /// The turn that runs.
+    #[must_use]
+    pub fn running(&self) -> Option<TurnId> {
         self.view.turns.iter().find(|turn| turn.end.is_none()).map(|turn| turn.id.clone())
     }
 
     /// The attempts of all turns, in order.
-    pub(crate) fn attempts(&self) -> Vec<u32> {
+    #[must_use]
+    pub fn attempts(&self) -> Vec<u32> {
         self.view.turns.iter().map(|turn: &Turn| turn.attempt).collect()
     }
 }
 
 /// Whether a prompt will not run any more.
-pub(crate) fn is_over(state: PromptState) -> bool {
+#[must_use]
+pub fn is_over(state: PromptState) -> bool {
     match state {
         PromptState::Queued | PromptState::Running => false,
         PromptState::Done | PromptState::Cancelled | PromptState::Failed => true,
