@@ -3,7 +3,7 @@
 use super::boot;
 use super::cgroup::{Cgroups, Group, GroupLimits};
 use super::flatten::{self, MOUNT_MAX};
-use super::idle;
+use super::idle::Background;
 use super::layers::{self, Chain, ChainError};
 use super::layout::{BASE_LAYER, Layout};
 use super::meta::{SnapshotDriver, read_meta};
@@ -20,6 +20,7 @@ use axum::Router;
 use protocol::bridge::SandboxSource;
 use protocol::id::{SandboxId, SnapshotId};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use tokio::sync::mpsc;
 
@@ -35,7 +36,9 @@ pub(crate) struct Inner {
     pub(super) sandboxes: Slots<Running>,
     pub(super) exits: mpsc::Sender<SandboxExit>,
     pub(super) layers: Mutex<()>,
-    pub(super) trash: Mutex<()>,
+    pub(super) background: Background,
+    /// Whether the trash is to be emptied by somebody who has not begun.
+    pub(super) emptying: AtomicBool,
 }
 
 impl Inner {
@@ -66,12 +69,21 @@ impl Inner {
 
     /// Deletes what was discarded, behind all other work.
     pub(super) async fn empty_trash(self: &Arc<Self>) {
+        // Whoever has not begun takes this along.
+        if self.emptying.swap(true, Ordering::SeqCst) {
+            return;
+        }
         let inner = Arc::clone(self);
-        let emptied = idle::at_idle_priority(move || {
-            let _one = lock(&inner.trash);
+        let emptied = self.background.run(move || {
+            inner.emptying.store(false, Ordering::SeqCst);
             inner.layout.empty_trash()
         });
-        if let Err(error) = emptied.await.flatten() {
+        let emptied = emptied.await;
+        if emptied.is_err() {
+            // It may not have begun.
+            self.emptying.store(false, Ordering::SeqCst);
+        }
+        if let Err(error) = emptied.flatten() {
             tracing::warn!(%error, "could not empty the trash; it is tried again later");
         }
     }
@@ -79,10 +91,9 @@ impl Inner {
     /// Joins a new snapshot with what it stands on, when that is worth it, behind all other work.
     pub(super) async fn flatten(self: &Arc<Self>, id: SnapshotId) {
         let inner = Arc::clone(self);
-        let joined = idle::at_idle_priority(move || {
-            let _one = lock(&inner.trash);
-            flatten::flatten_if_worth(&inner.layout, &id, || inner.layers_lock())
-        });
+        let joined = self
+            .background
+            .run(move || flatten::flatten_if_worth(&inner.layout, &id, || inner.layers_lock()));
         match joined.await.flatten() {
             Ok(None) => return,
             Ok(Some(meta)) => tracing::info!(layer = meta.name, bytes = meta.bytes, "joined a snapshot"),

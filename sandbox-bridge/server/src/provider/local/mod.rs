@@ -51,6 +51,7 @@ use super::{
 use crate::launcher::Landlock;
 use axum::{Extension, Router};
 use cgroup::Cgroups;
+use idle::Background;
 use inner::{Inner, unavailable};
 use layers::ChainError;
 use layout::Layout;
@@ -65,6 +66,7 @@ use sandbox::{Ending, GiveError};
 use settings::{Tier, choose_driver, choose_tier, install_tools};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -112,7 +114,8 @@ impl LocalProvider {
             sandboxes: Slots::default(),
             exits,
             layers: Mutex::default(),
-            trash: Mutex::default(),
+            background: Background::default(),
+            emptying: AtomicBool::default(),
         });
         adopt::adopt_all(&inner).map_err(in_state)?;
         let cleaner = Arc::clone(&inner);
