@@ -5,7 +5,7 @@ use super::sql::{Sql, StoreError};
 use protocol::time::Timestamp;
 
 /// Every migration, oldest first. Published ones never change.
-pub(super) const MIGRATIONS: [(&str, &str); 12] = [
+pub(super) const MIGRATIONS: [(&str, &str); 13] = [
     ("0001_session", include_str!("../../../../migrations/session/0001_session.sql")),
     ("0002_multiplayer", include_str!("../../../../migrations/session/0002_multiplayer.sql")),
     ("0003_egress", include_str!("../../../../migrations/session/0003_egress.sql")),
