@@ -63,6 +63,13 @@ pub(super) fn log(name: &str) -> PathBuf {
     stack::root().join("target/logs").join(format!("test-{name}.log"))
 }
 
+/// A program of the workspace.
+fn built(name: &str) -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| stack::root().join("target"), PathBuf::from);
+    target.join("debug").join(name)
+}
+
 /// Runs a program to its end, and counts its tests.
 fn section(name: &str, runner: Runner, command: &mut Command) -> anyhow::Result<Outcome> {
     let log = log(name);
@@ -177,14 +184,10 @@ fn slack(run: &Run) -> anyhow::Result<Outcome> {
         shell::run(shell::cargo().args(["build", "--package", "fakes", "--bin", "slack-workspace"]), &log)?;
         shell::run(shell::cargo().args(["build", "--package", "slack", "--example", "messages"]), &log)?;
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let messages = root.join("target/logs/slack-messages.json");
-    shell::run(&mut Command::new(target.join("debug/examples/messages")), &messages)?;
+    shell::run(&mut Command::new(built("examples/messages")), &messages)?;
     let mut check = Command::new(python);
-    check
-        .arg(root.join("tests/slack/python/check.py"))
-        .arg(target.join("debug/slack-workspace"))
-        .arg(messages);
+    check.arg(root.join("tests/slack/python/check.py")).arg(built("slack-workspace")).arg(messages);
     section("slack", Runner::Single, &mut check)
 }
 
@@ -237,7 +240,9 @@ fn edge(run: &Run) -> anyhow::Result<Outcome> {
         let programs = ["build", "--package", "fakes", "--package", "cli", "--bins"];
         shell::run(shell::cargo().args(programs), &log("stand-ins"))?;
     }
-    let mut arguments = vec!["--test", "--test-timeout=120000", "--test-reporter=spec"];
+    // Two at a time: each file has a Worker of its own, and one leaves half of two cores idle.
+    let mut arguments =
+        vec!["--test", "--test-concurrency=2", "--test-timeout=120000", "--test-reporter=spec"];
     arguments.extend(files.iter().map(String::as_str));
     let mut command = shell::node_command("node", &arguments);
     section("edge", Runner::Node, command.env("FARHAND_EDGE_PREBUILT", "1"))
@@ -257,7 +262,8 @@ fn deploy() -> anyhow::Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("farhand.toml");
     let command = |option: &str| -> anyhow::Result<Command> {
-        let mut command = Command::new(std::env::current_exe()?);
+        // Not this process's own file: building the tests has put another in its place.
+        let mut command = Command::new(built("xtask"));
         command.args(["deploy", option, "--file"]).arg(&file).current_dir(stack::root());
         command.env("FARHAND_EDGE_PREBUILT", "1");
         Ok(command)
