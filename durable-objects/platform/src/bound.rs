@@ -10,3 +10,17 @@ pub enum Value<'a> {
     /// Nothing.
     Null,
 }
+
+#[cfg(feature = "sqlite")]
+impl rusqlite::ToSql for Value<'_> {
+    /// As D1 binds it, whose numbers are those of JavaScript.
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        use rusqlite::types::{ToSqlOutput, ValueRef};
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
+            Self::Number(number) => ValueRef::Real(*number as f64),
+            Self::Null => ValueRef::Null,
+        }))
+    }
+}

@@ -9,8 +9,8 @@ use platform::bound::Value;
 use proptest::prelude::*;
 use protocol::budget::{Budget, BudgetScope};
 use protocol::time::Timestamp;
-use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, params_from_iter};
 
 /// 2026-11-22, 12:00 UTC.
 const NOON: u64 = 1_795_348_800_000;
@@ -18,20 +18,6 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// A database of the deployment.
 struct Database(Connection);
-
-struct Bound<'a>(Value<'a>);
-
-impl ToSql for Bound<'_> {
-    /// Numbers are bound as D1 binds those of JavaScript.
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
-            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
-            Value::Number(number) => ToSqlOutput::Borrowed(ValueRef::Real(number as f64)),
-            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-        })
-    }
-}
 
 struct Row(Vec<Sql>);
 
@@ -68,7 +54,7 @@ impl Database {
     fn run(&self, (sql, values): &ledger::Statement<'_>) -> Vec<Row> {
         let mut statement = self.0.prepare(sql).unwrap();
         let columns = statement.column_count();
-        let values = params_from_iter(values.iter().map(|value| Bound(*value)));
+        let values = params_from_iter(values);
         let rows = statement.query_map(values, |row| (0..columns).map(|column| row.get(column)).collect());
         rows.unwrap().map(|row| Row(row.unwrap())).collect()
     }

@@ -6,9 +6,7 @@ use metrics::calendar::{DAY_MS, Moment};
 use metrics::open_metrics;
 use metrics::period::{Asked, Period};
 use metrics::query::{self, Query, Scope};
-use platform::bound::Value;
-use rusqlite::types::{Null, ToSqlOutput};
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 use std::path::Path;
 use std::time::Instant;
 
@@ -38,19 +36,6 @@ const FILL: &str = "
         2 + (i % 3 = 0), 1 + (i % 3 = 0), 211000, 10100, 404000 FROM seed;
     DROP TABLE seed;";
 
-struct Bound<'a>(&'a Value<'a>);
-
-impl ToSql for Bound<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
-            Value::Text(text) => (*text).into(),
-            #[expect(clippy::cast_precision_loss, reason = "below 2^53, and a float as in JavaScript")]
-            Value::Number(number) => (*number as f64).into(),
-            Value::Null => Null.into(),
-        })
-    }
-}
-
 fn fill(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF").unwrap();
@@ -72,7 +57,7 @@ fn time(connection: &Connection, queries: &[Query<'_>]) -> f64 {
             let begin = Instant::now();
             for query in queries {
                 let mut statement = connection.prepare_cached(&query.sql).unwrap();
-                let mut rows = statement.query(params_from_iter(query.values.iter().map(Bound))).unwrap();
+                let mut rows = statement.query(params_from_iter(&query.values)).unwrap();
                 while rows.next().unwrap().is_some() {}
             }
             begin.elapsed().as_secs_f64() * 1000.0

@@ -6,26 +6,11 @@ use platform::bound::Value;
 use privacy::erasure::{self, Statement};
 use privacy::export;
 use protocol::id::UserId;
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 use std::fs;
 use std::path::Path;
 
 const NOW: u64 = 1_795_348_800_000;
-
-struct Bound<'a>(Value<'a>);
-
-impl ToSql for Bound<'_> {
-    /// Numbers are bound as D1 binds those of JavaScript.
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
-            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
-            Value::Number(number) => ToSqlOutput::Borrowed(ValueRef::Real(number as f64)),
-            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-        })
-    }
-}
 
 fn id(text: &str) -> UserId {
     UserId::parse(text).unwrap()
@@ -84,7 +69,7 @@ fn populated() -> Connection {
 
 fn run(connection: &Connection, sql: &str, values: &[Value<'_>]) -> usize {
     let mut statement = connection.prepare(sql).unwrap();
-    let mut rows = statement.query(params_from_iter(values.iter().copied().map(Bound))).unwrap();
+    let mut rows = statement.query(params_from_iter(values)).unwrap();
     let mut count = 0;
     while rows.next().unwrap().is_some() {
         count += 1;

@@ -5,26 +5,10 @@ use metrics::period::Period;
 use metrics::query::Query;
 use metrics::record::{Facts, statements};
 use metrics::table::{Cell, Kind};
-use platform::bound::Value;
-use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 use std::path::Path;
 
 pub(crate) struct Database(Connection);
-
-/// A value as D1 gets it: JavaScript has one kind of number.
-struct Bound<'a>(&'a Value<'a>);
-
-impl ToSql for Bound<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
-            Value::Text(text) => (*text).into(),
-            #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
-            Value::Number(number) => (*number as f64).into(),
-            Value::Null => rusqlite::types::Null.into(),
-        })
-    }
-}
 
 impl Database {
     pub(crate) fn new() -> Self {
@@ -62,7 +46,7 @@ impl Database {
     pub(crate) fn record(&self, facts: &Facts) {
         let transaction = self.0.unchecked_transaction().unwrap();
         for (sql, values) in statements(facts) {
-            self.0.prepare_cached(sql).unwrap().execute(params_from_iter(values.iter().map(Bound))).unwrap();
+            self.0.prepare_cached(sql).unwrap().execute(params_from_iter(values)).unwrap();
         }
         transaction.commit().unwrap();
     }
@@ -81,7 +65,7 @@ impl Database {
     pub(crate) fn ask(&self, query: &Query<'_>) -> Vec<Vec<Cell>> {
         let mut statement = self.0.prepare_cached(&query.sql).unwrap();
         assert_eq!(statement.column_count(), query.table.columns.len(), "{}", query.table.name);
-        let rows = statement.query_map(params_from_iter(query.values.iter().map(Bound)), |row| {
+        let rows = statement.query_map(params_from_iter(&query.values), |row| {
             Ok(query
                 .table
                 .columns
