@@ -184,6 +184,15 @@ pub struct Person {
     pub operator: bool,
 }
 
+/// What the ids of removed people begin with; the edge draws the rest.
+pub const PSEUDONYM_PREFIX: &str = "usr_removed_";
+
+/// Whether an id is of somebody who was removed.
+#[must_use]
+pub fn is_pseudonym(id: &UserId) -> bool {
+    id.as_str().starts_with(PSEUDONYM_PREFIX)
+}
+
 /// `GET /api/operator/erasures`: who is being removed, and who was; those under way first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]

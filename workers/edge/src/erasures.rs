@@ -10,7 +10,7 @@ use crate::standing::end_access;
 use futures::future::join_all;
 use platform::d1::{Database, Row, Value};
 use privacy::erasure::{self, Next, Progress, ROUNDS_MAX, SESSIONS_AT_ONCE};
-use privacy::table::PSEUDONYM_PREFIX;
+use protocol::account::PSEUDONYM_PREFIX;
 use protocol::error::ErrorBody;
 use protocol::id::{SessionId, UserId};
 use session::call::{Call, EraseCall, Erased};
@@ -122,10 +122,9 @@ impl Erasures {
         Ok(rows.iter().map(|row| row.text(0)).collect::<Vec<_>>().join(","))
     }
 
-    /// Does what can be done of a removal.
+    /// Does what can be done of a removal whose user is locked out.
     pub(crate) async fn go_on(&self, context: &Context, removal: &Removal) -> Result<(), ErrorBody> {
         let Removal { user, pseudonym } = removal;
-        self.lock(context, removal).await?;
         for _ in 0..ROUNDS_MAX {
             let now = context.now.0;
             match erasure::evaluate_next(self.progress(context, removal).await?, now) {
@@ -234,7 +233,13 @@ pub(crate) async fn go_on_erasing(env: &Env) {
         let context = Context::without_request(env.clone(), "http://localhost/")?;
         let erasures = Erasures::new(env)?;
         for removal in erasures.due(&context).await? {
-            if let Err(error) = erasures.go_on(&context, &removal).await {
+            // Whoever began it may have been cut right after.
+            let locked = erasures.lock(&context, &removal).await;
+            let done = match locked {
+                Ok(()) => erasures.go_on(&context, &removal).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
                 log("removing somebody", &error);
             }
         }

@@ -4,7 +4,7 @@
 //! alone, and else it knows the pseudonym from then on. Then the tables are swept. What a session had not told by then comes late, so the
 //! tables are swept again until nothing has come for [`QUIET_MS`]; at last the row of the person goes, and with it what would tell who it was.
 
-use crate::table::{Database, Erasure, PSEUDONYM_PREFIX, REMOVED_NAME, TABLES};
+use crate::table::{Database, Erasure, REMOVED_NAME, TABLES};
 use platform::bound::Value;
 use protocol::id::UserId;
 use protocol::timeline::User;
@@ -69,12 +69,6 @@ pub fn pseudonym(id: UserId) -> User {
         // Commits want an address; this one is nobody's (RFC 2606).
         email: "removed@farhand.invalid".to_owned(),
     }
-}
-
-/// Whether an id is of somebody who was removed.
-#[must_use]
-pub fn is_pseudonym(id: &UserId) -> bool {
-    id.as_str().starts_with(PSEUDONYM_PREFIX)
 }
 
 /// Begins a removal. `?1` the user, `?2` the pseudonym, `?3` who wants it, `?4` now, `?5` JSON of the logins of operators in small letters where
@@ -207,6 +201,7 @@ fn push<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::account::is_pseudonym;
 
     #[test]
     fn nothing_is_swept_before_sockets_are_closed_and_sessions_know() {

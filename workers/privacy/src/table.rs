@@ -76,8 +76,6 @@ impl Table {
 
 /// What stands where a removed person's name was.
 pub const REMOVED_NAME: &str = "Removed person";
-/// What the ids of removed people begin with.
-pub const PSEUDONYM_PREFIX: &str = "usr_removed_";
 
 const NOBODY: (Export, Erasure) = (Export::Nothing("it holds nobody"), Erasure::Stays("it holds nobody"));
 const SECRET: &str = "it is a secret, or the digest of one";

@@ -1,10 +1,8 @@
 //! A participant is being removed from the deployment: what becomes of the session.
 
 use super::session::Session;
+use protocol::account::is_pseudonym;
 use protocol::id::UserId;
-
-/// What the ids of removed people begin with; the edge draws the rest.
-const PSEUDONYM_PREFIX: &str = "usr_removed_";
 
 /// What becomes of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +18,7 @@ pub enum Erasure {
 /// What becomes of a session when a user is removed.
 #[must_use]
 pub fn evaluate_erasure(session: &Session, user: &UserId) -> Erasure {
-    let is_other = |id: &UserId| id != user && !id.as_str().starts_with(PSEUDONYM_PREFIX);
+    let is_other = |id: &UserId| id != user && !is_pseudonym(id);
     if session.deleted {
         Erasure::Deleting
     } else if session.participants.values().any(|person| is_other(&person.user.id)) || !is_of(session, user) {

@@ -84,16 +84,12 @@ impl Step<'_> {
             return self.refuse_file(made.turn_id, &name, &why);
         }
         self.session.files.insert(id.clone(), made.turn_id.clone());
-        self.order(Effect::SaveOutput { artifact_id: content_id.clone(), output: content.output.clone() });
+        let Content { output, bytes, extent } = content;
+        let media_type = output.media_type.clone();
+        self.order(Effect::SaveOutput { artifact_id: content_id.clone(), output });
         self.enqueue(Work::StoreOutput { artifact_id: content_id.clone() });
-        let content = ArtifactContent::File {
-            name,
-            item_id: made.item_id,
-            content_id,
-            media_type: content.output.media_type,
-            bytes: content.bytes,
-            extent: content.extent,
-        };
+        let content =
+            ArtifactContent::File { name, item_id: made.item_id, content_id, media_type, bytes, extent };
         let artifact = Artifact { id, turn_id: made.turn_id, changed_at: self.now(), content };
         self.record(SessionEvent::ArtifactChanged { artifact });
     }

@@ -2,6 +2,7 @@
 
 use super::Store;
 use super::sql::{Sql, StoreError};
+use protocol::account::PSEUDONYM_PREFIX;
 use protocol::id::UserId;
 use protocol::timeline::User;
 
@@ -98,9 +99,9 @@ impl<S: Sql> Store<S> {
             self.sql.exec("UPDATE messages SET author_name = ?2 WHERE author_id = ?1", &name)?;
             self.sql.exec(
                 "UPDATE participants SET role = 'owner' WHERE NOT EXISTS (SELECT 1 FROM participants WHERE role = 'owner') \
-                 AND user_id = (SELECT user_id FROM participants WHERE user_id NOT LIKE 'usr\\_removed\\_%' ESCAPE '\\' \
+                 AND user_id = (SELECT user_id FROM participants WHERE instr(user_id, ?1) <> 1 \
                  ORDER BY role = 'viewer', joined_at, user_id LIMIT 1)",
-                &[],
+                &[PSEUDONYM_PREFIX.into()],
             )?;
             Ok(())
         })
