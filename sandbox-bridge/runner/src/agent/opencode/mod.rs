@@ -171,7 +171,6 @@ impl OpencodeAgent {
     }
 }
 
-/// Starts the server; one that the kernel ended is explained.
 /// Puts what the agent is to know into the home, and answers where it is.
 fn write_guide(home: &Path) -> io::Result<PathBuf> {
     let folder = std::path::absolute(home)?.join(".farhand");
@@ -181,6 +180,7 @@ fn write_guide(home: &Path) -> io::Result<PathBuf> {
     Ok(file)
 }
 
+/// Starts the server; one that the kernel ended is explained.
 async fn start_server(
     environment: &Environment,
     settings: &AgentSettings,
