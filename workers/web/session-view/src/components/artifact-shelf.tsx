@@ -12,7 +12,6 @@ import { Icon, type IconName, Spinner } from "./icons.jsx";
 export function ArtifactShelf(props: { session: Session }): JSX.Element {
   const [open, setOpen] = createSignal<string>();
   const kept = createMemo(() => artifactsOf(props.session));
-  const shown = createMemo(() => kept().filter(isShown));
   const url = (one: KeptArtifact): string => props.session.artifactUrl(one.id);
   return (
     <section class="shelf" aria-label="Artifacts">
@@ -54,17 +53,7 @@ export function ArtifactShelf(props: { session: Session }): JSX.Element {
           )}
         </For>
       </ul>
-      <Show when={open()}>
-        {(id) => (
-          <ArtifactViewer
-            artifacts={shown()}
-            id={id()}
-            url={url}
-            onMove={setOpen}
-            onClose={() => setOpen(undefined)}
-          />
-        )}
-      </Show>
+      <ArtifactViewer artifacts={kept()} id={open()} url={url} onMove={setOpen} />
     </section>
   );
 }

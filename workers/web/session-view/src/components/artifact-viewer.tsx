@@ -1,31 +1,38 @@
 /** A picture or a text large, over the page, with the others beside it. Opened from the shelf and from the rows of the timeline. */
-import { createSignal, type JSX, Match, Show, Switch } from "solid-js";
+import { createMemo, createSignal, type JSX, Match, Show, Switch } from "solid-js";
 import { formatBytes, plural } from "../format.js";
 import type { KeptArtifact } from "../kept-artifacts.js";
 import { Icon, type IconName } from "./icons.jsx";
 import { StoredText } from "./stored-text.jsx";
 
 /** What can be shown over the page. */
-export type ShownArtifact = Extract<KeptArtifact, { kind: "picture" | "text" }>;
+type ShownArtifact = Extract<KeptArtifact, { kind: "picture" | "text" }>;
 
 export function isShown(one: KeptArtifact): one is ShownArtifact {
   return one.kind === "picture" || one.kind === "text";
 }
 
 interface ViewerProps {
-  artifacts: readonly ShownArtifact[];
-  id: string;
+  /** Those that can be shown are. */
+  artifacts: readonly KeptArtifact[];
+  /** The one that is open. */
+  id: string | undefined;
   url(artifact: KeptArtifact): string;
-  onMove(id: string): void;
-  onClose(): void;
+  /** To another one, or to none. */
+  onMove(id: string | undefined): void;
 }
 
 /** One artifact large. Arrow keys go to the others, Escape closes; the focus goes back to where it was. */
 export function ArtifactViewer(props: ViewerProps): JSX.Element {
-  const at = (): number => props.artifacts.findIndex(({ id }) => id === props.id);
-  const one = (): ShownArtifact | undefined => props.artifacts[at()];
+  return <Show when={props.id}>{(id) => <Viewer {...props} id={id()} />}</Show>;
+}
+
+function Viewer(props: ViewerProps): JSX.Element {
+  const shown = createMemo(() => props.artifacts.filter(isShown));
+  const at = (): number => shown().findIndex(({ id }) => id === props.id);
+  const one = (): ShownArtifact | undefined => shown()[at()];
   const move = (step: number): void => {
-    const next = props.artifacts[at() + step];
+    const next = shown()[at() + step];
     if (next !== undefined) props.onMove(next.id);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
@@ -40,7 +47,7 @@ export function ArtifactViewer(props: ViewerProps): JSX.Element {
       ref={(dialog) => queueMicrotask(() => dialog.showModal())}
       aria-label={one()?.name}
       onKeyDown={onKeyDown}
-      onClose={() => props.onClose()}
+      onClose={() => props.onMove(undefined)}
       onClick={(event) => event.target === event.currentTarget && event.currentTarget.close()}
     >
       <header class="viewer-head">
@@ -48,14 +55,9 @@ export function ArtifactViewer(props: ViewerProps): JSX.Element {
         <p class="viewer-facts">
           <Show when={one()}>{(artifact) => factsOf(artifact())}</Show>
         </p>
-        <Show when={props.artifacts.length > 1}>
+        <Show when={shown().length > 1}>
           <Step icon="chevron" back name="Previous" enabled={at() > 0} onStep={() => move(-1)} />
-          <Step
-            icon="chevron"
-            name="Next"
-            enabled={at() < props.artifacts.length - 1}
-            onStep={() => move(1)}
-          />
+          <Step icon="chevron" name="Next" enabled={at() < shown().length - 1} onStep={() => move(1)} />
         </Show>
         <Show when={one()}>
           {(artifact) => (
@@ -82,7 +84,7 @@ export function ArtifactViewer(props: ViewerProps): JSX.Element {
         </button>
       </header>
       <p class="visually-hidden" role="status">
-        {one()?.name}, {at() + 1} of {plural(props.artifacts.length, "artifact")}
+        {one()?.name}, {at() + 1} of {plural(shown().length, "artifact")}
       </p>
       <div class="viewer-body">
         <Show when={one()} keyed>

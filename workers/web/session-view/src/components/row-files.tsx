@@ -4,7 +4,7 @@ import type { Artifact } from "@farhand/protocol";
 import { createMemo, createSignal, For, type JSX, Match, Show, Switch, useContext } from "solid-js";
 import { formatBytes } from "../format.js";
 import { type KeptArtifact, ofAgent } from "../kept-artifacts.js";
-import { ArtifactViewer, isShown } from "./artifact-viewer.jsx";
+import { ArtifactViewer } from "./artifact-viewer.jsx";
 import { Icon } from "./icons.jsx";
 import { ArtifactLinks } from "./output.jsx";
 
@@ -19,7 +19,6 @@ export function RowFiles(props: { files: readonly Artifact[]; of: "step" | "turn
   const url = (one: KeptArtifact): string => link?.(one.id) ?? "";
   const [open, setOpen] = createSignal<string>();
   const files = createMemo(() => props.files.flatMap(ofAgent));
-  const shown = createMemo(() => files().filter(isShown));
   return (
     <Show when={link}>
       <ul
@@ -66,17 +65,7 @@ export function RowFiles(props: { files: readonly Artifact[]; of: "step" | "turn
           )}
         </For>
       </ul>
-      <Show when={open()}>
-        {(id) => (
-          <ArtifactViewer
-            artifacts={shown()}
-            id={id()}
-            url={url}
-            onMove={setOpen}
-            onClose={() => setOpen(undefined)}
-          />
-        )}
-      </Show>
+      <ArtifactViewer artifacts={files()} id={open()} url={url} onMove={setOpen} />
     </Show>
   );
 }
