@@ -5,8 +5,8 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
 import { zipSync } from "fflate";
+import { gzipKb, loaded, loadedByDocument } from "../../workers/web/scripts/sizes.mjs";
 
 const ZIP_KB_MAX = 400;
 /**
@@ -20,7 +20,7 @@ const LAZY_KB_MAX = 30;
 const TIME = new Date(1980, 0, 1);
 
 const root = fileURLToPath(new URL("../", import.meta.url));
-const dist = join(root, "dist");
+const dist = join(root, "dist/");
 const names = readdirSync(dist, { recursive: true, encoding: "utf8" })
   .filter((name) => statSync(join(dist, name)).isFile())
   .map((name) => name.split(sep).join("/"))
@@ -34,26 +34,12 @@ const zip = zipSync(files);
 writeFileSync(join(root, "farhand-extension.zip"), zip);
 
 const kb = (bytes) => Math.round(bytes / 100) / 10;
-const gzipKb = (some) =>
-  kb(some.reduce((sum, name) => sum + gzipSync(readFileSync(join(dist, name)), { level: 9 }).length, 0));
-
-/** These files with everything that they import without being asked. */
-function loaded(entries) {
-  const found = new Set(entries);
-  for (const name of found) {
-    const code = readFileSync(join(dist, name), "utf8");
-    for (const [, imported] of code.matchAll(/\b(?:import|from)\s*"\.\/([^"]+\.js)"/g))
-      found.add(`${name.slice(0, name.lastIndexOf("/") + 1)}${imported}`);
-  }
-  return [...found];
-}
-
-const document = readFileSync(join(dist, "panel.html"), "utf8");
-const panel = loaded([...document.matchAll(/(?:src|href)="\/([^"]+\.js)"/g)].map(([, name]) => name));
-const worker = loaded(["worker.js"]);
+const js = (some) => some.filter((name) => name.endsWith(".js"));
+const panel = js(loadedByDocument(dist, "panel.html"));
+const worker = loaded(dist, ["worker.js"]);
 const lazy = names.filter((name) => name.startsWith("assets/") && name.endsWith(".js"));
-const tooLarge = lazy.filter((name) => !panel.includes(name) && gzipKb([name]) > LAZY_KB_MAX);
-const parts = { panel: gzipKb(panel), worker: gzipKb(worker), page: gzipKb(["page.js"]) };
+const tooLarge = lazy.filter((name) => !panel.includes(name) && gzipKb(dist, [name]) > LAZY_KB_MAX);
+const parts = { panel: gzipKb(dist, panel), worker: gzipKb(dist, worker), page: gzipKb(dist, ["page.js"]) };
 const figures = { extension_zip_kb: kb(zip.length), ...parts };
 if (process.argv.includes("--json")) console.log(JSON.stringify(figures));
 else
