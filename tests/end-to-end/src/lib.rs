@@ -2,7 +2,9 @@
 
 mod dice;
 mod observer;
+mod secrets;
 pub mod soak;
 
 pub use dice::Dice;
 pub use observer::{Observer, PATIENCE, is_over};
+pub use secrets::no_secrets;

@@ -18,13 +18,16 @@ struct Arguments {
     /// How many of them are worked on at a time.
     #[arg(long, default_value_t = 6)]
     working: usize,
-    /// One that nobody has seen where absent.
+    /// What is asked for and what breaks; one that nobody has seen where absent, and printed in any case.
     #[arg(long)]
     seed: Option<u64>,
+    /// Print the figures as one JSON object on one line.
+    #[arg(long)]
+    json: bool,
     /// Folder of the cargo profile whose binaries are run.
     #[arg(long, default_value = "debug")]
     profile: String,
-    /// Keep the run's folder.
+    /// Keep the run's folder below `target/runs`: repositories, logs.
     #[arg(long)]
     keep: bool,
 }
@@ -45,6 +48,11 @@ async fn main() -> anyhow::Result<()> {
         binaries: Binaries::of_profile(&arguments.profile),
         keep: arguments.keep,
     };
-    println!("{}", soak.run().await?);
+    let figures = soak.run().await?;
+    if arguments.json {
+        println!("{figures}");
+    } else {
+        println!("{figures:#}");
+    }
     Ok(())
 }

@@ -11,7 +11,7 @@ mod person;
 mod plan;
 mod verdict;
 
-use crate::Dice;
+use crate::{Dice, no_secrets};
 use anyhow::{Context as _, ensure};
 use faults::{Damage, Visits, mend, wires};
 use machine::Memory;
@@ -194,7 +194,7 @@ impl Soak {
             rejoined += session.observer.rejoined;
         }
         ensure!(broken.is_empty(), "seed {:#x}: {}", self.seed, broken.join("\n"));
-        verdict::no_secrets(stack, sessions)?;
+        no_secrets(stack, sessions.iter().map(|session| &session.observer.view))?;
         delete_all(&ada).await?;
         let left = || {
             let files = machine::leftovers_in(&state).into_iter().chain(machine::control_groups_of(&state));

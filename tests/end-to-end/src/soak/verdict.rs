@@ -2,14 +2,13 @@
 
 use super::person::{Asked, PATIENCE, Visited, patiently};
 use crate::{Observer, is_over};
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use protocol::client::{ServerMessage, SessionSnapshot};
 use protocol::id::{PromptId, TurnId};
 use protocol::timeline::{EventRecord, PromptState, SessionEvent};
 use session::core::{apply_event, empty_snapshot};
 use stack::{Client, Stack};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 const REPOSITORY: &str = "acme/shop";
@@ -178,33 +177,6 @@ pub(super) async fn eventually(what: &str, missing: impl Fn() -> Vec<String>) ->
         ensure!(Instant::now() < deadline, "{what}: after {} s there is still {left:#?}", PATIENCE.as_secs());
         tokio::time::sleep(POLL).await;
     }
-}
-
-/// No credential is in a timeline or a log.
-pub(super) fn no_secrets(stack: &Stack, visited: &[Visited]) -> anyhow::Result<()> {
-    let mut texts = Vec::new();
-    for session in visited {
-        let view = serde_json::to_vec(&session.observer.view).context("the view")?;
-        texts.push((session.id.to_string(), view));
-    }
-    for folder in ["logs", "sandboxes/logs"] {
-        read_files(&stack.directory().join(folder), &mut texts)?;
-    }
-    for canary in stack.canaries() {
-        let has_it = |text: &[u8]| text.windows(canary.len()).any(|part| part == canary.as_bytes());
-        let found = texts.iter().find(|(_, text)| has_it(text)).map(|(name, _)| name);
-        ensure!(found.is_none(), "a credential is in {found:?}");
-    }
-    Ok(())
-}
-
-fn read_files(folder: &Path, texts: &mut Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
-    // Where nothing was written, nothing is wrong.
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
-    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
-        texts.push((path.display().to_string(), std::fs::read(&path)?));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,13 +2,12 @@
 
 use super::{REPOSITORY, eventually, sandboxes_of};
 use crate::Observer;
-use anyhow::{Context, ensure};
-use end_to_end::is_over;
+use anyhow::ensure;
+use end_to_end::{is_over, no_secrets};
 use protocol::id::SessionId;
 use protocol::timeline::{ItemContent, SessionEvent, ToolState};
 use stack::{Client, Stack};
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// What is to be there in the end.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +34,7 @@ pub(super) async fn settled(
     prompts_and_turns(observer, expected.prompts)?;
     effects(stack, observer, expected.commits).await?;
     eventually("the end of all sandboxes but one", || sandboxes_of(stack, session).len() <= 1).await?;
-    no_secrets(stack, observer)
+    no_secrets(stack, [&observer.view])
 }
 
 /// Who joins afresh sees what this one sees that was here all the time.
@@ -105,26 +104,4 @@ pub(super) async fn commits_of(stack: &Stack, branch: &str) -> anyhow::Result<Ve
     let range = format!("refs/heads/main..{name}");
     let listed = stack.github().git(REPOSITORY, &["rev-list", "--reverse", &range]).await?;
     Ok(listed.lines().map(str::to_owned).collect())
-}
-
-fn no_secrets(stack: &Stack, observer: &Observer) -> anyhow::Result<()> {
-    let view = serde_json::to_string(&observer.view).context("the view")?;
-    let mut texts = vec![("the timeline".to_owned(), view.into_bytes())];
-    read_logs(&stack.directory().join("logs"), &mut texts)?;
-    read_logs(&stack.directory().join("sandboxes/logs"), &mut texts)?;
-    for canary in stack.canaries() {
-        let found =
-            texts.iter().find(|(_, text)| text.windows(canary.len()).any(|part| part == canary.as_bytes()));
-        ensure!(found.is_none(), "a credential is in {}", found.map_or("", |(name, _)| name));
-    }
-    Ok(())
-}
-
-fn read_logs(folder: &Path, texts: &mut Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
-    // Where nothing was written, nothing is wrong.
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
-    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
-        texts.push((path.display().to_string(), std::fs::read(&path)?));
-    }
-    Ok(())
 }
