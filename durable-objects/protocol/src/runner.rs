@@ -216,8 +216,20 @@ pub struct WarmConfiguration {
 pub struct SandboxMemory {
     /// What all processes of the sandbox may have together.
     pub limit_mib: u64,
+    /// What they hold and the kernel cannot take back, which is all but what it keeps of files. Absent from a bridge that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_mib: Option<u64>,
     /// How many of them the kernel has ended because there was no more.
     pub kills: u64,
+}
+
+impl SandboxMemory {
+    /// Whether there is so little left that processes wait for the kernel to read their own code again and again, long before it
+    /// ends one of them.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.held_mib.is_some_and(|held| held.saturating_mul(10) >= self.limit_mib.saturating_mul(9))
+    }
 }
 
 /// Which agent works in the sandbox.

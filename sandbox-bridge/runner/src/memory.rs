@@ -1,4 +1,4 @@
-//! Whether the kernel ended something in this sandbox for want of memory, so that the death of an agent can be explained.
+//! Whether this sandbox wants for memory, so that the death or the silence of an agent can be explained.
 //!
 //! Reads the own control group where it can be seen; a local sandbox sees none, so there the bridge is asked. An answer that does
 //! not come explains nothing and is no failure. Agents call it.
@@ -37,17 +37,22 @@ impl MemoryWatch {
         self.before = Some(tokio::spawn(look(http, url, token)));
     }
 
-    /// Why a process of the agent that was killed had to end, when it was for want of memory.
-    pub(crate) async fn explain(&mut self, agent: &str) -> Option<String> {
+    /// Why an agent that was killed, or does not answer any more, does so, when it is for want of memory.
+    pub(crate) async fn explain(&mut self, agent: &str, was_killed: bool) -> Option<String> {
         let before = self.before.take()?.await.ok()??;
         let now = look(self.http.clone(), self.url.clone(), self.token.clone()).await?;
-        (now.kills > before.kills).then(|| {
+        wants(before, now, was_killed).then(|| {
             format!(
                 "{agent} ran out of memory (limit {} MiB), which it shares with all that it runs; let it build and test less at a time, or give the sandbox more memory",
                 now.limit_mib
             )
         })
     }
+}
+
+/// A shortage that killed nothing explains silence, but no death.
+fn wants(before: SandboxMemory, now: SandboxMemory, was_killed: bool) -> bool {
+    now.kills > before.kills || (!was_killed && now.is_short())
 }
 
 async fn look(http: Option<reqwest_plain::Client>, url: String, token: String) -> Option<SandboxMemory> {
@@ -64,18 +69,23 @@ fn own_group(root: &Path, groups: &str) -> Option<SandboxMemory> {
     groups.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
-        let (folder, events, limit) = match controllers {
-            "" => (root.join(path), "memory.events", "memory.max"),
+        let (folder, events, limit, held) = match controllers {
+            "" => (root.join(path), "memory.events", "memory.max", "anon"),
             _ if controllers.split(',').any(|name| name == "memory") => {
-                (root.join("memory").join(path), "memory.oom_control", "memory.limit_in_bytes")
+                (root.join("memory").join(path), "memory.oom_control", "memory.limit_in_bytes", "total_rss")
             }
             _ => return None,
         };
         let read = |file: &str| std::fs::read_to_string(folder.join(file)).ok();
+        let count = |file: &str, name: &str| {
+            let text = read(file)?;
+            let mut fields = text.lines().filter_map(|line| line.split_once(' '));
+            fields.find(|(field, _)| *field == name)?.1.trim().parse::<u64>().ok()
+        };
         let limit_mib = read(limit)?.trim().parse::<u64>().ok()? >> 20;
-        let events = read(events)?;
-        let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()?;
-        (limit_mib < UNLIMITED_MIB).then_some(SandboxMemory { limit_mib, kills })
+        let held_mib = count("memory.stat", held).map(|bytes| bytes >> 20);
+        let kills = count(events, "oom_kill")?;
+        (limit_mib < UNLIMITED_MIB).then_some(SandboxMemory { limit_mib, held_mib, kills })
     })
 }
 
@@ -86,28 +96,49 @@ mod tests {
     #[test]
     fn the_own_group_is_read_in_both_versions_and_only_where_it_is_limited() {
         let root = tempfile::tempdir().unwrap();
-        let group = |folder: &str, files: [(&str, &str); 2]| {
+        let group = |folder: &str, files: &[(&str, &str)]| {
             let folder = root.path().join(folder);
             std::fs::create_dir_all(&folder).unwrap();
             for (file, text) in files {
                 std::fs::write(folder.join(file), text).unwrap();
             }
         };
-        group("two/a", [("memory.max", "268435456\n"), ("memory.events", "low 0\noom 2\noom_kill 3\n")]);
-        group("free", [("memory.max", "max\n"), ("memory.events", "oom_kill 3\n")]);
-        let oom_control = "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n";
-        group("memory/one", [("memory.limit_in_bytes", "536870912\n"), ("memory.oom_control", oom_control)]);
-        let most = "9223372036854771712\n";
-        group("memory/all", [("memory.limit_in_bytes", most), ("memory.oom_control", oom_control)]);
+        let (limit, events) =
+            (("memory.max", "268435456\n"), ("memory.events", "low 0\noom 2\noom_kill 3\n"));
+        group("two/a", &[limit, events, ("memory.stat", "anon 104857600\nfile 4096\n")]);
+        group("free", &[("memory.max", "max\n"), events]);
+        let oom_control = ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+        let statistics = ("memory.stat", "rss 4096\ntotal_rss 209715200\n");
+        group("memory/one", &[("memory.limit_in_bytes", "536870912\n"), oom_control, statistics]);
+        group("memory/untold", &[("memory.limit_in_bytes", "536870912\n"), oom_control]);
+        group("memory/all", &[("memory.limit_in_bytes", "9223372036854771712\n"), oom_control]);
         for (groups, expected) in [
-            ("0::/two/a\n", Some((256, 3))),
+            ("0::/two/a\n", Some((256, Some(100), 3))),
             ("0::/free\n", None),
-            ("5:cpu,cpuacct:/one\n4:memory:/one\n0::/elsewhere\n", Some((512, 1))),
+            ("5:cpu,cpuacct:/one\n4:memory:/one\n0::/elsewhere\n", Some((512, Some(200), 1))),
+            ("4:memory:/untold\n", Some((512, None, 1))),
             ("4:memory:/all\n", None),
             ("nonsense\n", None),
         ] {
-            let read = own_group(root.path(), groups).map(|memory| (memory.limit_mib, memory.kills));
+            let read = own_group(root.path(), groups)
+                .map(|memory| (memory.limit_mib, memory.held_mib, memory.kills));
             assert_eq!(read, expected, "{groups}");
+        }
+    }
+
+    #[test]
+    fn a_shortage_explains_silence_and_only_a_kill_explains_a_death() {
+        let memory = |held_mib, kills| SandboxMemory { limit_mib: 400, held_mib, kills };
+        for (now, explains_death, explains_silence) in [
+            (memory(Some(100), 2), true, true),
+            (memory(Some(100), 1), false, false),
+            (memory(Some(359), 1), false, false),
+            (memory(Some(360), 1), false, true),
+            (memory(None, 1), false, false),
+        ] {
+            let before = memory(Some(100), 1);
+            assert_eq!(wants(before, now, true), explains_death, "{now:?}");
+            assert_eq!(wants(before, now, false), explains_silence, "{now:?}");
         }
     }
 }

@@ -364,7 +364,7 @@ async fn a_runner_learns_what_the_provider_sees_of_its_memory() {
     let unknown = ask().bearer_auth(&place.token).send().await.unwrap();
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
     assert!(unknown.text().await.unwrap().contains("is not limited as a whole"));
-    let seen = SandboxMemory { limit_mib: 256, kills: 2 };
+    let seen = SandboxMemory { limit_mib: 256, held_mib: Some(17), kills: 2 };
     *stack.bridge.provider().memory.lock().unwrap() = Some(seen);
     let known: SandboxMemory = ask().bearer_auth(&place.token).send().await.unwrap().json().await.unwrap();
     assert_eq!(known, seen);

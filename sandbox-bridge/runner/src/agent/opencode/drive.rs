@@ -130,8 +130,12 @@ impl OpencodeAgent {
             Broken::Reason(reason) => reason,
             Broken::Client(error @ ClientError::Status { .. }) => with_causes(&error),
             Broken::Client(error) => {
-                let memory =
-                    if self.server.was_killed() { self.memory.explain("OpenCode").await } else { None };
+                let was_killed = self.server.was_killed();
+                let memory = if was_killed || !self.server.has_ended() {
+                    self.memory.explain("OpenCode", was_killed).await
+                } else {
+                    None
+                };
                 let reason = memory.or_else(|| self.server.obituary());
                 self.server.stop().await;
                 reason.unwrap_or_else(|| with_causes(&error))

@@ -193,7 +193,7 @@ async fn start_server(
     }
     match Server::start(environment, settings, extras).await {
         Err(StartError::Killed(how)) => {
-            Err(StartError::NotReady(memory.explain("OpenCode").await.unwrap_or(how)))
+            Err(StartError::NotReady(memory.explain("OpenCode", true).await.unwrap_or(how)))
         }
         other => other,
     }

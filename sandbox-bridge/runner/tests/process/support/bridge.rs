@@ -77,7 +77,7 @@ impl FakeBridge {
             acknowledging: Mutex::new(true),
             model_requests: Mutex::default(),
             git_requests: Mutex::default(),
-            memory: Mutex::new(SandboxMemory { limit_mib: 256, kills: 1 }),
+            memory: Mutex::new(SandboxMemory { limit_mib: 256, held_mib: None, kills: 1 }),
             memory_requests: Mutex::default(),
             holding_pushes: watch::channel(false).0,
             holding_fetches: watch::channel(false).0,

@@ -14,6 +14,7 @@ use place::{Version, places};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use protocol::bridge::SandboxLimits;
+use protocol::runner::SandboxMemory;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
@@ -315,8 +316,19 @@ impl Group {
     }
 
     /// How many processes of the group the kernel ended for want of memory; `None` where it does not count them.
-    pub(crate) fn memory_kills(&self) -> Option<u64> {
+    fn memory_kills(&self) -> Option<u64> {
         self.count(&["memory.events", "memory.oom_control"], "oom_kill")
+    }
+
+    /// How the group fares; `None` where the kernel does not limit it.
+    pub(crate) fn memory(&self) -> Option<SandboxMemory> {
+        let limit = self.paths().find_map(|path| {
+            let read = |file| fs::read_to_string(path.join(file)).ok()?.trim().parse::<u64>().ok();
+            read("memory.max").or_else(|| read("memory.limit_in_bytes"))
+        })?;
+        let held = self.count(&["memory.stat"], "total_rss").or_else(|| self.count(&["memory.stat"], "anon"));
+        let held_mib = held.map(|bytes| bytes >> 20);
+        Some(SandboxMemory { limit_mib: limit >> 20, held_mib, kills: self.memory_kills()? })
     }
 
     /// Whether a process could not be started because there were as many as there may be.

@@ -153,8 +153,7 @@ impl Running {
 
     /// How its group fares; `None` without one that counts.
     pub(crate) fn memory(&self) -> Option<SandboxMemory> {
-        let kills = self.group.memory_kills()?;
-        Some(SandboxMemory { limit_mib: u64::from(self.state.order.limits.memory_mib), kills })
+        self.group.memory()
     }
 
     /// Room that its processes take with files that have no name.

@@ -110,3 +110,30 @@ fn counters_of_both_versions_tell_why_something_ended() {
     write("cpu.stat", "nr_periods 4\nnr_throttled 1\n");
     assert!(group.ran_out_of_memory() && group.ran_out_of_processes() && group.was_throttled());
 }
+
+#[test]
+fn what_processes_hold_is_told_in_both_versions_and_only_where_it_is_limited() {
+    let told = |files: &[(&str, &str)]| {
+        let place = tempfile::tempdir().unwrap();
+        for (file, text) in files {
+            fs::write(place.path().join(file), text).unwrap();
+        }
+        Group { unified: Some(place.path().to_owned()), single: Vec::new() }.memory()
+    };
+    let two = told(&[
+        ("memory.max", "268435456\n"),
+        ("memory.stat", "anon 251658240\nfile 16777216\n"),
+        ("memory.events", "low 0\noom_kill 3\n"),
+    ]);
+    assert_eq!(two, Some(SandboxMemory { limit_mib: 256, held_mib: Some(240), kills: 3 }));
+    assert!(two.unwrap().is_short());
+    // In version 1 a group's own numbers come before those with its children.
+    let one = told(&[
+        ("memory.limit_in_bytes", "536870912\n"),
+        ("memory.stat", "rss 0\ntotal_cache 12\ntotal_rss 104857600\n"),
+        ("memory.oom_control", "oom_kill_disable 0\noom_kill 0\n"),
+    ]);
+    assert_eq!(one, Some(SandboxMemory { limit_mib: 512, held_mib: Some(100), kills: 0 }));
+    assert!(!one.unwrap().is_short());
+    assert_eq!(told(&[("memory.max", "max\n"), ("memory.events", "oom_kill 3\n")]), None);
+}
