@@ -15,7 +15,7 @@ import type {
   TicketResponse,
   User,
 } from "@farhand/protocol";
-import { readAnswer, sendRequest } from "@farhand/session-view/api-error";
+import { readAnswer, readFailure, sendRequest } from "@farhand/session-view/api-error";
 
 /** What the panel looks at beside what every client does. */
 export type ClientConfiguration = Configuration & {
@@ -24,6 +24,7 @@ export type ClientConfiguration = Configuration & {
 };
 
 const ANSWER_WITHIN_MS = 20_000;
+const ARTIFACT_WITHIN_MS = 60_000;
 const SESSIONS_SHOWN = 30;
 
 export type Deployment = ReturnType<typeof createDeployment>;
@@ -49,9 +50,26 @@ export function createDeployment(address: string, key: string | null, send: type
       ask<{ id: string; key: string; expiresAt: number }>("POST", "/api/keys/exchange", body),
     revokeKey: (id: string) => ask<unknown>("DELETE", `/api/keys/${encodeURIComponent(id)}`, {}),
     socketUrl: (id: SessionId) => `${address.replace(/^http/, "ws")}/api/sessions/${id}/socket`,
-    artifactUrl: (id: SessionId, artifact: string) => `${address}/api/sessions/${id}/artifacts/${artifact}`,
+    /** The panel is another origin, so it cannot show what is at `artifactUrl`, where a cookie is asked for. */
+    artifact: async (id: SessionId, artifact: string, signal: AbortSignal): Promise<Blob> => {
+      const call = {
+        method: "GET",
+        path: artifactPath(id, artifact),
+        body: undefined,
+        signal,
+        withinMs: ARTIFACT_WITHIN_MS,
+      };
+      const response = await sendCall({ address, key, send }, call);
+      if (!response.ok) throw await readFailure(response);
+      return response.blob();
+    },
+    artifactUrl: (id: SessionId, artifact: string) => `${address}${artifactPath(id, artifact)}`,
     sessionUrl: (id: SessionId) => `${address}/sessions/${id}`,
   };
+}
+
+function artifactPath(id: SessionId, artifact: string): string {
+  return `/api/sessions/${id}/artifacts/${artifact}`;
 }
 
 interface Caller {
@@ -60,16 +78,24 @@ interface Caller {
   send: typeof fetch;
 }
 
-async function request<T>(
-  { address, key, send }: Caller,
-  {
-    method,
-    path,
-    body,
-    signal,
-  }: { method: string; path: string; body: unknown; signal: AbortSignal | undefined },
-): Promise<T> {
-  const timeout = AbortSignal.timeout(ANSWER_WITHIN_MS);
+interface Call {
+  method: string;
+  path: string;
+  body: unknown;
+  signal: AbortSignal | undefined;
+  /** For the whole answer. */
+  withinMs: number;
+}
+
+async function request<T>(caller: Caller, call: Omit<Call, "withinMs">): Promise<T> {
+  const response = await sendCall(caller, { ...call, withinMs: ANSWER_WITHIN_MS });
+  const { host } = new URL(caller.address);
+  return readAnswer<T>(response, `${host} answered, but not as Farhand does. Check the address.`);
+}
+
+async function sendCall({ address, key, send }: Caller, call: Call): Promise<Response> {
+  const { method, path, body, signal } = call;
+  const timeout = AbortSignal.timeout(call.withinMs);
   const headers: Record<string, string> = {};
   if (key !== null) headers.authorization = `Bearer ${key}`;
   const init: RequestInit = {
@@ -86,6 +112,5 @@ async function request<T>(
   }
   const { host } = new URL(address);
   const unreachable = `${host} cannot be reached. Check the address and the network, then try again.`;
-  const response = await sendRequest(() => send(`${address}${path}`, init), { unreachable, signal });
-  return readAnswer<T>(response, `${host} answered, but not as Farhand does. Check the address.`);
+  return sendRequest(() => send(`${address}${path}`, init), { unreachable, signal });
 }

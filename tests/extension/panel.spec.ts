@@ -2,11 +2,15 @@
  * What a person does with the panel: connect, sign in, point at something, say what should change, watch. In the real side panel beside a
  * real page; only the deployment is played. Pictures of the main states end up in `test-results/pictures`.
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "@playwright/test";
 import axe from "axe-core";
 import type { Page } from "puppeteer-core";
+import { withArtifacts } from "../browser/fixture/facts.js";
+import { withFiles } from "../browser/fixture/files.js";
 import { boxOf, Chrome, choice, drag, until, withHost } from "./fixture/chrome.js";
 import { Deployment } from "./fixture/deployment.js";
 import { Site } from "./fixture/site.js";
@@ -320,4 +324,81 @@ test("sessions are switched by keyboard", async () => {
   await panel.keyboard.press("Enter");
   await panel.waitForSelector(".timeline .prompt");
   expect(await text(".switcher-title")).toBe("Cart total ignores discount on quantity change");
+});
+
+/** By keyboard: what is pressed may move while the conversation is laid out. */
+async function press(selector: string): Promise<void> {
+  await panel.focus(selector);
+  await panel.keyboard.press("Enter");
+}
+
+/** Opens the session whose snapshot the deployment has. */
+async function openSession(): Promise<void> {
+  await panel.waitForSelector(".switcher-button");
+  await panel.click(".switcher-button");
+  await panel.waitForSelector(".switcher-row");
+  await panel.click(".switcher-row");
+  await panel.waitForSelector(".timeline .prompt");
+}
+
+/** Whether a picture of the panel shows something that it has fetched. */
+const isDrawn = (selector: string): Promise<boolean> =>
+  panel.$$eval(selector, (found) =>
+    found.some((one) => {
+      const picture = one as HTMLImageElement;
+      return picture.src.startsWith("blob:") && picture.complete && picture.naturalWidth > 0;
+    }),
+  );
+
+/** The text of the file that following a link saves. */
+async function savedFile(link: string): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "farhand-saved-"));
+  try {
+    const session = await chrome.browser.target().createCDPSession();
+    await session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: folder });
+    await press(link);
+    const found = (): string | undefined => readdirSync(folder).find((name) => !name.endsWith(".crdownload"));
+    await until("the file", async () => found() !== undefined);
+    return readFileSync(join(folder, found() ?? ""), "utf8");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("pictures and files of the agent are fetched with the key, shown in the panel and saved from it", async () => {
+  deployment.snapshot = withFiles();
+  await signedIn();
+  await openSession();
+  await until("the pictures", () => isDrawn(".row-picture img"));
+  await panel.$eval(".row-picture", (one) => one.scrollIntoView({ block: "center" }));
+  await look("agent-files");
+  await press(".row-picture");
+  await until("the large picture", () => isDrawn(".viewer-picture"));
+  await look("agent-picture");
+  await panel.keyboard.press("Escape");
+  await panel.waitForFunction(() => document.querySelector(".viewer") === null);
+  await press(".row-files.is-of-turn button");
+  await panel.waitForSelector(".viewer .attachment-text");
+  await until("the text", async () => (await text(".viewer .attachment-text")).includes("1041,44.98"));
+  await panel.keyboard.press("Escape");
+  const asked = deployment.asked.filter(({ path }) => path.includes("/artifacts/"));
+  expect(asked.length).toBeGreaterThan(2);
+  for (const { authorization } of asked) expect(authorization).toMatch(/^Bearer fhk_/);
+  const saved = await savedFile('.row-file a[download="trace.zip"]');
+  expect(saved).toBe("a trace of the browser");
+});
+
+test("what went along with a prompt is shown in the panel", async () => {
+  deployment.snapshot = withArtifacts();
+  await signedIn();
+  await openSession();
+  await press(".prompt-attachment .attach-chip");
+  await until("the picture", () => isDrawn(".attachment-picture"));
+  await look("attachment-picture");
+  await press(".prompt-attachment .attach-chip");
+  await press(".prompt-attachment:nth-child(3) .attach-chip");
+  await until("the text", async () => (await panel.$(".attachment-text")) !== null);
+  await until("its words", async () => (await text(".attachment-text")).includes("1042,49.98"));
+  const away = await panel.$$eval(".attachment-panel a", (links) => links.map((one) => one.target));
+  expect(away).toEqual(["_blank"]);
 });

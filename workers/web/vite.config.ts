@@ -6,7 +6,7 @@ const NEEDED_AT_ONCE =
   /\/session-view\/src\/|\/node_modules\/(?:solid-js|marked|remend)\/|vite\/preload-helper/;
 /** Loaded when they are looked at. */
 const LAZY =
-  /\/session-view\/src\/(?:kept-artifacts|link-target|suggest|components\/(?:artifact-shelf|artifact-viewer|details|item-menu|row-files|suggestions))\.tsx?$/;
+  /\/session-view\/src\/(?:kept-artifacts|link-target|suggest|components\/(?:artifact-picture|artifact-shelf|artifact-viewer|attachment-contents|details|item-menu|row-files|stored-text|suggestions))\.tsx?$/;
 
 export default defineConfig({
   plugins: [solid()],

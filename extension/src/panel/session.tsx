@@ -35,7 +35,10 @@ export function SessionView(props: {
       }
     },
     fetchHistory: async (before, signal) => deployment.history(props.sessionId, before, signal),
-    artifactUrl: (artifactId) => deployment.artifactUrl(props.sessionId, artifactId),
+    artifacts: {
+      url: (id) => deployment.artifactUrl(props.sessionId, id),
+      fetch: (id, signal) => deployment.artifact(props.sessionId, id, signal),
+    },
     storage: localStorage,
     origin: "extension",
   });

@@ -14,6 +14,7 @@ import type {
   UserId,
 } from "@farhand/protocol";
 import { type Accessor, createSignal, onCleanup } from "solid-js";
+import type { ArtifactSource } from "./artifact-source.js";
 import { type ConnectionOptions, type ConnectionStatus, SessionConnection } from "./connection.js";
 import { createFeed } from "./feed.js";
 import { createHistory, type FetchHistory, type History } from "./history.js";
@@ -29,8 +30,7 @@ export interface SessionOptions extends Pick<ConnectionOptions, "fetchTicket" | 
   sessionId: string;
   socketUrl: string;
   fetchHistory: FetchHistory;
-  /** Where the whole of an artifact can be opened. */
-  artifactUrl(artifactId: string): string;
+  artifacts: ArtifactSource;
   /** Where a host that a sandbox was refused can be allowed; absent where there is no such page. */
   allowHostUrl?: (repository: string, host: string) => string;
   /** The address of a place in the conversation; absent where it has none that could be given to others. */
@@ -52,7 +52,7 @@ export interface Session {
   typing: Accessor<readonly UserId[]>;
   /** Written here, not yet acknowledged. */
   unsent: Accessor<readonly PromptRequest[]>;
-  artifactUrl(artifactId: string): string;
+  artifacts: ArtifactSource;
   /** Where a host that a sandbox was refused can be allowed. */
   allowHostUrl(host: string): string | undefined;
   /** The address of a place in the conversation; absent where links cannot be given to others. */
@@ -148,7 +148,7 @@ export function openSession(options: SessionOptions): Session {
     present: feed.present,
     typing: feed.typing,
     unsent: feed.unsent,
-    artifactUrl: options.artifactUrl,
+    artifacts: options.artifacts,
     allowHostUrl(host) {
       const repository = feed.state.snapshot?.session.repository;
       return repository === undefined ? undefined : options.allowHostUrl?.(repository, host);

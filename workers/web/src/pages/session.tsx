@@ -53,7 +53,7 @@ export function SessionPage(props: SessionPageProps): JSX.Element {
     socketUrl: socketUrl(props.sessionId),
     fetchTicket: (signal) => fetchTicket(props.sessionId, signal),
     fetchHistory: async (before, signal) => api.history(props.sessionId, before, signal),
-    artifactUrl: (artifactId) => artifactUrl(props.sessionId, artifactId),
+    artifacts: { url: (id) => artifactUrl(props.sessionId, id) },
     allowHostUrl: (repository, host) => `/repositories/${repository}?host=${encodeURIComponent(host)}`,
     placeUrl: (place) => `${location.origin}/sessions/${props.sessionId}#e${place}`,
     storage: localStorage,

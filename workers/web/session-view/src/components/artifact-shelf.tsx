@@ -3,58 +3,61 @@
  * comes from the session's own deployment.
  */
 import { createMemo, createSignal, For, type JSX, Show } from "solid-js";
+import { Artifacts } from "../artifact-source.js";
 import { joinEarlier } from "../history.js";
 import { type KeptArtifact, keptArtifacts } from "../kept-artifacts.js";
 import type { Session } from "../session-store.js";
+import { ArtifactPicture } from "./artifact-picture.jsx";
 import { ArtifactViewer, isShown } from "./artifact-viewer.jsx";
 import { Icon, type IconName, Spinner } from "./icons.jsx";
 
 export function ArtifactShelf(props: { session: Session }): JSX.Element {
   const [open, setOpen] = createSignal<string>();
   const kept = createMemo(() => artifactsOf(props.session));
-  const url = (one: KeptArtifact): string => props.session.artifactUrl(one.id);
   return (
-    <section class="shelf" aria-label="Artifacts">
-      <header class="shelf-head">
-        <h3>Artifacts</h3>
-        <span class="count">{kept().length}</span>
-        <Earlier session={props.session} />
-      </header>
-      <ul class="shelf-list">
-        <For each={kept()}>
-          {(one) => (
-            <li>
-              <Show
-                when={isShown(one)}
-                fallback={
-                  <a
-                    class="shelf-item"
-                    href={url(one)}
-                    target="_blank"
-                    rel="noopener"
-                    download={one.kind === "file" ? one.name : undefined}
-                    title={`${one.name}, ${one.kind === "file" ? "from " : ""}${one.from}`}
-                  >
-                    <Tile artifact={one} url={url(one)} />
-                  </a>
-                }
-              >
-                <button
-                  type="button"
-                  class="shelf-item"
-                  aria-haspopup="dialog"
-                  title={`${one.name}, from ${one.from}`}
-                  onClick={() => setOpen(one.id)}
+    <Artifacts.Provider value={props.session.artifacts}>
+      <section class="shelf" aria-label="Artifacts">
+        <header class="shelf-head">
+          <h3>Artifacts</h3>
+          <span class="count">{kept().length}</span>
+          <Earlier session={props.session} />
+        </header>
+        <ul class="shelf-list">
+          <For each={kept()}>
+            {(one) => (
+              <li>
+                <Show
+                  when={isShown(one)}
+                  fallback={
+                    <a
+                      class="shelf-item"
+                      href={props.session.artifacts.url(one.id)}
+                      target="_blank"
+                      rel="noopener"
+                      download={one.kind === "file" ? one.name : undefined}
+                      title={`${one.name}, ${one.kind === "file" ? "from " : ""}${one.from}`}
+                    >
+                      <Tile artifact={one} />
+                    </a>
+                  }
                 >
-                  <Tile artifact={one} url={url(one)} />
-                </button>
-              </Show>
-            </li>
-          )}
-        </For>
-      </ul>
-      <ArtifactViewer artifacts={kept()} id={open()} url={url} onMove={setOpen} />
-    </section>
+                  <button
+                    type="button"
+                    class="shelf-item"
+                    aria-haspopup="dialog"
+                    title={`${one.name}, from ${one.from}`}
+                    onClick={() => setOpen(one.id)}
+                  >
+                    <Tile artifact={one} />
+                  </button>
+                </Show>
+              </li>
+            )}
+          </For>
+        </ul>
+        <ArtifactViewer artifacts={kept()} id={open()} onMove={setOpen} />
+      </section>
+    </Artifacts.Provider>
   );
 }
 
@@ -72,8 +75,7 @@ const ICONS: Record<Exclude<KeptArtifact["kind"], "picture">, IconName> = {
   output: "terminal",
 };
 
-function Tile(props: { artifact: KeptArtifact; url: string }): JSX.Element {
-  const [failed, setFailed] = createSignal(false);
+function Tile(props: { artifact: KeptArtifact }): JSX.Element {
   const icon = (): IconName => {
     const { kind } = props.artifact;
     return kind === "picture" ? "camera" : ICONS[kind];
@@ -81,11 +83,8 @@ function Tile(props: { artifact: KeptArtifact; url: string }): JSX.Element {
   return (
     <>
       <span class="shelf-tile">
-        <Show
-          when={props.artifact.kind === "picture" && !failed()}
-          fallback={<Icon name={icon()} size={20} />}
-        >
-          <img src={props.url} alt="" loading="lazy" decoding="async" onError={() => setFailed(true)} />
+        <Show when={props.artifact.kind === "picture"} fallback={<Icon name={icon()} size={20} />}>
+          <ArtifactPicture id={props.artifact.id} alt="" lazy fallback={<Icon name={icon()} size={20} />} />
         </Show>
       </span>
       <span class="shelf-name">{props.artifact.name}</span>

@@ -1,7 +1,9 @@
 /** A picture or a text large, over the page, with the others beside it. Opened from the shelf and from the rows of the timeline. */
-import { createMemo, createSignal, type JSX, Match, Show, Switch } from "solid-js";
+import { createMemo, type JSX, Match, Show, Switch, useContext } from "solid-js";
+import { Artifacts } from "../artifact-source.js";
 import { formatBytes, plural } from "../format.js";
 import type { KeptArtifact } from "../kept-artifacts.js";
+import { ArtifactPicture } from "./artifact-picture.jsx";
 import { Icon, type IconName } from "./icons.jsx";
 import { StoredText } from "./stored-text.jsx";
 
@@ -17,7 +19,6 @@ interface ViewerProps {
   artifacts: readonly KeptArtifact[];
   /** The one that is open. */
   id: string | undefined;
-  url(artifact: KeptArtifact): string;
   /** To another one, or to none. */
   onMove(id: string | undefined): void;
 }
@@ -28,6 +29,7 @@ export function ArtifactViewer(props: ViewerProps): JSX.Element {
 }
 
 function Viewer(props: ViewerProps): JSX.Element {
+  const artifacts = useContext(Artifacts);
   const shown = createMemo(() => props.artifacts.filter(isShown));
   const at = (): number => shown().findIndex(({ id }) => id === props.id);
   const one = (): ShownArtifact | undefined => shown()[at()];
@@ -63,7 +65,7 @@ function Viewer(props: ViewerProps): JSX.Element {
           {(artifact) => (
             <a
               class="icon-button"
-              href={props.url(artifact())}
+              href={artifacts?.url(artifact().id)}
               target="_blank"
               rel="noopener"
               aria-label="Open in a new tab"
@@ -91,10 +93,19 @@ function Viewer(props: ViewerProps): JSX.Element {
           {(artifact) => (
             <Switch>
               <Match when={artifact.kind === "picture" && artifact}>
-                {(picture) => <LargePicture picture={picture()} url={props.url(artifact)} />}
+                {(picture) => (
+                  <ArtifactPicture
+                    id={picture().id}
+                    class="viewer-picture"
+                    alt={picture().name}
+                    width={picture().width}
+                    height={picture().height}
+                    fallback={<p class="is-quiet">The picture cannot be loaded now.</p>}
+                  />
+                )}
               </Match>
               <Match when={artifact.kind === "text"}>
-                <StoredText url={props.url(artifact)} />
+                <StoredText id={artifact.id} />
               </Match>
             </Switch>
           )}
@@ -123,25 +134,6 @@ function Step(props: {
     >
       <Icon name={props.icon} />
     </button>
-  );
-}
-
-function LargePicture(props: {
-  picture: Extract<KeptArtifact, { kind: "picture" }>;
-  url: string;
-}): JSX.Element {
-  const [failed, setFailed] = createSignal(false);
-  return (
-    <Show when={!failed()} fallback={<p class="is-quiet">The picture cannot be loaded now.</p>}>
-      <img
-        class="viewer-picture"
-        src={props.url}
-        alt={props.picture.name}
-        width={props.picture.width}
-        height={props.picture.height}
-        onError={() => setFailed(true)}
-      />
-    </Show>
   );
 }
 

@@ -1,13 +1,11 @@
 /** Output of a command: the last lines, all on request, with the colours its escapes ask for. Plain text, never HTML. */
 import type { ArtifactId } from "@farhand/protocol";
-import { createContext, createMemo, createSignal, For, type JSX, Show, useContext } from "solid-js";
+import { createMemo, createSignal, For, type JSX, Show, useContext } from "solid-js";
 import { type AnsiSpan, ansiSpans } from "../ansi.js";
+import { Artifacts } from "../artifact-source.js";
 import { formatBytes } from "../format.js";
 import { CopyButton } from "./copy-button.jsx";
 import { Icon } from "./icons.jsx";
-
-/** Where the whole of an output can be opened; without it no link is offered. */
-export const ArtifactLinks = createContext<(artifactId: ArtifactId) => string>();
 
 const LINES_SHOWN = 8;
 
@@ -20,9 +18,9 @@ export interface OutputProps {
 }
 
 export function Output(props: OutputProps): JSX.Element {
-  const artifactUrl = useContext(ArtifactLinks);
+  const artifacts = useContext(Artifacts);
   const whole = (): string | undefined =>
-    props.artifactId === undefined ? undefined : artifactUrl?.(props.artifactId);
+    props.artifactId === undefined ? undefined : artifacts?.url(props.artifactId);
   const [all, setAll] = createSignal(false);
   const trimmed = createMemo(() => props.text.replace(/\s+$/, ""));
   const lines = createMemo(() => (trimmed() === "" ? [] : trimmed().split("\n")));

@@ -1,11 +1,13 @@
 /** What went along with a prompt, as chips in the timeline: each opens its outline, its text or its picture. */
 import type { PromptAttachment } from "@farhand/protocol";
-import { createSignal, For, type JSX, Show, useContext } from "solid-js";
+import { For, type JSX, lazy, Show, Suspense } from "solid-js";
 import { formatBytes } from "../format.js";
-import { Icon, type IconName } from "./icons.jsx";
-import { ArtifactLinks } from "./output.jsx";
+import { Icon, type IconName, Spinner } from "./icons.jsx";
 import { createPopover } from "./popover.js";
-import { StoredText } from "./stored-text.jsx";
+
+const AttachmentContents = lazy(async () => ({
+  default: (await import("./attachment-contents.jsx")).AttachmentContents,
+}));
 
 const ICONS: Record<string, IconName> = { capture: "select", image: "camera" };
 
@@ -42,63 +44,11 @@ function AttachmentChip(props: { attachment: PromptAttachment }): JSX.Element {
       </button>
       <Show when={popover.open()}>
         <div class="attachment-panel" id={popover.panelId}>
-          <Contents attachment={props.attachment} />
+          <Suspense fallback={<Spinner label="loading" />}>
+            <AttachmentContents attachment={props.attachment} />
+          </Suspense>
         </div>
       </Show>
     </li>
-  );
-}
-
-function Contents(props: { attachment: PromptAttachment }): JSX.Element {
-  const link = useContext(ArtifactLinks);
-  const textUrl = (): string | undefined =>
-    props.attachment.textId === undefined ? undefined : link?.(props.attachment.textId);
-  const pictureUrl = (): string | undefined =>
-    props.attachment.picture === undefined ? undefined : link?.(props.attachment.picture.artifactId);
-  return (
-    <>
-      <Show when={props.attachment.pageUrl}>
-        {(url) => <p class="attachment-page">Selected at {url()}</p>}
-      </Show>
-      <Show when={pictureUrl()}>{(url) => <PictureView url={url()} attachment={props.attachment} />}</Show>
-      <Show when={textUrl()}>{(url) => <TextView url={url()} />}</Show>
-    </>
-  );
-}
-
-function PictureView(props: { url: string; attachment: PromptAttachment }): JSX.Element {
-  const [failed, setFailed] = createSignal(false);
-  return (
-    <>
-      <Show when={!failed()}>
-        <img
-          class="attachment-picture"
-          src={props.url}
-          alt={props.attachment.kind === "capture" ? "What was selected" : props.attachment.name}
-          width={props.attachment.picture?.width}
-          height={props.attachment.picture?.height}
-          onError={() => setFailed(true)}
-        />
-      </Show>
-      <OpenLink url={props.url} label="Open the picture" />
-    </>
-  );
-}
-
-function TextView(props: { url: string }): JSX.Element {
-  return (
-    <>
-      <StoredText url={props.url} />
-      <OpenLink url={props.url} label="Open the text" />
-    </>
-  );
-}
-
-function OpenLink(props: { url: string; label: string }): JSX.Element {
-  return (
-    <a class="text-button" href={props.url} target="_blank" rel="noopener">
-      {props.label}
-      <Icon name="external" size={12} />
-    </a>
   );
 }

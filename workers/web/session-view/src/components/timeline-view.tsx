@@ -5,6 +5,7 @@
 import type { Item, Participant, Prompt, SessionEvent, UserId } from "@farhand/protocol";
 import { createEffect, createMemo, createSignal, For, type JSX, Match, on, Show, Switch } from "solid-js";
 import { createStore } from "solid-js/store";
+import { Artifacts } from "../artifact-source.js";
 import { formatDay, startOfDay } from "../format.js";
 import { joinEarlier } from "../history.js";
 import { noticeId } from "../places.js";
@@ -14,7 +15,6 @@ import { EarlierTurns } from "./earlier.jsx";
 import { Icon } from "./icons.jsx";
 import { ItemMore, OpenItemMenu } from "./item-more.jsx";
 import { type Folds, NoticeLine } from "./item-view.jsx";
-import { ArtifactLinks } from "./output.jsx";
 import { PromptCard } from "./prompt-card.jsx";
 import { createScroll } from "./scroll.js";
 import { createTimelineLinks } from "./timeline-links.jsx";
@@ -36,7 +36,7 @@ export function TimelineView(props: TimelineViewProps): JSX.Element {
   const { session } = props;
   const links = createTimelineLinks({ session, linked: () => props.linked, scroller, scroll, folds });
   return (
-    <ArtifactLinks.Provider value={props.session.artifactUrl}>
+    <Artifacts.Provider value={props.session.artifacts}>
       <OpenItemMenu.Provider value={links.openMenu}>
         <div class="timeline-frame">
           <div
@@ -74,7 +74,7 @@ export function TimelineView(props: TimelineViewProps): JSX.Element {
           {links.view()}
         </div>
       </OpenItemMenu.Provider>
-    </ArtifactLinks.Provider>
+    </Artifacts.Provider>
   );
 }
 
