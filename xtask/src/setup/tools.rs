@@ -15,6 +15,14 @@ pub(crate) struct Tool {
 pub(crate) const TOOLS: &[Tool] =
     &[Tool { name: "worker-build", version: "0.8.7" }, Tool { name: "wasm-bindgen-cli", version: "0.2.130" }];
 
+/// They work for a second or two at a time: what optimising them takes, minutes on two cores, never comes back.
+const UNOPTIMISED: [(&str, &str); 4] = [
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256"),
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
+];
+
 fn folder(root: &Path) -> PathBuf {
     root.join("target/tools")
 }
@@ -38,7 +46,7 @@ pub(crate) fn install(root: &Path, tool: &Tool, log: &Path) -> anyhow::Result<()
         if locked {
             command.arg("--locked");
         }
-        command.env("CARGO_TARGET_DIR", folder(root).join("build"));
+        command.env("CARGO_TARGET_DIR", folder(root).join("build")).envs(UNOPTIMISED);
         shell::run(&mut command, log)
     };
     // A lock file may name a version that the registry in use does not have.
