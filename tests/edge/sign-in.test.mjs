@@ -338,6 +338,25 @@ test("a token that the code host does not renew makes its user sign in again, an
   assert.deepEqual(await execute("SELECT 1 FROM sealed_tokens WHERE user_id = 'usr_github_7'"), []);
 });
 
+test("who leaves for good has ended the authorisation at the code host, also where it was away at first", async () => {
+  const browser = await signedIn("alan");
+  const tokens = () => execute("SELECT 1 FROM sealed_tokens WHERE user_id = 'usr_github_9'");
+  const path = `/applications/${CLIENT_ID}/grant`;
+  github.failures.set(path, 503);
+  const left = await browser.fetch("/api/me/erasure", { method: "POST", value: { login: "alan" } });
+  assert.equal(left.status, 202, JSON.stringify(left.body));
+  assert.deepEqual(github.ended, []);
+  assert.equal((await tokens()).length, 1, "to be tried again");
+  github.failures.delete(path);
+  await execute("UPDATE erasures SET next_at = 0");
+  await edge.worker.scheduled({ cron: "* * * * *" });
+  assert.deepEqual(github.ended, ["alan"]);
+  assert.deepEqual(await tokens(), []);
+  await execute("UPDATE erasures SET next_at = 0");
+  await edge.worker.scheduled({ cron: "* * * * *" });
+  assert.deepEqual(github.ended, ["alan"], "once");
+});
+
 test("A07: no other token is a signed-in user", async () => {
   const user = { id: "usr_github_7", login: "ada", name: "Ada", email: "ada@farhand.example" };
   const good = claims("client", { issuer: "github", user });

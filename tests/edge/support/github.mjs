@@ -26,6 +26,8 @@ export async function startGithub(people) {
     refreshes: 0,
     /** Path → status with which it is answered. */
     failures: new Map(),
+    /** Whose authorisation the application has ended. */
+    ended: [],
     /** Every secret that it ever gave away. */
     secrets: [],
     revoke: (login) => {
@@ -128,6 +130,17 @@ export async function startGithub(people) {
       const form = new URLSearchParams(body);
       if (form.has("refresh_token")) await new Promise((resolve) => setTimeout(resolve, github.refreshDelay));
       return json(200, exchange(form));
+    }
+    // "Delete an app authorization": the application's own credentials, and a token that is good.
+    if (request.method === "DELETE" && url.pathname === `/applications/${CLIENT_ID}/grant`) {
+      const pair = Buffer.from(`${CLIENT_ID}:${CLIENT_SECRET}`).toString("base64");
+      const owner = tokens.get(JSON.parse(body).access_token);
+      if (request.headers.authorization !== `Basic ${pair}`) return json(404, { message: "Not Found" });
+      if (owner === undefined) return json(422, { message: "Validation Failed" });
+      github.revoke(owner);
+      for (const [token, { login }] of refreshTokens) if (login === owner) refreshTokens.delete(token);
+      github.ended.push(owner);
+      return response.writeHead(204).end();
     }
     if (url.pathname.startsWith("/git/")) {
       response.writeHead(200, { "content-type": "application/x-git-upload-pack-advertisement" });

@@ -9,6 +9,7 @@ use crate::session_object;
 use crate::standing::end_access;
 use futures::future::join_all;
 use platform::d1::{Database, Row, Value};
+use platform::vault::store::Vault;
 use privacy::erasure::{self, Next, Progress, ROUNDS_MAX, SESSIONS_AT_ONCE};
 use protocol::account::PSEUDONYM_PREFIX;
 use protocol::error::ErrorBody;
@@ -104,6 +105,12 @@ impl Erasures {
         let statements = erasure::LOCK.map(|sql| (sql, values.as_slice()));
         self.0.together(&statements).await.or_unavailable("the database")?;
         end_access(context, &removal.user).await;
+        // Every round tries it; the last one takes the tokens away in any case.
+        let ended =
+            async { Vault::new(&context.env)?.revoke(&removal.user, &context.settings.github_api_url).await };
+        if let Err(error) = ended.await {
+            log("ending an authorisation at the code host", &error.reason());
+        }
         Ok(())
     }
 

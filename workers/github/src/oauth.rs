@@ -1,9 +1,12 @@
-//! The web flow of GitHub's OAuth with PKCE, and the refreshing of user tokens that expire, as requests and parsers.
+//! The web flow of GitHub's OAuth with PKCE, the refreshing of user tokens that expire, and their end, as requests and parsers.
 //!
-//! Sources: GitHub's documentation, "Authorizing OAuth apps" and "Refreshing user access tokens"; RFC 6749, RFC 7636. Sign-in at the edge
+//! Sources: GitHub's documentation, "Authorizing OAuth apps", "Refreshing user access tokens" and "REST API endpoints for OAuth
+//! authorizations"; RFC 6749, RFC 7636. Sign-in at the edge
 //! and the store of tokens call it. Secrets are [`Secret`]s, which nothing prints.
 
 use crate::request::{USER_AGENT, percent_encode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use protocol::time::Timestamp;
 use serde_json::Value;
 
@@ -137,6 +140,40 @@ fn token_request(app: &OAuthApp, fields: &[(&str, &str)]) -> TokenRequest {
     }
 }
 
+/// What ends a user's authorisation of the application, and with it every token that it has of that user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RevokeRequest {
+    /// Below the root of the API; a DELETE.
+    pub url: String,
+    /// With the client's secret (RFC 7617).
+    pub headers: [(&'static str, Secret); 4],
+    /// Has the token in it.
+    pub body: Secret,
+}
+
+/// Asks the API (`api_url`) to end the authorisation that `token` belongs to. Answer: [`is_revoked`].
+#[must_use]
+pub fn revoke_request(app: &OAuthApp, api_url: &str, token: &Secret) -> RevokeRequest {
+    let pair = format!("{}:{}", app.client_id, app.client_secret.reveal());
+    let plain = |text: &str| Secret::new(text.to_owned());
+    RevokeRequest {
+        url: format!("{api_url}/applications/{}/grant", percent_encode(&app.client_id)),
+        headers: [
+            ("accept", plain("application/vnd.github+json")),
+            ("content-type", plain("application/json")),
+            ("user-agent", plain(USER_AGENT)),
+            ("authorization", Secret::new(format!("Basic {}", STANDARD.encode(pair)))),
+        ],
+        body: Secret::new(serde_json::json!({"access_token": token.reveal()}).to_string()),
+    }
+}
+
+/// Whether an answer means that nothing is authorised any more: it was ended, or there was none (404, 422).
+#[must_use]
+pub fn is_revoked(status: u16) -> bool {
+    matches!(status, 204 | 404 | 422)
+}
+
 /// Longest code of an error that is repeated.
 const CODE_CHARS_MAX: usize = 60;
 
@@ -213,6 +250,19 @@ mod tests {
         let refresh = refresh_request(&app(), &Secret::new("ghr_1".into()));
         assert!(refresh.body.reveal().ends_with("&grant_type=refresh_token&refresh_token=ghr_1"));
         assert!(!format!("{:?} {:?}", refresh.body, app()).contains("canary"));
+    }
+
+    #[test]
+    fn an_authorisation_is_ended_with_the_clients_secret_and_the_token() {
+        let request = revoke_request(&app(), "https://api.example", &Secret::new("ghu_canary".into()));
+        assert_eq!(request.url, "https://api.example/applications/Iv1.x/grant");
+        assert_eq!(request.body.reveal(), r#"{"access_token":"ghu_canary"}"#);
+        let (_, authorization) = request.headers.iter().find(|(name, _)| *name == "authorization").unwrap();
+        assert_eq!(authorization.reveal(), "Basic SXYxLng6Y2FuYXJ5JnNlY3JldA==");
+        assert!(!format!("{:?} {}", request.headers, request.url).contains("canary"));
+        assert!(
+            [204, 404, 422].into_iter().all(is_revoked) && ![200, 401, 403, 500].into_iter().any(is_revoked)
+        );
     }
 
     #[test]

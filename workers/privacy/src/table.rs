@@ -182,7 +182,8 @@ pub const TABLES: &[Table] = &[
         Export::Rows(
             "SELECT json_object('provider', provider, 'purpose', purpose, 'updatedAt', updated_at) FROM sealed_tokens WHERE user_id = ?1",
         ),
-        Erasure::Now(&["DELETE FROM sealed_tokens WHERE user_id = ?1"]),
+        // Sooner, as soon as the code host has ended what they stand for.
+        Erasure::AtLast(&["DELETE FROM sealed_tokens WHERE user_id = ?1"]),
     ),
     index(
         "refresh_tokens",

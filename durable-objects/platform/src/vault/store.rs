@@ -5,7 +5,10 @@ use super::ring::Label;
 use super::table::{NoPair, NotRenewed, Rewrapped, SealedTokens};
 use crate::bridge::exchange;
 use crate::host::now;
-use github::oauth::{OAuthApp, OAuthError, Secret, TokenPair, TokenRequest, parse_tokens, refresh_request};
+use github::oauth::{
+    OAuthApp, OAuthError, Secret, TokenPair, TokenRequest, is_revoked, parse_tokens, refresh_request,
+    revoke_request,
+};
 use protocol::id::UserId;
 use worker::{Env, Method};
 
@@ -93,6 +96,29 @@ impl Vault {
                 no_token(why)
             }
         })
+    }
+
+    /// Ends at the code host (`api_url`: the root of its API) what a user has allowed this application, and removes the tokens. Done
+    /// again it does nothing.
+    pub async fn revoke(&self, user: &UserId, api_url: &str) -> Result<(), NoToken> {
+        match self.token(user).await {
+            Ok(token) => {
+                let request = revoke_request(&self.app, api_url, &token);
+                let headers =
+                    request.headers.each_ref().map(|(name, value)| (*name, value.reveal().to_owned()));
+                let (url, body) = (&request.url, Some(request.body.reveal()));
+                let answer = exchange(Method::Delete, url, &headers, body, ANSWER_MS_MAX).await;
+                let unavailable = |reason: String| NoToken::Unavailable(reason);
+                let status = answer.map_err(|error| unavailable(error.to_string()))?.status;
+                if !is_revoked(status) {
+                    return Err(unavailable(format!("the code host answers with status {status}")));
+                }
+            }
+            // What is not renewed opens nothing any more.
+            Err(NoToken::Missing(_) | NoToken::SignInAgain(_)) => {}
+            Err(error @ NoToken::Unavailable(_)) => return Err(error),
+        }
+        self.delete(user).await.map(drop)
     }
 
     /// Sends a request for tokens.
