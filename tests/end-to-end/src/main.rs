@@ -1,7 +1,7 @@
 //! `soak`: many sessions at once while processes die and wires break. Everything must be built (`cargo xtask build`).
 
 use clap::Parser;
-use end_to_end::soak::{Soak, Until};
+use end_to_end::soak::{Soak, Until, Weather};
 use stack::Binaries;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +21,9 @@ struct Arguments {
     /// What is asked for and what breaks; one that nobody has seen where absent, and printed in any case.
     #[arg(long)]
     seed: Option<u64>,
+    /// Break nothing: for measurements.
+    #[arg(long)]
+    calm: bool,
     /// Print the figures as one JSON object on one line.
     #[arg(long)]
     json: bool,
@@ -45,6 +48,7 @@ async fn main() -> anyhow::Result<()> {
         sessions: arguments.sessions.max(1),
         working: arguments.working.clamp(1, arguments.sessions.max(1)),
         until: Until::Elapsed(Duration::from_secs_f64(arguments.minutes.max(0.0) * 60.0)),
+        weather: if arguments.calm { Weather::Calm } else { Weather::Rough },
         binaries: Binaries::of_profile(&arguments.profile),
         keep: arguments.keep,
     };

@@ -136,6 +136,8 @@ pub struct Options {
     pub faults: bool,
     /// Whether workerd comes back by itself when it alone is killed, see [`crate::Stack::crash_workerd`].
     pub revives_workerd: bool,
+    /// Whether workerd looks for garbage everywhere each time, so that its memory is what is in use: slower, for measurements.
+    pub collects_all_garbage: bool,
     /// Whether the Worker and the web client are those of the start, also when they are built again meanwhile.
     pub copies_worker: bool,
     /// Whether repositories get images and warm sandboxes, which work beside the sessions.
@@ -165,6 +167,7 @@ impl Options {
             sandboxes_die_with_bridge: true,
             faults: false,
             revives_workerd: false,
+            collects_all_garbage: false,
             copies_worker: false,
             images: false,
             github_sign_in: false,

@@ -88,6 +88,11 @@ pub(crate) async fn crash(options: &Options) -> Result<(), StackError> {
     Ok(())
 }
 
+/// The Worker's process, where it is known.
+pub(crate) fn pid(options: &Options) -> Option<u32> {
+    read_pid(&folder(options).join("pid")).ok()?.try_into().ok()
+}
+
 fn read_pid(file: &Path) -> Result<i32, StackError> {
     let text = std::fs::read_to_string(file).map_err(StackError::file(file))?;
     text.trim()

@@ -264,6 +264,12 @@ impl Stack {
         self.worker.as_ref().map(Process::id)
     }
 
+    /// Process that runs the Worker and has its storage. Needs [`Options::revives_workerd`].
+    #[must_use]
+    pub fn workerd_pid(&self) -> Option<u32> {
+        revive::pid(&self.options)
+    }
+
     /// Signs a local user in.
     pub async fn sign_in(&self, login: &str) -> Result<Client, StackError> {
         if !PEOPLE.iter().any(|person| person.login == login) {

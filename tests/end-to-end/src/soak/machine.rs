@@ -10,6 +10,11 @@ use std::path::{Path, PathBuf};
 /// Resident memory of one process over its life, in kB.
 type Lives = BTreeMap<u32, Vec<u64>>;
 
+/// Samples of a life that say whether memory is flat: five minutes of them.
+const SAMPLES_MIN: usize = 300;
+/// What is in use at the end of a life, in percent of what was in use once it was warm.
+const GROWN_PERCENT_MAX: u64 = 120;
+
 /// Memory of the processes that serve all sessions, sampled as the soak goes on.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -20,12 +25,21 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn sample(&mut self, stack: &Stack) {
         note(&mut self.bridge, stack.bridge_pid());
-        note(&mut self.workerd, stack.worker_pid().and_then(largest_workerd_below));
+        note(&mut self.workerd, stack.workerd_pid());
     }
 
-    /// Of each process's longest life, because a new process has forgotten everything anyway.
     pub(super) fn summary(&self) -> Value {
-        json!({"bridge": summary(&self.bridge), "workerd": summary(&self.workerd)})
+        let told = |lives| Steady::of(lives).map_or(Value::Null, Steady::told);
+        json!({"bridge": told(&self.bridge), "workerd": told(&self.workerd)})
+    }
+
+    /// What has grown, of what lived long enough for that to be said.
+    pub(super) fn grown(&self) -> Vec<&'static str> {
+        [("the bridge", &self.bridge), ("workerd", &self.workerd)]
+            .into_iter()
+            .filter(|(_, lives)| Steady::of(lives).is_some_and(Steady::has_grown))
+            .map(|(name, _)| name)
+            .collect()
     }
 }
 
@@ -35,17 +49,40 @@ fn note(lives: &mut Lives, process: Option<u32>) {
     }
 }
 
-fn summary(lives: &Lives) -> Value {
-    let longest = lives.values().max_by_key(|samples| samples.len());
-    let Some(steady) = longest.and_then(|samples| samples.get(samples.len() / 4..)) else {
-        return Value::Null;
-    };
-    let third = steady.len() / 3;
-    let first = median(steady.get(..third).unwrap_or_default());
-    let last = median(steady.get(steady.len() - third..).unwrap_or_default());
-    let (Some(first), Some(last)) = (first, last) else { return Value::Null };
-    let ratio = (last * 1000 / first.max(1)).to_string().parse::<f64>().unwrap_or(0.0) / 1000.0;
-    json!({"first_third_kb": first, "last_third_kb": last, "ratio": ratio, "samples": steady.len()})
+/// The longest life after its first quarter, because a new process has forgotten everything anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Steady {
+    /// Median of the first third, in kB.
+    first: u64,
+    /// Median of the last third, in kB.
+    last: u64,
+    samples: usize,
+}
+
+impl Steady {
+    fn of(lives: &Lives) -> Option<Self> {
+        let longest = lives.values().max_by_key(|samples| samples.len())?;
+        let steady = longest.get(longest.len() / 4..)?;
+        let third = steady.len() / 3;
+        let first = median(steady.get(..third)?)?;
+        let last = median(steady.get(steady.len() - third..)?)?;
+        Some(Self { first, last, samples: steady.len() })
+    }
+
+    fn grown_percent(self) -> u64 {
+        self.last * 100 / self.first.max(1)
+    }
+
+    fn has_grown(self) -> bool {
+        self.samples >= SAMPLES_MIN && self.grown_percent() > GROWN_PERCENT_MAX
+    }
+
+    fn told(self) -> Value {
+        json!({
+            "first_third_kb": self.first, "last_third_kb": self.last,
+            "last_percent_of_first": self.grown_percent(), "samples": self.samples,
+        })
+    }
 }
 
 fn median(samples: &[u64]) -> Option<u64> {
@@ -58,29 +95,6 @@ fn resident_kb(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-/// The Worker's own process has the objects, and with them more memory than wrangler's front door.
-fn largest_workerd_below(process: u32) -> Option<u32> {
-    let below = descendants(process);
-    let is_workerd = |id: &&u32| {
-        std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name.trim() == "workerd")
-    };
-    below.iter().filter(is_workerd).max_by_key(|id| resident_kb(**id)).copied()
-}
-
-fn descendants(process: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut next = vec![process];
-    while let Some(parent) = next.pop() {
-        let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-        for task in tasks {
-            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            next.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
-        }
-        found.push(parent);
-    }
-    found
 }
 
 /// What a state folder of the local provider has for sandboxes and snapshots, beside the base layer.
@@ -144,14 +158,24 @@ pub(super) fn nothing_remains(folder: &Path) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    fn lives(samples: &[(u64, usize)]) -> Lives {
+        let life = samples.iter().flat_map(|(kilobytes, times)| vec![*kilobytes; *times]).collect();
+        [(1, vec![9000; 3]), (2, life)].into()
+    }
+
     #[test]
     fn memory_is_compared_within_the_longest_life_after_its_beginning() {
-        let mut lives = Lives::new();
-        lives.insert(1, vec![9000; 3]);
-        lives.insert(2, vec![1, 1, 1, 1, 100, 100, 100, 100, 150, 150, 150, 150, 200, 200, 200, 200]);
-        let value = summary(&lives);
-        assert_eq!((&value["first_third_kb"], &value["last_third_kb"]), (&json!(100), &json!(200)));
-        assert_eq!(value["ratio"], json!(2.0));
-        assert_eq!(summary(&Lives::new()), Value::Null);
+        let steady = Steady::of(&lives(&[(1, 4), (100, 4), (150, 4), (200, 4)]));
+        assert_eq!(steady, Some(Steady { first: 100, last: 200, samples: 12 }));
+        assert_eq!(steady.map(Steady::grown_percent), Some(200));
+        assert_eq!(Steady::of(&Lives::new()), None);
+    }
+
+    #[test]
+    fn only_a_long_life_can_be_seen_to_grow() {
+        let grown = |samples| Steady::of(&lives(samples)).is_some_and(Steady::has_grown);
+        assert!(grown(&[(1, 100), (100, 150), (121, 150)]));
+        assert!(!grown(&[(1, 100), (100, 150), (120, 150)]));
+        assert!(!grown(&[(1, 10), (100, 15), (200, 15)]));
     }
 }

@@ -3,7 +3,8 @@
 //! People come to sessions again and again ([`person`]); something breaks each time so many batches of events have passed, so that
 //! there is always something to interrupt, whatever the speed of the machine ([`plan`], [`faults`]). Once the wires are whole again
 //! everything has to settle, and then the invariants are checked over every session's whole log, over what the code host and this
-//! machine have ([`verdict`], [`machine`]). Memory is told and never judged.
+//! machine have ([`verdict`], [`machine`]). Memory must not grow in a long life of a process: V8 collects all garbage each time, since it
+//! would let some lie for as long as there is room for it.
 
 mod faults;
 mod machine;
@@ -43,6 +44,15 @@ pub enum Until {
     Elapsed(Duration),
 }
 
+/// Whether anything breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// Processes die and wires break.
+    Rough,
+    /// Nothing breaks: for measurements.
+    Calm,
+}
+
 /// One soak.
 #[derive(Clone, Debug)]
 pub struct Soak {
@@ -54,6 +64,8 @@ pub struct Soak {
     pub working: usize,
     /// When it ends.
     pub until: Until,
+    /// Whether anything breaks.
+    pub weather: Weather,
     /// What is run.
     pub binaries: Binaries,
     /// Whether the run's folder stays.
@@ -96,11 +108,14 @@ impl Soak {
         machine::nothing_remains(&directory)?;
         let faults: serde_json::Map<String, Value> =
             damage.counts.iter().map(|(fault, count)| (fault.to_string(), json!(count))).collect();
-        Ok(json!({
+        let figures = json!({
             "seed": format!("{:#x}", self.seed), "sessions": self.sessions, "visits": visits.total(),
             "totals": tally, "faults": faults, "memory": memory.summary(),
             "worked_s": worked_s, "whole_s": began.elapsed().as_secs(),
-        }))
+        });
+        let grown = memory.grown();
+        ensure!(grown.is_empty(), "memory of {} is not flat: {figures:#}", grown.join(" and "));
+        Ok(figures)
     }
 
     fn options(&self) -> Options {
@@ -110,6 +125,7 @@ impl Soak {
             faults: true,
             copies_worker: true,
             revives_workerd: true,
+            collects_all_garbage: true,
             sandboxes_die_with_bridge: false,
             binaries: self.binaries.clone(),
             keep: self.keep,
@@ -152,7 +168,7 @@ impl Soak {
                 said = Instant::now();
             }
             let batches = wires(stack)?.events.counts().requests;
-            if batches >= next {
+            if batches >= next && self.weather == Weather::Rough {
                 let fault = Fault::next(&mut dice, self.may_restart(began));
                 let caused = damage.cause(fault, stack, visits).await;
                 caused.with_context(|| format!("seed {:#x}, {fault} at batch {batches}", self.seed))?;

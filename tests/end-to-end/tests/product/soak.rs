@@ -1,6 +1,6 @@
 //! The soak in short: a dozen sessions, and something breaks every few batches. `cargo xtask soak` is the long one.
 
-use end_to_end::soak::{Soak, Until};
+use end_to_end::soak::{Soak, Until, Weather};
 use stack::Binaries;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -10,6 +10,7 @@ async fn a_dozen_sessions_survive_what_breaks_and_leave_nothing_behind() -> anyh
         sessions: 12,
         working: 4,
         until: Until::Rounds(2),
+        weather: Weather::Rough,
         binaries: Binaries::of_profile("debug"),
         keep: false,
     };
