@@ -88,9 +88,11 @@ fn check_log(log: &[EventRecord], asked: &[Asked]) -> anyhow::Result<Tally> {
 
 /// Who was here all the time, who joins afresh and who adds the log up see the same, and each prompt has ended as it should.
 async fn check_views(client: &Client, visited: &mut Visited, log: &[EventRecord]) -> anyhow::Result<()> {
-    let fresh = Observer::join_patiently(client, &visited.id).await?;
+    let mut fresh = Observer::join_patiently(client, &visited.id).await?;
     let observer = &mut visited.observer;
-    let newest = fresh.seq;
+    // A snapshot may be a little old, and what has happened since follows it.
+    let newest = fresh.seq.max(observer.seq);
+    fresh.until("what the others know", |fresh| fresh.seq >= newest).await?;
     observer.until("what the newcomer knows", |observer| observer.seq >= newest).await?;
     ensure!(fresh.seq == observer.seq, "{} is not {}", fresh.seq, observer.seq);
     same("a newcomer sees something else", &observer.view, &fresh.view)?;
@@ -166,15 +168,21 @@ fn check_file(found: &str, expected: &[&str], retries: u64) -> anyhow::Result<()
     Ok(())
 }
 
-/// Waits for a state that nobody announces; `missing` says what is not yet so.
+/// Waits for a state that nobody announces; `missing` says what is not yet so. Patience begins anew whenever less is missing: layers are
+/// deleted behind all other work of the machine.
 pub(super) async fn eventually(what: &str, missing: impl Fn() -> Vec<String>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + PATIENCE;
+    let mut least = usize::MAX;
     loop {
         let left = missing();
         if left.is_empty() {
             return Ok(());
         }
-        ensure!(Instant::now() < deadline, "{what}: after {} s there is still {left:#?}", PATIENCE.as_secs());
+        if left.len() < least {
+            least = left.len();
+            deadline = Instant::now() + PATIENCE;
+        }
+        ensure!(Instant::now() < deadline, "{what}: for {} s there is still {left:#?}", PATIENCE.as_secs());
         tokio::time::sleep(POLL).await;
     }
 }
