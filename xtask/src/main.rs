@@ -58,7 +58,7 @@ struct BuildArguments {
 enum Part {
     /// The Worker, optimised for a deployment.
     Edge,
-    /// Bridge and runner, optimised for a deployment.
+    /// Bridge and runner, static and optimised for a deployment.
     Native,
     /// The web client.
     Web,

@@ -13,7 +13,7 @@ pub fn root() -> PathBuf {
 /// Programs and modules that the stack runs.
 #[derive(Clone, Debug)]
 pub struct Binaries {
-    /// `sandbox-bridge`.
+    /// `sandbox-bridge`; static where it is built as for a deployment.
     pub bridge: PathBuf,
     /// The static `runner`.
     pub runner: PathBuf,
@@ -35,9 +35,11 @@ impl Binaries {
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |path| root.join(path));
         let modules = root.join("node_modules");
+        let fixed = target.join("x86_64-unknown-linux-musl").join(folder);
+        let bridge = if folder == "native" { fixed.clone() } else { target.join(folder) };
         Self {
-            bridge: target.join(folder).join("sandbox-bridge"),
-            runner: target.join("x86_64-unknown-linux-musl").join(folder).join("runner"),
+            bridge: bridge.join("sandbox-bridge"),
+            runner: fixed.join("runner"),
             opencode: modules.join("opencode-ai/bin/opencode.exe"),
             node: modules.join(".bin/node"),
             wrangler: modules.join("wrangler/wrangler-dist/cli.js"),

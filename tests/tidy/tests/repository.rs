@@ -282,6 +282,43 @@ fn links_in_documents_lead_somewhere() {
     report("dead links", &faults);
 }
 
+/// Below `target` is what the build of a deployment makes, of packages that there are.
+#[test]
+fn deployments_name_files_that_there_are() {
+    let recipe = read(Path::new("sandbox-bridge/Containerfile"));
+    let guide = read(Path::new("workers/edge/README.md"));
+    let unit = read(Path::new("sandbox-bridge/farhand-bridge.service"));
+    let copied = recipe.lines().filter_map(|line| line.strip_prefix("COPY "));
+    let installed = guide.lines().filter_map(|line| line.strip_prefix("install "));
+    let mut faults = Vec::new();
+    let mut programs = BTreeSet::new();
+    for line in copied.chain(installed) {
+        let words = line.split_whitespace().filter(|word| word.contains('/') && !word.starts_with('/'));
+        for path in words.filter(|word| !word.starts_with("node_modules/")) {
+            match path.strip_prefix("target/x86_64-unknown-linux-musl/native/") {
+                Some(program) => {
+                    programs.insert(program.to_owned());
+                }
+                None if root().join(path).is_file() => {}
+                None => faults.push(format!("{line}: there is no {path}")),
+            }
+        }
+    }
+    assert_eq!(programs, ["runner", "sandbox-bridge"].map(str::to_owned).into(), "both are static");
+    for path in ["/opt/farhand/sandbox-bridge", "/opt/farhand/runner"] {
+        if !recipe.contains(path) || !(unit.contains(path) || guide.contains(path)) {
+            faults.push(format!("{path} is not what is started"));
+        }
+    }
+    let manifests = files(&["toml"]).into_iter().map(|path| read(&path)).collect::<Vec<_>>();
+    for program in &programs {
+        if !manifests.iter().any(|manifest| manifest.contains(&format!("name = \"{program}\""))) {
+            faults.push(format!("{program}: there is no such package"));
+        }
+    }
+    report("deployments", &faults);
+}
+
 #[test]
 fn the_security_model_names_tests_that_there_are() {
     let text = read(Path::new("SECURITY.md"));

@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::setup::{NativeProfile, Setup};
 
 pub(super) fn measure(setup: &Setup, progress: &Progress) -> anyhow::Result<Figure> {
-    setup.native(NativeProfile::Native)?;
+    setup.runner(NativeProfile::Native)?;
     let answer = native::run("sandbox-bridge", "sandbox", "B12", progress)?;
     let (idle, streaming) = (answer.number("idle_kb")?, answer.number("streaming_kb")?);
     let rows = vec![

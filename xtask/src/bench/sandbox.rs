@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::setup::{NativeProfile, Setup};
 
 pub(super) fn measure(setup: &Setup, progress: &Progress) -> anyhow::Result<Figure> {
-    setup.native(NativeProfile::Native)?;
+    setup.runner(NativeProfile::Native)?;
     let answer = native::run("sandbox-bridge", "sandbox", "B9", progress)?;
     let (first, last) = (answer.number("first_exec_p50_ms")?, answer.number("twenty_last_ms")?);
     let rows = vec![

@@ -23,7 +23,7 @@ pub(crate) use tools::TOOLS;
 pub(crate) const NODE_MAJOR_MIN: u32 = 20;
 /// Free disk below which builds are likely to fail half-way.
 pub(crate) const DISK_FREE_GIB_MIN: u64 = 3;
-/// What Wasm and the static runner are built for.
+/// What Wasm and static programs are built for.
 pub(crate) const TARGETS: &[&str] = &["wasm32-unknown-unknown", MUSL];
 const MUSL: &str = "x86_64-unknown-linux-musl";
 /// The native packages, with the features that only tests of generated files use: what the whole of `test` builds and runs.
@@ -221,7 +221,7 @@ impl Setup {
         shell::run(&mut command, &self.log("edge-optimise"))
     }
 
-    /// Bridge and runner.
+    /// Bridge and runner; a deployment's bridge is static, so that it runs wherever it is copied to.
     pub(crate) fn native(&self, profile: NativeProfile) -> anyhow::Result<()> {
         self.rust_target(MUSL)?;
         let name = match profile {
@@ -229,17 +229,23 @@ impl Setup {
             NativeProfile::Native => "bridge and runner, optimised",
         };
         self.progress.step(name, || {
-            let mut bridge = shell::cargo();
-            bridge.args([
-                "build",
-                "--profile",
-                profile.name(),
-                "--package",
-                "sandbox-bridge",
-                "--bin",
-                "sandbox-bridge",
-            ]);
-            shell::run(&mut bridge, &self.log("bridge"))?;
+            match profile {
+                NativeProfile::Dev => {
+                    let mut bridge = shell::cargo();
+                    bridge.args(["build", "--package", "sandbox-bridge", "--bin", "sandbox-bridge"]);
+                    shell::run(&mut bridge, &self.log("bridge"))?;
+                }
+                NativeProfile::Native => self.build_static(profile, &["sandbox-bridge"], "bridge")?,
+            }
+            self.inside(profile, &["runner"])?;
+            Ok(Done::Worked)
+        })
+    }
+
+    /// The runner alone, for what starts sandboxes without a bridge.
+    pub(crate) fn runner(&self, profile: NativeProfile) -> anyhow::Result<()> {
+        self.rust_target(MUSL)?;
+        self.progress.step("runner", || {
             self.inside(profile, &["runner"])?;
             Ok(Done::Worked)
         })
@@ -267,17 +273,16 @@ impl Setup {
         })
     }
 
-    /// Programs that run inside sandboxes: static ones.
+    /// Programs that run inside sandboxes.
     fn inside(&self, profile: NativeProfile, packages: &[&str]) -> anyhow::Result<()> {
+        self.build_static(profile, packages, "inside")
+    }
+
+    fn build_static(&self, profile: NativeProfile, packages: &[&str], log: &str) -> anyhow::Result<()> {
         let mut command = shell::cargo();
-        command.args(["build", "--profile", profile.name(), "--target", MUSL]);
+        command.args(["build", "--bins", "--profile", profile.name(), "--target", MUSL]);
         command.args(packages.iter().flat_map(|package| ["--package", package]));
-        if std::env::var_os("CC_x86_64_unknown_linux_musl").is_none()
-            && find("x86_64-linux-musl-gcc").is_none()
-        {
-            command.env("CC_x86_64_unknown_linux_musl", "gcc");
-        }
-        shell::run(&mut command, &self.log("inside"))
+        shell::run(&mut command, &self.log(log))
     }
 
     /// The web client in `workers/web/dist`.
