@@ -147,10 +147,12 @@ impl Setup {
         let mut stamp = Stamp::new(&self.root, "edge");
         for folder in [
             "workers/api",
+            "workers/budget",
             "workers/edge",
             "workers/identity",
             "workers/github",
             "workers/metrics",
+            "workers/privacy",
             "workers/slack",
             "durable-objects",
             "migrations",
