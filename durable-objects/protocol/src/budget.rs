@@ -1,4 +1,5 @@
-//! Budgets: how much may be spent on models, by whom and in which time, what of it is spent, and why an agent is held.
+//! Budgets: how much may be spent on models, by whom and in which time, what of it is spent, how many may work at once, and why an agent
+//! is held.
 //!
 //! The ledger is in D1; a session asks it before a turn begins and while one runs. What a turn may spend goes to the bridge as an
 //! [`Allowance`]; what it has spent comes back with the sandbox's events, as [`Spending`].
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 objects!(
     Budget,
+    AtOnce,
     BudgetRequest,
     BudgetState,
     Budgets,
@@ -127,6 +129,28 @@ pub struct Budget {
     #[serde(default)]
     #[cfg_attr(feature = "typescript", ts(type = "number"))]
     pub promised_tokens: u64,
+    /// Sessions at work at once, where that is limited: those whose turn runs or is being prepared.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub sessions: Option<AtOnce>,
+    /// Sandboxes of sessions at once, where that is limited: idle ones too, but not those of warm pools.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub sandboxes: Option<AtOnce>,
+}
+
+/// How many there may be at once, and how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct AtOnce {
+    /// As many as may be.
+    #[cfg_attr(feature = "typescript", ts(type = "number"))]
+    pub max: u64,
+    /// As many as are. It may be more after the limit was lowered.
+    #[cfg_attr(feature = "typescript", ts(type = "number"))]
+    pub taken: u64,
 }
 
 /// `PUT /api/operator/budgets`: sets the limits of a budget; without any it is removed. Answer: [`Budgets`].
@@ -153,6 +177,14 @@ pub struct BudgetRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "typescript", ts(optional, type = "number"))]
     pub turn_ms: Option<u64>,
+    /// Sessions at work at once, at least 1. Not for a session.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional, type = "number"))]
+    pub sessions_max: Option<u64>,
+    /// Sandboxes of sessions at once, at least 1. Not for a session.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "typescript", ts(optional, type = "number"))]
+    pub sandboxes_max: Option<u64>,
 }
 
 /// `GET /api/operator/budgets`.
@@ -262,6 +294,8 @@ pub enum HoldKind {
     Loop,
     /// An operator has halted everything.
     Halt,
+    /// As many sessions are at work, or sandboxes there, as may be at once.
+    Places,
     /// A reason of a newer version.
     #[serde(other)]
     #[cfg_attr(feature = "schema", schemars(skip))]

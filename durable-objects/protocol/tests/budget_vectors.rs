@@ -6,8 +6,8 @@ mod golden;
 use golden::check;
 use protocol::bridge::{EventBatch, SandboxEnded};
 use protocol::budget::{
-    Allowance, AllowanceRequest, Budget, BudgetPeriod, BudgetRequest, BudgetScope, BudgetState, Budgets,
-    Halt, HaltAnswer, HaltRequest, Halted, Hold, HoldKind, Spending,
+    Allowance, AllowanceRequest, AtOnce, Budget, BudgetPeriod, BudgetRequest, BudgetScope, BudgetState,
+    Budgets, Halt, HaltAnswer, HaltRequest, Halted, Hold, HoldKind, Spending,
 };
 use protocol::client::ServerMessage;
 use protocol::id::{SandboxId, TurnId};
@@ -32,7 +32,47 @@ fn budget() -> Budget {
         spent_tokens: 812_000,
         promised_micro_dollars: 250_000,
         promised_tokens: 500_000,
+        sessions: None,
+        sandboxes: None,
     }
+}
+
+/// One that limits how many work at once, and nothing else.
+fn places() -> Budget {
+    Budget {
+        scope: BudgetScope::Repository,
+        subject: "acme/shop".into(),
+        money_micro_dollars: None,
+        turn_ms: None,
+        spent_micro_dollars: 0,
+        spent_tokens: 0,
+        promised_micro_dollars: 0,
+        promised_tokens: 0,
+        sessions: Some(AtOnce { max: 2, taken: 2 }),
+        sandboxes: Some(AtOnce { max: 5, taken: 3 }),
+        ..budget()
+    }
+}
+
+#[test]
+fn how_many_may_work_at_once() {
+    let reason = "2 of 2 sessions of acme/shop are at work, and more may not be at once.";
+    let state = BudgetState { hold: Some(hold(HoldKind::Places, reason)), budgets: vec![places()] };
+    let event = EventRecord { seq: 1, at: AT, event: SessionEvent::BudgetChanged(state) };
+    check("server_messages_at_once", &vec![ServerMessage::Events { events: vec![event] }]);
+    let Budget { scope, subject, period, money_micro_dollars, tokens, turn_ms, .. } = places();
+    let request = BudgetRequest {
+        scope,
+        subject,
+        period,
+        money_micro_dollars,
+        tokens,
+        turn_ms,
+        sessions_max: Some(2),
+        sandboxes_max: Some(5),
+    };
+    check("budget_request_at_once", &request);
+    check("budgets_at_once", &Budgets { budgets: vec![places()], halt: None });
 }
 
 #[test]
@@ -83,7 +123,17 @@ fn what_bridges_are_told_and_tell() {
 #[test]
 fn what_operators_ask_and_are_answered() {
     let Budget { scope, subject, period, money_micro_dollars, tokens, turn_ms, .. } = budget();
-    check("budget_request", &BudgetRequest { scope, subject, period, money_micro_dollars, tokens, turn_ms });
+    let request = BudgetRequest {
+        scope,
+        subject,
+        period,
+        money_micro_dollars,
+        tokens,
+        turn_ms,
+        sessions_max: None,
+        sandboxes_max: None,
+    };
+    check("budget_request", &request);
     let halt = Halt { by: "Ada".into(), reason: "leak".into(), at: AT };
     check("budgets", &Budgets { budgets: vec![budget()], halt: Some(halt) });
     check("halt_request", &HaltRequest { reason: "leak".into() });

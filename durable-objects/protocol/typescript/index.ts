@@ -9,6 +9,7 @@ export type { ArchiveRequest } from "./types/ArchiveRequest.js";
 export type { Artifact } from "./types/Artifact.js";
 export type { ArtifactContent } from "./types/ArtifactContent.js";
 export type { ArtifactId } from "./types/ArtifactId.js";
+export type { AtOnce } from "./types/AtOnce.js";
 export type { Attachment } from "./types/Attachment.js";
 export type { AttachmentKind } from "./types/AttachmentKind.js";
 export type { AttachmentLimits } from "./types/AttachmentLimits.js";

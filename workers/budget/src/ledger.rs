@@ -7,7 +7,7 @@
 use crate::day;
 use crate::verdict::{Answer, Grant};
 use platform::bound::Value;
-use protocol::budget::{Budget, BudgetPeriod, BudgetScope};
+use protocol::budget::{AtOnce, Budget, BudgetPeriod, BudgetScope};
 use protocol::time::Timestamp;
 
 /// Most that is granted at once, in millionths of a dollar.
@@ -59,7 +59,8 @@ macro_rules! state {
             "WITH asked (scope, subject) AS (VALUES ('session', ?1), ('user', ?2), ('repository', ?3), ('organisation', '')), \
              counts AS ( \
                SELECT asked.scope AS scope, asked.subject AS subject, budgets.period AS period, budgets.money AS money, \
-                 budgets.tokens AS tokens, budgets.turn_ms AS turn_ms, \
+                 budgets.tokens AS tokens, budgets.turn_ms AS turn_ms, budgets.sessions_max AS sessions_max, \
+                 budgets.sandboxes_max AS sandboxes_max, \
                  CASE budgets.period WHEN 'day' THEN ?5 WHEN 'month' THEN ?6 ELSE 0 END AS since \
                FROM asked JOIN budgets ON budgets.scope = asked.scope AND budgets.subject = ( \
                  SELECT subject FROM budgets AS own WHERE own.scope = asked.scope AND own.subject IN (asked.subject, '*') \
@@ -75,7 +76,13 @@ macro_rules! state {
                    WHEN 'repository' THEN lease.repository = ?3 ELSE 0 END) AS promised_money, \
                  (SELECT coalesce(sum(lease.tokens), 0) FROM budget_leases AS lease WHERE lease.session_id <> ?1 \
                    AND lease.expires_at > ?4 AND CASE counts.scope WHEN 'organisation' THEN 1 WHEN 'user' THEN lease.user_id = ?2 \
-                   WHEN 'repository' THEN lease.repository = ?3 ELSE 0 END) AS promised_tokens \
+                   WHEN 'repository' THEN lease.repository = ?3 ELSE 0 END) AS promised_tokens, \
+                 (SELECT count(*) FROM places WHERE counts.sessions_max IS NOT NULL AND kind = 'session' AND expires_at > ?4 \
+                   AND CASE counts.scope WHEN 'organisation' THEN 1 WHEN 'user' THEN user_id = ?2 \
+                   WHEN 'repository' THEN repository = ?3 ELSE 0 END) AS sessions, \
+                 (SELECT count(*) FROM places WHERE counts.sandboxes_max IS NOT NULL AND kind = 'sandbox' AND expires_at > ?4 \
+                   AND CASE counts.scope WHEN 'organisation' THEN 1 WHEN 'user' THEN user_id = ?2 \
+                   WHEN 'repository' THEN repository = ?3 ELSE 0 END) AS sandboxes \
                FROM counts) ",
             $rest
         )
@@ -108,9 +115,10 @@ const TAKE: &str = state!(
 
 /// Budgets first, then what this session was granted, then the halt that is in force.
 const READ: &str = state!(
-    "SELECT scope, subject, period, money, tokens, turn_ms, spent_money, spent_tokens, promised_money, promised_tokens FROM state \
-     UNION ALL SELECT 'lease', '', '', money, tokens, expires_at, 0, 0, 0, 0 FROM budget_leases WHERE session_id = ?1 \
-     UNION ALL SELECT 'halt', reason, halted_by, halted_at, 0, 0, 0, 0, 0, 0 FROM halts WHERE lifted_at IS NULL"
+    "SELECT scope, subject, period, money, tokens, turn_ms, spent_money, spent_tokens, promised_money, promised_tokens, \
+       sessions_max, sessions, sandboxes_max, sandboxes FROM state \
+     UNION ALL SELECT 'lease', '', '', money, tokens, expires_at, 0, 0, 0, 0, 0, 0, 0, 0 FROM budget_leases WHERE session_id = ?1 \
+     UNION ALL SELECT 'halt', reason, halted_by, halted_at, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM halts WHERE lifted_at IS NULL"
 );
 
 /// All budgets with what is spent of them, for operators; ?1: now, ?2: the day, ?3: the first day of its month. Budgets for everybody who has
@@ -125,13 +133,18 @@ const LIST: &str = "SELECT scope, subject, period, money, tokens, turn_ms, \
       ELSE lease.session_id = budgets.subject END), \
     (SELECT coalesce(sum(lease.tokens), 0) FROM budget_leases AS lease WHERE lease.expires_at > ?1 AND CASE budgets.scope \
       WHEN 'organisation' THEN 1 WHEN 'user' THEN lease.user_id = budgets.subject WHEN 'repository' THEN lease.repository = budgets.subject \
-      ELSE lease.session_id = budgets.subject END) \
+      ELSE lease.session_id = budgets.subject END), \
+    sessions_max, (SELECT count(*) FROM places WHERE kind = 'session' AND expires_at > ?1 AND CASE budgets.scope WHEN 'organisation' \
+      THEN 1 WHEN 'user' THEN user_id = budgets.subject WHEN 'repository' THEN repository = budgets.subject ELSE 0 END), \
+    sandboxes_max, (SELECT count(*) FROM places WHERE kind = 'sandbox' AND expires_at > ?1 AND CASE budgets.scope WHEN 'organisation' \
+      THEN 1 WHEN 'user' THEN user_id = budgets.subject WHEN 'repository' THEN repository = budgets.subject ELSE 0 END) \
     FROM budgets ORDER BY scope = 'session', scope = 'repository', scope = 'user', subject <> '*', subject";
 
-/// Sets the limits of a budget: scope, subject, period, money, tokens, time of a turn.
-pub const SET: &str = "INSERT INTO budgets (scope, subject, period, money, tokens, turn_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+/// Sets the limits of a budget: scope, subject, period, money, tokens, time of a turn, sessions and sandboxes at once.
+pub const SET: &str = "INSERT INTO budgets (scope, subject, period, money, tokens, turn_ms, sessions_max, sandboxes_max) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
     ON CONFLICT (scope, subject) DO UPDATE SET period = excluded.period, money = excluded.money, tokens = excluded.tokens, \
-    turn_ms = excluded.turn_ms";
+    turn_ms = excluded.turn_ms, sessions_max = excluded.sessions_max, sandboxes_max = excluded.sandboxes_max";
 
 /// Removes a budget: scope, subject.
 pub const REMOVE: &str = "DELETE FROM budgets WHERE scope = ?1 AND subject = ?2";
@@ -152,9 +165,11 @@ pub const HELD: &str =
 /// They do not any more.
 pub const RELEASED: &str = "DELETE FROM held_sessions WHERE session_id = ?1";
 
-/// Sessions that a change of budgets or of a halt is to be told to at once: those that wait, and those at work, the newest first.
-pub const CONCERNED: &str = "SELECT session_id FROM held_sessions \
-    UNION SELECT session_id FROM sessions WHERE activity = 'running' LIMIT 500";
+/// Sessions that a change of budgets or of a halt is to be told to at once: those that wait, in the order of waiting, and those at work.
+pub const CONCERNED: &str = "SELECT session_id FROM ( \
+      SELECT session_id, 0 AS works, held_at FROM held_sessions \
+      UNION ALL SELECT session_id, 1, 0 FROM sessions WHERE activity = 'running' AND session_id NOT IN (SELECT session_id FROM held_sessions)) \
+    ORDER BY works, held_at LIMIT 500";
 
 /// What changes something: tells what was spent, which is taken from the last grant, and either takes another grant or gives the rest
 /// back. To be run in one transaction; nothing is given back before the bridge has been told that it cannot be spent any more.
@@ -254,6 +269,10 @@ pub fn read<C: Columns>(rows: &[C]) -> Answer {
 
 /// Reads a row of [`list`], or one of [`question`] that is a budget.
 pub fn read_budget<C: Columns>(row: &C) -> Budget {
+    let places = |column| {
+        let max = row.number(column)?;
+        Some(AtOnce { max, taken: row.number(column + 1).unwrap_or(0) })
+    };
     Budget {
         scope: match row.text(0).as_str() {
             "session" => BudgetScope::Session,
@@ -276,5 +295,7 @@ pub fn read_budget<C: Columns>(row: &C) -> Budget {
         spent_tokens: row.number(7).unwrap_or(0),
         promised_micro_dollars: row.number(8).unwrap_or(0),
         promised_tokens: row.number(9).unwrap_or(0),
+        sessions: places(10),
+        sandboxes: places(12),
     }
 }

@@ -1,68 +1,27 @@
 //! The ledger with its real migrations: sessions that ask, spend, die, tell late and twice, in random order. However they do it, what is
 //! spent stays within the budget, but for what single calls cost beyond their grant.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failing helper fails its test")]
+#![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
+
+mod database;
 
 use budget::day;
-use budget::ledger::{self, Asker, Columns, Spent};
+use budget::ledger::{self, Asker, Columns as _, Spent};
 use budget::verdict::{Answer, Verdict, evaluate};
+use database::Database;
 use platform::bound::Value;
 use proptest::prelude::*;
 use protocol::budget::{Budget, BudgetScope};
 use protocol::time::Timestamp;
-use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, params_from_iter};
 
 /// 2026-11-22, 12:00 UTC.
 const NOON: u64 = 1_795_348_800_000;
 const HOUR_MS: u64 = 3_600_000;
 
-/// A database of the deployment.
-struct Database(Connection);
-
-struct Row(Vec<Sql>);
-
-impl Columns for Row {
-    fn text(&self, column: u32) -> String {
-        match &self.0[column as usize] {
-            Sql::Text(text) => text.clone(),
-            Sql::Null | Sql::Integer(_) | Sql::Real(_) | Sql::Blob(_) => String::new(),
-        }
-    }
-
-    fn number(&self, column: u32) -> Option<u64> {
-        match self.0[column as usize] {
-            Sql::Integer(number) => Some(u64::try_from(number).unwrap()),
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "whole, and below 2^53"
-            )]
-            Sql::Real(number) => Some(number as u64),
-            Sql::Null | Sql::Text(_) | Sql::Blob(_) => None,
-        }
-    }
-}
-
 impl Database {
-    fn new() -> Self {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("../../../migrations/d1/0001_index.sql")).unwrap();
-        connection.execute_batch(include_str!("../../../migrations/d1/0010_budgets.sql")).unwrap();
-        Self(connection)
-    }
-
-    fn run(&self, (sql, values): &ledger::Statement<'_>) -> Vec<Row> {
-        let mut statement = self.0.prepare(sql).unwrap();
-        let columns = statement.column_count();
-        let values = params_from_iter(values);
-        let rows = statement.query_map(values, |row| (0..columns).map(|column| row.get(column)).collect());
-        rows.unwrap().map(|row| Row(row.unwrap())).collect()
-    }
-
     fn set(&self, scope: &str, subject: &str, period: &str, money: Option<u64>) {
         let money = money.map_or(Value::Null, Value::Number);
         let values =
-            [scope, subject, period].map(Value::Text).into_iter().chain([money, Value::Null, Value::Null]);
+            [scope, subject, period].map(Value::Text).into_iter().chain([money]).chain([Value::Null; 4]);
         self.run(&(ledger::SET, values.collect()));
     }
 

@@ -360,6 +360,9 @@ async fn follow(api: &Api, session: &SessionId, prompt: Option<&PromptId>) -> Re
 
 /// Prints the newest turn of a session, or that of `prompt`, as far as it is.
 fn show(transcript: &mut Transcript, snapshot: &SessionSnapshot, prompt: Option<&PromptId>) {
+    if let Some(hold) = &snapshot.budget.hold {
+        transcript.hold(hold);
+    }
     let turn = snapshot.turns.iter().rev().find(|turn| prompt.is_none_or(|wanted| turn.prompt_id == *wanted));
     let Some(turn) = turn else {
         transcript.sandbox(&snapshot.sandbox);

@@ -3,8 +3,8 @@
 
 use protocol::id::ItemId;
 use protocol::timeline::{
-    ArtifactContent, EgressDenial, ItemContent, NoticeLevel, PlanStepState, Prompt, SandboxStatus,
-    SessionEvent, ToolState, TurnEnd, TurnOutcome,
+    ArtifactContent, BudgetState, EgressDenial, Hold, ItemContent, NoticeLevel, PlanStepState, Prompt,
+    SandboxStatus, SessionEvent, ToolState, TurnEnd, TurnOutcome,
 };
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write};
@@ -141,6 +141,7 @@ impl Transcript {
                 }
             }
             SessionEvent::EffectFailed { what, reason } => self.line(&format!("✗ {what}: {reason}")),
+            SessionEvent::BudgetChanged(BudgetState { hold: Some(hold), .. }) => self.hold(hold),
             SessionEvent::EgressDenied { denial } => {
                 let EgressDenial { host, port, reason, count } = denial;
                 self.line(&format!("✗ refused: {host}:{port} ({reason}, {count}×)"));
@@ -167,6 +168,11 @@ impl Transcript {
             | SessionEvent::BudgetChanged(_)
             | SessionEvent::Unknown => {}
         }
+    }
+
+    /// What prompts wait for.
+    pub fn hold(&mut self, hold: &Hold) {
+        self.line(&format!("… waiting: {}", plain(&hold.reason)));
     }
 
     /// How the sandbox is.

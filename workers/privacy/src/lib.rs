@@ -2,13 +2,14 @@
 //!
 //! [`table::TABLES`] names every table of every database. Export and erasure are made from it and from nothing else.
 
-/// Sessions that a user (`?1`) began, was in, paid for or has open: one column.
+/// Sessions that a user (`?1`) began, was in, paid for or has open: one column. D1 takes at most five selections in one union.
 macro_rules! sessions_of {
     () => {
         "SELECT session_id FROM sessions WHERE created_by = ?1
         UNION SELECT session_id FROM session_people WHERE user_id = ?1
         UNION SELECT session_id FROM spending WHERE user_id = ?1
-        UNION SELECT session_id FROM budget_leases WHERE user_id = ?1
+        UNION SELECT session_id FROM (SELECT session_id, user_id FROM budget_leases UNION ALL SELECT session_id, user_id FROM places)
+            WHERE user_id = ?1
         UNION SELECT session_id FROM sockets WHERE user_id = ?1"
     };
 }

@@ -165,7 +165,8 @@ pub const TABLES: &[Table] = &[
         "budgets",
         &["subject"],
         Export::Rows(
-            "SELECT json_object('period', period, 'microDollars', money, 'tokens', tokens, 'turnMs', turn_ms)
+            "SELECT json_object('period', period, 'microDollars', money, 'tokens', tokens, 'turnMs', turn_ms,
+                'sessionsMax', sessions_max, 'sandboxesMax', sandboxes_max)
             FROM budgets WHERE scope = 'user' AND subject = ?1",
         ),
         Erasure::Now(&["DELETE FROM budgets WHERE scope = 'user' AND subject = ?1"]),
@@ -175,6 +176,18 @@ pub const TABLES: &[Table] = &[
         &["user_id"],
         Export::Nothing("it lasts for a turn"),
         Erasure::Now(&["UPDATE budget_leases SET user_id = ?2 WHERE user_id = ?1"]),
+    ),
+    index(
+        "places",
+        &["user_id"],
+        Export::Nothing("it lasts for a turn or a sandbox"),
+        Erasure::Now(&["UPDATE places SET user_id = ?2 WHERE user_id = ?1"]),
+    ),
+    index(
+        "place_waits",
+        &["user_id"],
+        Export::Nothing("it lasts until there is a place"),
+        Erasure::Now(&["UPDATE place_waits SET user_id = ?2 WHERE user_id = ?1"]),
     ),
     index(
         "sealed_tokens",

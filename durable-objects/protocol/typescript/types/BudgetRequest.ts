@@ -29,4 +29,12 @@ tokens?: number,
 /**
  * Of one turn, in milliseconds.
  */
-turnMs?: number, };
+turnMs?: number, 
+/**
+ * Sessions at work at once, at least 1. Not for a session.
+ */
+sessionsMax?: number, 
+/**
+ * Sandboxes of sessions at once, at least 1. Not for a session.
+ */
+sandboxesMax?: number, };

@@ -27,6 +27,8 @@ impl Step<'_> {
         if rests && is_due && is_open && !self.is_held() && self.permit(by, Action::Prompt).is_ok() {
             self.session.warmed_at = self.now();
             self.session.active_at = self.now();
+            self.session.account.held.sandbox_for = Some(by.clone());
+            self.session.account.changes += 1;
             self.order_sandbox();
         }
         Reply::Done

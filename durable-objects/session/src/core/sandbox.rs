@@ -109,6 +109,10 @@ impl Step<'_> {
     /// The session has a sandbox of a new generation, of which nobody knows yet.
     pub(super) fn next_generation(&mut self, source: SandboxSource) {
         self.session.generation += 1;
+        if let Some(head) = self.session.queue.front() {
+            self.session.account.held.sandbox_for = Some(head.author.clone());
+            self.session.account.changes += 1;
+        }
         let saved = self.session.snapshots.first();
         let remembered = saved.map_or(0, |saved| saved.turns);
         let sandbox = LiveSandbox {
@@ -276,9 +280,14 @@ impl Step<'_> {
                     self.session.account.changes += 1;
                 }
             }
-            // A stop that cannot be delivered is enforced by its deadline; a sandbox that cannot be ended ends by its life.
+            // One that cannot be ended ends by its life.
+            Work::TerminateSandbox { sandbox_id, .. } => {
+                if !matches!(outcome, WorkOutcome::Delayed { .. }) {
+                    self.forget_ending(&sandbox_id);
+                }
+            }
+            // A stop that cannot be delivered is enforced by its deadline.
             Work::StopTurn { .. }
-            | Work::TerminateSandbox { .. }
             | Work::ReleaseClaim { .. }
             | Work::DeleteSnapshot { .. }
             | Work::LookAtPullRequest { .. }

@@ -2,6 +2,7 @@
 
 use super::input::{Context, Effect, Reply, Work};
 use super::limit::{EVENTS_KEPT, EVENTS_SURPLUS};
+use super::places::Needed;
 use super::prompt::QueuedPrompt;
 use super::session::Session;
 use super::watch::Watch;
@@ -18,6 +19,7 @@ pub(super) struct Step<'a> {
     effects: Vec<Effect>,
     /// As it was before the input, to see what must be kept.
     queue: VecDeque<QueuedPrompt>,
+    needed: Needed,
     watch: Watch,
     cursor: Option<(Seq, Timestamp)>,
 }
@@ -25,7 +27,18 @@ pub(super) struct Step<'a> {
 impl<'a> Step<'a> {
     pub(super) fn new(session: &'a mut Session, context: Context<'a>) -> Self {
         let (queue, watch, cursor) = (session.queue.clone(), Watch::of(session), session.cursor());
-        Self { session, context, drawn: 0, index_stale: false, effects: Vec::new(), queue, watch, cursor }
+        let needed = session.copy_needed();
+        Self {
+            session,
+            context,
+            drawn: 0,
+            index_stale: false,
+            effects: Vec::new(),
+            queue,
+            needed,
+            watch,
+            cursor,
+        }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -72,6 +85,9 @@ impl<'a> Step<'a> {
     }
 
     pub(super) fn enqueue(&mut self, work: Work) {
+        if let Work::TerminateSandbox { sandbox_id, .. } = &work {
+            self.note_ending(sandbox_id);
+        }
         self.effects.push(Effect::Enqueue(work));
     }
 
@@ -104,6 +120,8 @@ impl<'a> Step<'a> {
                 self.enqueue(Work::UpdateIndex);
             }
         }
+        let needed = self.needed.clone();
+        self.settle_places(&needed);
         if self.session.queue != self.queue {
             let queue = self.session.queue.iter().cloned().collect();
             self.effects.push(Effect::SaveQueue(queue));
@@ -132,7 +150,8 @@ impl<'a> Step<'a> {
         }
         match &self.session.sandbox {
             None => self.order_sandbox(),
-            Some(sandbox) if sandbox.is_ready() => self.start_turn(),
+            Some(sandbox) if sandbox.is_ready() && !self.must_ask_first() => self.start_turn(),
+            Some(sandbox) if sandbox.is_ready() && !self.session.account.is_asking => self.ask_ledger(),
             Some(_) => {}
         }
     }

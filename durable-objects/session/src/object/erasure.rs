@@ -27,6 +27,10 @@ impl Shell {
                     let message = "the session is just telling something in this person's name; ask again";
                     return Err(Failure::refused(ErrorCode::Unavailable, message));
                 }
+                let Some(_alone) = self.consulting.try_lock() else {
+                    let message = "the session is just asking the ledger in this person's name; ask again";
+                    return Err(Failure::refused(ErrorCode::Unavailable, message));
+                };
                 self.store.erase_person(user, pseudonym)?;
                 self.forget_machine();
                 Ok(Erased::Rewritten)

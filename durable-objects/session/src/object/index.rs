@@ -67,6 +67,8 @@ impl Shell {
             Ok(session_id) => session_id,
             Err(failure) => return self.failed(failure),
         };
+        // A question on its way would list it again among those that wait.
+        let _alone = self.consulting.lock().await;
         match self.delete_row(session_id.as_str()).await {
             Ok(()) => WorkOutcome::Done,
             Err(error) => WorkOutcome::Delayed { reason: error.to_string() },
@@ -78,6 +80,8 @@ impl Shell {
         let statements = [
             ("DELETE FROM sessions WHERE session_id = ?1", values.as_slice()),
             ("DELETE FROM pull_requests WHERE session_id = ?1", &values),
+            (budget::ledger::RELEASED, &values),
+            (budget::places::WAIT_NO_MORE, &values),
         ];
         Database::new(&self.env)?.together(&statements).await
     }

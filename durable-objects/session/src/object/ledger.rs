@@ -5,7 +5,7 @@
 
 use super::failure::Failure;
 use super::shell::Shell;
-use crate::core::{Consultation, Input, Session, WorkOutcome};
+use crate::core::{Consultation, Input, PlacesAsked, Session, WorkOutcome};
 use budget::ledger::{self, Asker, Columns};
 use budget::verdict::{Answer, allowance, is_limited, remainder};
 use futures::future::join;
@@ -33,18 +33,53 @@ impl Columns for LedgerRow {
     }
 }
 
+/// What the ledger is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// Because something is to be done, for which the session may have everything already.
+    ForWork,
+    /// To hear what is new.
+    ForItself,
+}
+
 impl Shell {
     /// Carries out `Work::AskLedger`.
     pub(super) async fn ask_ledger(self: &Rc<Self>) -> WorkOutcome {
-        match self.consult().await {
+        match self.consult(Asks::ForItself).await {
             Ok(()) => WorkOutcome::Done,
             Err(reason) => WorkOutcome::Delayed { reason },
         }
     }
 
+    /// What is to be made or claimed for the session as its newest sandbox, unless there is no place for it or everything is halted. What
+    /// was made in spite of a halt ends with the sandbox that it was for.
+    pub(super) async fn with_place(
+        self: &Rc<Self>,
+        generation: u64,
+        work: impl Future<Output = WorkOutcome>,
+    ) -> WorkOutcome {
+        let life_ms = self.settings.timing.life_ms;
+        match self.with_session(|session| session.has_places(life_ms)) {
+            Ok(true) => return self.unless_halted(work).await,
+            Ok(false) => {}
+            Err(failure) => return self.failed(failure),
+        }
+        if let Err(reason) = self.consult(Asks::ForWork).await {
+            return WorkOutcome::Delayed { reason };
+        }
+        let is_wanted =
+            self.with_session(|session| session.generation == generation && session.sandbox.is_some());
+        match is_wanted {
+            Ok(true) => work.await,
+            // It was given up, and its prompt waits.
+            Ok(false) => WorkOutcome::Done,
+            Err(failure) => self.failed(failure),
+        }
+    }
+
     /// Asks before a turn begins. What the answer means the core decides; `false` when the turn is not to begin any more.
     pub(super) async fn may_begin(self: &Rc<Self>, turn_id: &TurnId) -> Result<bool, String> {
-        self.consult().await?;
+        self.consult(Asks::ForWork).await?;
         let is_on =
             self.with_session(|session| session.turn.as_ref().is_some_and(|turn| turn.id == *turn_id));
         is_on.map_err(|failure| self.reason_of(failure))
@@ -66,20 +101,17 @@ impl Shell {
 
     /// What is to be made or claimed for the session, unless everything is halted, which is asked meanwhile: nothing waits for the
     /// answer that says no. What was made in spite of a halt ends with the sandbox that it was for.
-    pub(super) async fn unless_halted(
-        self: &Rc<Self>,
-        work: impl Future<Output = WorkOutcome>,
-    ) -> WorkOutcome {
+    async fn unless_halted(self: &Rc<Self>, work: impl Future<Output = WorkOutcome>) -> WorkOutcome {
         let (outcome, halted) = join(work, self.is_halted()).await;
         if halted == Ok(true)
-            && let Err(reason) = self.consult().await
+            && let Err(reason) = self.consult(Asks::ForWork).await
         {
             worker::console_warn!("a session has not heard of the halt: {reason}");
         }
         outcome
     }
 
-    async fn consult(self: &Rc<Self>) -> Result<(), String> {
+    async fn consult(self: &Rc<Self>, asks: Asks) -> Result<(), String> {
         let _alone = self.consulting.lock().await;
         let (session, asked_at) =
             (self.with_session(Clone::clone).map_err(|failure| self.reason_of(failure))?, now());
@@ -95,21 +127,28 @@ impl Shell {
             self.allow(&session, &nothing(asked_at)).await?;
         }
         let database = self.database()?;
-        let spent = session.account.spent();
-        let mut answer = Answer::default();
-        if !is_unsettled {
-            answer = ask(&database, &asker, asked_at).await?;
-        }
-        if is_unsettled || (takes && is_limited(&answer.budgets)) {
-            let statements = ledger::exchange(&asker, &spent, takes, asked_at);
+        let (places, answer) =
+            join(self.settle_places(&database, &session, asks, asked_at), ask(&database, &asker, asked_at))
+                .await;
+        let (places, mut answer) = (places?, answer?);
+        let lacks = places.as_ref().is_some_and(|places| places.lack.is_any());
+        // A turn that is only about to begin waits for its place, and needs no money meanwhile.
+        let pays = takes && !(lacks && session.would_wait());
+        let is_paid = is_unsettled || (pays && is_limited(&answer.budgets));
+        if is_paid {
+            let spent = session.account.spent();
+            let statements = ledger::exchange(&asker, &spent, pays, asked_at);
             let bound: Vec<(&str, &[Value<'_>])> =
                 statements.iter().map(|(sql, values)| (*sql, values.as_slice())).collect();
             database.together(&bound).await.map_err(|error| error.to_string())?;
+        }
+        if is_paid || lacks {
+            // With what was granted, and with the places that others have at this moment.
             answer = ask(&database, &asker, asked_at).await?;
         }
         told.refused = false;
         let was_limited = session.account.granted.is_some();
-        let allowed = takes.then(|| allowance(&answer, told, asked_at, &session));
+        let allowed = pays.then(|| allowance(&answer, told, asked_at, &session));
         if let Some(allowed) = allowed.as_ref().filter(|_| was_limited || is_limited(&answer.budgets)) {
             self.allow(&session, allowed).await?;
         }
@@ -117,15 +156,39 @@ impl Shell {
             asked_at,
             answer,
             allowance: allowed,
+            places,
             told_changes: session.account.spent_changes,
         };
         let was_held = session.account.state.hold.is_some();
         self.apply(Input::Consulted(consultation)).map_err(|failure| self.reason_of(failure))?;
-        let is_held = self
-            .with_session(|session| session.account.state.hold.is_some())
-            .map_err(|failure| self.reason_of(failure))?;
+        self.list_held(&database, was_held, asked_at).await
+    }
+
+    /// Exchanges places, unless the session is known to have what it needs. What asks for itself does so in any case: it may have been told
+    /// that there is a place, and then whether it wants it decides who is told next.
+    async fn settle_places(
+        self: &Rc<Self>,
+        database: &Database,
+        session: &Session,
+        asks: Asks,
+        now: Timestamp,
+    ) -> Result<Option<PlacesAsked>, String> {
+        let waited = match asks {
+            Asks::ForWork if session.has_places(self.settings.timing.life_ms) => return Ok(None),
+            Asks::ForWork => session.waits_for_place(),
+            Asks::ForItself => true,
+        };
+        self.exchange_places(database, session, waited, now).await.map(Some)
+    }
+
+    /// Whether the session is among those that are told when budgets or a halt change.
+    async fn list_held(&self, database: &Database, was_held: bool, now: Timestamp) -> Result<(), String> {
+        let look = |session: &Session| {
+            (session.info.id.clone(), session.account.state.hold.is_some() && !session.deleted)
+        };
+        let (id, is_held) = self.with_session(look).map_err(|failure| self.reason_of(failure))?;
         if is_held || was_held {
-            let held = [Value::Text(id), Value::Number(asked_at.0)];
+            let held = [Value::Text(id.as_str()), Value::Number(now.0)];
             let (sql, values) =
                 if is_held { (ledger::HELD, held.as_slice()) } else { (ledger::RELEASED, &held[..1]) };
             database.rows(sql, values).await.map_err(|error| error.to_string())?;

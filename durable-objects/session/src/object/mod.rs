@@ -14,6 +14,7 @@ mod index;
 mod journal;
 mod ledger;
 mod outbox;
+mod places;
 mod pull_request;
 mod settings;
 mod shell;

@@ -86,9 +86,11 @@ impl Shell {
         match work {
             Work::ClaimSandbox { generation, reservation } => {
                 let claim = self.claim_sandbox(*generation, reservation.as_ref());
-                self.unless_halted(claim).await
+                self.with_place(*generation, claim).await
             }
-            Work::CreateSandbox { .. } => self.unless_halted(self.ask_bridge(work, trace)).await,
+            Work::CreateSandbox { generation, .. } => {
+                self.with_place(*generation, self.ask_bridge(work, trace)).await
+            }
             Work::StartTurn { turn_id, .. } => match self.may_begin(turn_id).await {
                 Ok(true) => self.ask_bridge(work, trace).await,
                 // It was returned to the queue, with what it waits for.

@@ -79,6 +79,7 @@ pub(super) fn operations() -> Vec<Operation> {
         operation("GET", "/api/operator/budgets", "listBudgets", "Every budget with what is spent of it, and the halt in force.")
             .answers::<Budgets>(200, "All of them."),
         operation("PUT", "/api/operator/budgets", "setBudget", "Sets a budget, or removes it where no limit is named.")
+            .about("`sessionsMax` and `sandboxesMax` limit how many work at once; prompts beyond them wait. A session has neither.")
             .takes::<BudgetRequest>()
             .example(json!({ "scope": "organisation", "subject": "", "period": "month", "moneyMicroDollars": 500_000_000 }))
             .answers::<Budgets>(200, "All of them, as they are now. Sessions that the change concerns ask anew.")

@@ -28,6 +28,8 @@ fn budget(
         spent_tokens: tokens.map_or(0, |(_, spent)| spent),
         promised_micro_dollars: 0,
         promised_tokens: 0,
+        sessions: None,
+        sandboxes: None,
     }
 }
 
@@ -89,12 +91,12 @@ fn a_grant_without_limits_allows_anything_and_the_last_one_says_so() {
     let free = allowance(&Answer { grant, ..Answer::default() }, told, Timestamp(1), &Ada);
     assert_eq!((free.micro_dollars, free.tokens, free.until), (None, None, None));
     let one = |limit| vec![budget(BudgetScope::Session, BudgetPeriod::Life, Some((limit, 80)), None)];
-    let more = allowance(&Answer { budgets: one(200), grant, halt: None }, told, Timestamp(1), &Ada);
+    let more = allowance(&Answer { budgets: one(200), grant, ..Answer::default() }, told, Timestamp(1), &Ada);
     assert_eq!(
         (more.micro_dollars, more.tokens, more.more, more.until),
         (Some(90), None, true, Some(Timestamp(9)))
     );
-    let last = allowance(&Answer { budgets: one(100), grant, halt: None }, told, Timestamp(1), &Ada);
+    let last = allowance(&Answer { budgets: one(100), grant, ..Answer::default() }, told, Timestamp(1), &Ada);
     assert_eq!((last.micro_dollars, last.more), (Some(90), false));
     assert!(last.reason.starts_with("The budget of this session"), "{}", last.reason);
 }

@@ -64,9 +64,18 @@ pub(super) async fn list(context: &Context) -> Answer {
 pub(super) async fn set(context: &Context, admitted: &Admitted) -> Answer {
     let request: BudgetRequest = parse(&admitted.body)?;
     check(&request)?;
-    let BudgetRequest { scope, subject, period, money_micro_dollars, tokens, turn_ms } = &request;
+    let BudgetRequest {
+        scope,
+        subject,
+        period,
+        money_micro_dollars,
+        tokens,
+        turn_ms,
+        sessions_max,
+        sandboxes_max,
+    } = &request;
     let whose = [Value::Text(scope.as_str()), Value::Text(subject)];
-    let limits = [money_micro_dollars, tokens, turn_ms];
+    let limits = [money_micro_dollars, tokens, turn_ms, sessions_max, sandboxes_max];
     let database = database(context)?;
     let changed = if limits.iter().all(|limit| limit.is_none()) {
         database.rows(ledger::REMOVE, &whose).await
@@ -78,9 +87,11 @@ pub(super) async fn set(context: &Context, admitted: &Admitted) -> Answer {
     };
     changed.or_unavailable("the database")?;
     let text = |limit: &Option<u64>| limit.map_or_else(|| "any".to_owned(), |limit| limit.to_string());
-    let [money, tokens, turn] = limits.map(text);
+    let [money, tokens, turn, sessions, sandboxes] = limits.map(text);
     let period = period.as_str();
-    let detail = format!("{period}: {money} micro-dollars, {tokens} tokens, {turn} ms for a turn");
+    let detail = format!(
+        "{period}: {money} micro-dollars, {tokens} tokens, {turn} ms for a turn, {sessions} sessions and {sandboxes} sandboxes at once"
+    );
     let target = format!("{} {subject}", scope.as_str());
     let actor = &admitted.principal()?.user.id;
     let deed = Deed { actor, action: "budget.change", target: &target, detail: &detail };
@@ -154,9 +165,23 @@ fn check(request: &BudgetRequest) -> Result<(), ErrorBody> {
         return refused("`period` is life for sessions, and day or month for everything else");
     }
     if request.money_micro_dollars.is_some_and(|money| money > MONEY_MAX)
-        || [request.tokens, request.turn_ms].into_iter().flatten().any(|number| number > NUMBER_MAX)
+        || [request.tokens, request.turn_ms, request.sessions_max, request.sandboxes_max]
+            .into_iter()
+            .flatten()
+            .any(|number| number > NUMBER_MAX)
     {
         return refused("a limit is too large; leave it out where there is to be none");
+    }
+    let places = [request.sessions_max, request.sandboxes_max];
+    if places.contains(&Some(0)) {
+        return refused(
+            "`sessionsMax` and `sandboxesMax` are at least 1; a budget of no money lets nobody work",
+        );
+    }
+    if request.scope == BudgetScope::Session && places != [None, None] {
+        return refused(
+            "a session has one turn and one sandbox at a time; limit a user, a repository or the organisation",
+        );
     }
     Ok(())
 }

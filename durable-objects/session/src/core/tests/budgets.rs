@@ -16,6 +16,8 @@ fn budget(limit: u64, spent: u64) -> Budget {
         spent_tokens: 0,
         promised_micro_dollars: 0,
         promised_tokens: 0,
+        sessions: None,
+        sandboxes: None,
     }
 }
 
@@ -30,7 +32,9 @@ impl Rig {
         let answer = Answer { budgets, grant, halt: halt.map(|reason| (reason.to_owned(), self.now)) };
         let allowance = Some(allowance(&answer, self.session.counted(), self.now, &self.session));
         let told_changes = self.session.account.spent_changes;
-        self.apply(Input::Consulted(Consultation { asked_at: self.now, answer, allowance, told_changes }))
+        let places = None;
+        let consultation = Consultation { asked_at: self.now, answer, allowance, places, told_changes };
+        self.apply(Input::Consulted(consultation))
     }
 
     fn spend(&mut self, micro_dollars: u64, refused: bool, events: Vec<RunnerEvent>) -> Vec<Effect> {
@@ -316,7 +320,7 @@ fn an_answer_that_is_older_than_the_refusal_does_not_let_the_next_prompt_go_on()
     rig.spend(41, true, vec![ended]);
     assert_eq!(rig.held(), Some(HoldKind::Budget));
     let answer = Answer { budgets: vec![budget(100, 60)], grant: None, halt: None };
-    let late = Consultation { asked_at, answer, allowance: None, told_changes };
+    let late = Consultation { asked_at, answer, allowance: None, places: None, told_changes };
     assert!(asks(&rig.apply(Input::Consulted(late))));
     rig.finish_snapshot(WorkOutcome::Done);
     assert!(rig.session.turn.is_none() && rig.held() == Some(HoldKind::Budget));

@@ -88,6 +88,7 @@ fn a_prompt_from_beginning_to_end() {
             + open_pull_request
             + take_snapshot
             + update_index
+            + ask_ledger
             = Acked { acked: 8 }
         "#]],
     );
@@ -396,6 +397,7 @@ fn a_stop_ends_the_named_turn_only() {
             #13 turn Stopped, prompt Done
             + take_snapshot
             + update_index
+            + ask_ledger
             = Acked { acked: 4 }
         "#]],
     );

@@ -9,6 +9,7 @@ mod faults;
 pub(crate) mod files;
 pub(crate) mod model;
 mod people;
+mod places;
 mod pulls;
 mod sandboxes;
 

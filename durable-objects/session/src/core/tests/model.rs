@@ -403,7 +403,7 @@ proptest! {
         }
         observer.act(Act::Delete);
         prop_assert!(observer.rig.session.deleted);
-        let lasting = ["terminate_sandbox", "delete_snapshot", "delete_artifacts", "remove_index", "store_output", "create_sandbox", "release_claim"];
+        let lasting = ["terminate_sandbox", "ask_ledger", "delete_snapshot", "delete_artifacts", "remove_index", "store_output", "create_sandbox", "release_claim"];
         for work in observer.outbox.values() {
             prop_assert!(lasting.contains(&work.kind()), "{work:?}");
         }

@@ -131,6 +131,7 @@ fn a_life_that_ends_is_handed_over_with_its_turn() {
             #12 turn Stopped, prompt Queued
             + take_snapshot
             + update_index
+            + ask_ledger
             = Acked { acked: 473 }
         "#]],
     );
