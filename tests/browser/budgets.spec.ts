@@ -1,6 +1,6 @@
 /** Budgets and the kill switch as people meet them: set, used up, warned of, and lifted. */
 import { expect, type Page, test } from "@playwright/test";
-import { ROUND, stoppedBy, USED_UP } from "./fixture/budgets.js";
+import { ALL_TAKEN, ROUND, stoppedBy, USED_UP, waiting } from "./fixture/budgets.js";
 import { open } from "./fixture/deployment.js";
 
 const region = (page: Page, name: string) => page.getByRole("region", { name });
@@ -33,6 +33,38 @@ test("an operator sets a budget and removes it; others are not shown that there 
   await expect(region(page, "API keys").getByRole("list")).toBeVisible();
   await expect(region(page, "Budgets")).toHaveCount(0);
   await expect(region(page, "Stop everything")).toHaveCount(0);
+});
+
+test("an operator limits how many work at once, sees how many do, and a session says that it waits", async ({
+  page,
+}) => {
+  const deployment = await open(page, "/settings");
+  const budgets = region(page, "Budgets");
+  const everybody = budgets.getByRole("listitem").filter({ hasText: "Everybody here together" });
+  await expect(everybody).toContainText("7 of 12 sessions at work, 20 of 20 sandboxes in use");
+  await expect(everybody.getByText("full", { exact: true })).toBeVisible();
+  const each = budgets.getByRole("listitem").filter({ hasText: "Each user" });
+  await expect(each).toContainText("at most 3 sessions at once");
+  await budgets.getByLabel("Whose").selectOption("a session");
+  await expect(budgets.getByLabel("Sessions at once")).toHaveCount(0);
+  await budgets.getByLabel("Whose").selectOption("a repository");
+  await budgets.getByLabel("Its id; each one when empty").fill("acme/docs");
+  await budgets.getByLabel("Sessions at once").fill("2");
+  await budgets.getByLabel("Sandboxes at once").fill("4");
+  await budgets.getByRole("button", { name: "Set the budget" }).click();
+  const docs = budgets.getByRole("listitem").filter({ hasText: "acme/docs" });
+  await expect(docs).toContainText("0 of 2 sessions at work, 0 of 4 sandboxes in use");
+  await expect(docs).not.toContainText("a month");
+  expect(deployment.office.changes.at(-1)?.body).toEqual({
+    scope: "repository",
+    subject: "acme/docs",
+    period: "month",
+    sessionsMax: 2,
+    sandboxesMax: 4,
+  });
+  await open(page, "/sessions/ses_cart", { snapshot: waiting() });
+  await expect(page.getByRole("status").filter({ hasText: ALL_TAKEN })).toBeVisible();
+  await expect(page.getByRole("button", { name: "Continue anyway" })).toHaveCount(0);
 });
 
 test("stopping everything takes a reason and a second word, and can be lifted", async ({ page }) => {

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { SessionSnapshot } from "@farhand/protocol";
 import { expect, type Page, test } from "@playwright/test";
 import axe from "axe-core";
-import { nearlySpent, ROUND, stoppedBy, USED_UP } from "./fixture/budgets.js";
+import { ALL_TAKEN, nearlySpent, ROUND, stoppedBy, USED_UP, waiting } from "./fixture/budgets.js";
 import { Deployment } from "./fixture/deployment.js";
 import {
   ARCHIVED_SESSIONS,
@@ -237,6 +237,16 @@ const STATES: State[] = [
     path: session,
     snapshot: () => stoppedBy("budget", USED_UP),
     ready: async (page) => void (await expect(page.getByText(USED_UP)).toBeVisible()),
+  },
+  {
+    name: "places-taken",
+    path: session,
+    snapshot: waiting,
+    ready: async (page) => {
+      await expect(page.getByText(ALL_TAKEN)).toBeVisible();
+      const details = page.getByRole("tab", { name: "Details" });
+      if (await details.isVisible()) await details.click();
+    },
   },
   {
     name: "loop-stopped",

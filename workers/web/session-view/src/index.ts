@@ -1,6 +1,6 @@
 /** What the web client and the extension's side panel share: the live view of one session. */
 export { hasArtifacts } from "./artifacts.js";
-export { limitText, percentSpent, WARN_PERCENT } from "./budgets.js";
+export { atOnceText, isFull, limitText, percentSpent, periodOf, takenText, WARN_PERCENT } from "./budgets.js";
 export { createAttachments } from "./components/attach.jsx";
 export { Avatar } from "./components/avatar.jsx";
 export { Composer } from "./components/composer.jsx";

@@ -1,6 +1,16 @@
-/** For operators: how much may be spent on models, what of it is spent, and the switch that stops everything. */
+/** For operators: how much may be spent on models, how many may work at once, and the switch that stops everything. */
 import type { Budget, Budgets as BudgetList, BudgetRequest, BudgetScope, Halt } from "@farhand/protocol";
-import { Icon, limitText, percentSpent, plural, WARN_PERCENT } from "@farhand/session-view";
+import {
+  atOnceText,
+  Icon,
+  isFull,
+  limitText,
+  percentSpent,
+  periodOf,
+  plural,
+  takenText,
+  WARN_PERCENT,
+} from "@farhand/session-view";
 import { createSignal, For, type JSX, Show } from "solid-js";
 import { api } from "../api.js";
 import { createLoad, isConcealed } from "../load.js";
@@ -18,7 +28,7 @@ export function Budgets(): JSX.Element {
     <Show when={!isConcealed(list)}>
       <Section
         title="Budgets"
-        text="What agents may spend on models. A budget that is used up stops the agent at its next call, and its session says so; prompts wait until it is raised or begins anew. Prices of models are the sandbox bridge's."
+        text="What agents may spend on models, and how many may work at once. A budget that is used up stops the agent at its next call, and its session says so; prompts wait until it is raised or begins anew. Where as many sessions or sandboxes are at work as may be, the next prompt waits for its turn. Prices of models are the sandbox bridge's."
       >
         <Await load={list}>
           {(all) => (
@@ -61,17 +71,25 @@ function BudgetRow(props: { budget: Budget; onRemove(): void }): JSX.Element {
   const percent = (): number => percentSpent(props.budget);
   const detail = (): string => {
     const limits = limitText(props.budget);
-    return shared() ? limits.replaceAll(/\S+(?: tokens)? of /g, "") : limits;
+    const own = shared() ? limits.replaceAll(/\S+(?: tokens)? of /g, "") : limits;
+    const period = periodOf(props.budget);
+    const parts = [
+      period && PERIODS[period],
+      own,
+      shared() ? atOnceText(props.budget) : takenText(props.budget),
+    ];
+    return parts.filter(Boolean).join(" · ");
   };
   return (
     <li class="row">
       <Icon name="lock" />
       <span class="row-text">
         <span class="row-name">{nameOf(props.budget)}</span>
-        <span class="row-detail">
-          {PERIODS[props.budget.period]} · {detail()}
-        </span>
+        <span class="row-detail">{detail()}</span>
       </span>
+      <Show when={isFull(props.budget)}>
+        <span class="chip is-strong">full</span>
+      </Show>
       <Show when={!shared() && percent() > 0}>
         <span class="chip" classList={{ "is-strong": percent() >= WARN_PERCENT }}>
           {percent()} % spent
@@ -113,6 +131,10 @@ function NewBudget(props: { onSaved(): Promise<void> }): JSX.Element {
   const [money, setMoney] = createSignal("");
   const [tokens, setTokens] = createSignal("");
   const [minutes, setMinutes] = createSignal("");
+  const [sessions, setSessions] = createSignal("");
+  const [sandboxes, setSandboxes] = createSignal("");
+  /** Not those of a session, which has one turn and one sandbox. */
+  const places = (): string[] => (scope() === "session" ? [] : [sessions(), sandboxes()]);
   const limit = (text: string, unit: number): number | undefined =>
     text.trim() === "" ? undefined : Math.round(Number(text) * unit);
   const save = async (): Promise<void> => {
@@ -126,6 +148,8 @@ function NewBudget(props: { onSaved(): Promise<void> }): JSX.Element {
       moneyMicroDollars: limit(money(), DOLLAR),
       tokens: limit(tokens(), 1),
       turnMs: limit(minutes(), MINUTE_MS),
+      sessionsMax: limit(places()[0] ?? "", 1),
+      sandboxesMax: limit(places()[1] ?? "", 1),
     };
     for (const [name, value] of Object.entries(limits)) {
       if (value === undefined) continue;
@@ -139,7 +163,9 @@ function NewBudget(props: { onSaved(): Promise<void> }): JSX.Element {
       action="Set the budget"
       done="The budget is set."
       blocked={
-        [money(), tokens(), minutes()].every((text) => text.trim() === "") ? "Limit something" : undefined
+        [money(), tokens(), minutes(), ...places()].every((text) => text.trim() === "")
+          ? "Limit something"
+          : undefined
       }
       onSubmit={save}
     >
@@ -176,6 +202,10 @@ function NewBudget(props: { onSaved(): Promise<void> }): JSX.Element {
         <Field label="Dollars" type="number" min={0} step="any" value={money()} onInput={setMoney} />
         <Field label="Tokens" type="number" min={0} value={tokens()} onInput={setTokens} />
         <Field label="Minutes of a turn" type="number" min={1} value={minutes()} onInput={setMinutes} />
+        <Show when={scope() !== "session"}>
+          <Field label="Sessions at once" type="number" min={1} value={sessions()} onInput={setSessions} />
+          <Field label="Sandboxes at once" type="number" min={1} value={sandboxes()} onInput={setSandboxes} />
+        </Show>
       </div>
     </Form>
   );

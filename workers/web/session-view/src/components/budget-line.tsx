@@ -21,7 +21,9 @@ export function BudgetLine(props: { session: Session; mayPrompt: boolean }): JSX
   };
   return (
     <Switch>
-      <Match when={hold()}>{(one) => <Line tone="is-held" text={one().reason} />}</Match>
+      <Match when={hold()}>
+        {(one) => <Line tone={one().kind === "places" ? "is-waiting" : "is-held"} text={one().reason} />}
+      </Match>
       <Match when={ended()}>
         {(one) => (
           <Line tone="is-held" text={one().reason}>
@@ -48,10 +50,14 @@ export function BudgetLine(props: { session: Session; mayPrompt: boolean }): JSX
   );
 }
 
-function Line(props: { tone: string; text: string; children?: JSX.Element }): JSX.Element {
+function Line(props: {
+  tone: "is-held" | "is-waiting" | "is-warning";
+  text: string;
+  children?: JSX.Element;
+}): JSX.Element {
   return (
     <div class={`budget-line ${props.tone}`} role="status">
-      <Icon name="alert" size={16} />
+      <Icon name={props.tone === "is-waiting" ? "clock" : "alert"} size={16} />
       <span>{props.text}</span>
       {props.children}
     </div>

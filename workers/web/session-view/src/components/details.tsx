@@ -1,7 +1,7 @@
 /** Facts about a session: people, pull request, branch, sandbox, model, what it has used. */
 import type { Budget, BudgetPeriod, BudgetScope, UserId } from "@farhand/protocol";
 import { For, type JSX, Show } from "solid-js";
-import { limitText } from "../budgets.js";
+import { atOnceText, limitText, periodOf } from "../budgets.js";
 import { formatCost, formatCount, formatDuration } from "../format.js";
 import { allowedHref } from "../markdown/nodes.js";
 import type { Session } from "../session-store.js";
@@ -77,8 +77,7 @@ function BudgetFacts(props: { budgets: readonly Budget[] }): JSX.Element {
               <>
                 <dt>{SCOPES[budget.scope]}</dt>
                 <dd>
-                  {limitText(budget)}
-                  {TIMES[budget.period]}
+                  {[`${limitText(budget)}${timeOf(budget)}`, atOnceText(budget)].filter(Boolean).join(", ")}
                 </dd>
               </>
             )}
@@ -96,6 +95,8 @@ const SCOPES: Record<BudgetScope, string> = {
   organisation: "Everybody",
   unknown: "Other",
 };
+
+const timeOf = (budget: Budget): string => TIMES[periodOf(budget) ?? "life"];
 
 const TIMES: Record<BudgetPeriod, string> = { life: "", day: " today", month: " this month", unknown: "" };
 

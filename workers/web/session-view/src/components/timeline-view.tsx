@@ -219,7 +219,10 @@ function Upcoming(props: { session: Session }): JSX.Element {
           </Show>
           <Show when={snapshot()?.sandbox.state !== "failed"}>
             <div class="turn-rows">
-              <ActivityLine text={waitingFor(snapshot()?.sandbox ?? { state: "none" })} />
+              {/* What holds it is said above the composer. */}
+              <Show when={snapshot()?.budget?.hold === undefined} fallback={<p class="activity">Waiting</p>}>
+                <ActivityLine text={waitingFor(snapshot()?.sandbox ?? { state: "none" })} />
+              </Show>
             </div>
           </Show>
         </section>
