@@ -239,7 +239,7 @@ const STATES: State[] = [
     ready: async (page) => void (await expect(page.getByText(USED_UP)).toBeVisible()),
   },
   {
-    name: "places-taken",
+    name: "slots-taken",
     path: session,
     snapshot: waiting,
     ready: async (page) => {

@@ -295,7 +295,7 @@ pub enum HoldKind {
     /// An operator has halted everything.
     Halt,
     /// As many sessions are at work, or sandboxes there, as may be at once.
-    Places,
+    Slots,
     /// A reason of a newer version.
     #[serde(other)]
     #[cfg_attr(feature = "schema", schemars(skip))]

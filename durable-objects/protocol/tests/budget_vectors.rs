@@ -38,7 +38,7 @@ fn budget() -> Budget {
 }
 
 /// One that limits how many work at once, and nothing else.
-fn places() -> Budget {
+fn slots() -> Budget {
     Budget {
         scope: BudgetScope::Repository,
         subject: "acme/shop".into(),
@@ -57,10 +57,10 @@ fn places() -> Budget {
 #[test]
 fn how_many_may_work_at_once() {
     let reason = "2 of 2 sessions of acme/shop are at work, and more may not be at once.";
-    let state = BudgetState { hold: Some(hold(HoldKind::Places, reason)), budgets: vec![places()] };
+    let state = BudgetState { hold: Some(hold(HoldKind::Slots, reason)), budgets: vec![slots()] };
     let event = EventRecord { seq: 1, at: AT, event: SessionEvent::BudgetChanged(state) };
     check("server_messages_at_once", &vec![ServerMessage::Events { events: vec![event] }]);
-    let Budget { scope, subject, period, money_micro_dollars, tokens, turn_ms, .. } = places();
+    let Budget { scope, subject, period, money_micro_dollars, tokens, turn_ms, .. } = slots();
     let request = BudgetRequest {
         scope,
         subject,
@@ -72,7 +72,7 @@ fn how_many_may_work_at_once() {
         sandboxes_max: Some(5),
     };
     check("budget_request_at_once", &request);
-    check("budgets_at_once", &Budgets { budgets: vec![places()], halt: None });
+    check("budgets_at_once", &Budgets { budgets: vec![slots()], halt: None });
 }
 
 #[test]

@@ -77,10 +77,10 @@ macro_rules! state {
                  (SELECT coalesce(sum(lease.tokens), 0) FROM budget_leases AS lease WHERE lease.session_id <> ?1 \
                    AND lease.expires_at > ?4 AND CASE counts.scope WHEN 'organisation' THEN 1 WHEN 'user' THEN lease.user_id = ?2 \
                    WHEN 'repository' THEN lease.repository = ?3 ELSE 0 END) AS promised_tokens, \
-                 (SELECT count(*) FROM places WHERE counts.sessions_max IS NOT NULL AND kind = 'session' AND expires_at > ?4 \
+                 (SELECT count(*) FROM slots WHERE counts.sessions_max IS NOT NULL AND kind = 'session' AND expires_at > ?4 \
                    AND CASE counts.scope WHEN 'organisation' THEN 1 WHEN 'user' THEN user_id = ?2 \
                    WHEN 'repository' THEN repository = ?3 ELSE 0 END) AS sessions, \
-                 (SELECT count(*) FROM places WHERE counts.sandboxes_max IS NOT NULL AND kind = 'sandbox' AND expires_at > ?4 \
+                 (SELECT count(*) FROM slots WHERE counts.sandboxes_max IS NOT NULL AND kind = 'sandbox' AND expires_at > ?4 \
                    AND CASE counts.scope WHEN 'organisation' THEN 1 WHEN 'user' THEN user_id = ?2 \
                    WHEN 'repository' THEN repository = ?3 ELSE 0 END) AS sandboxes \
                FROM counts) ",
@@ -134,9 +134,9 @@ const LIST: &str = "SELECT scope, subject, period, money, tokens, turn_ms, \
     (SELECT coalesce(sum(lease.tokens), 0) FROM budget_leases AS lease WHERE lease.expires_at > ?1 AND CASE budgets.scope \
       WHEN 'organisation' THEN 1 WHEN 'user' THEN lease.user_id = budgets.subject WHEN 'repository' THEN lease.repository = budgets.subject \
       ELSE lease.session_id = budgets.subject END), \
-    sessions_max, (SELECT count(*) FROM places WHERE kind = 'session' AND expires_at > ?1 AND CASE budgets.scope WHEN 'organisation' \
+    sessions_max, (SELECT count(*) FROM slots WHERE kind = 'session' AND expires_at > ?1 AND CASE budgets.scope WHEN 'organisation' \
       THEN 1 WHEN 'user' THEN user_id = budgets.subject WHEN 'repository' THEN repository = budgets.subject ELSE 0 END), \
-    sandboxes_max, (SELECT count(*) FROM places WHERE kind = 'sandbox' AND expires_at > ?1 AND CASE budgets.scope WHEN 'organisation' \
+    sandboxes_max, (SELECT count(*) FROM slots WHERE kind = 'sandbox' AND expires_at > ?1 AND CASE budgets.scope WHEN 'organisation' \
       THEN 1 WHEN 'user' THEN user_id = budgets.subject WHEN 'repository' THEN repository = budgets.subject ELSE 0 END) \
     FROM budgets ORDER BY scope = 'session', scope = 'repository', scope = 'user', subject <> '*', subject";
 
@@ -269,7 +269,7 @@ pub fn read<C: Columns>(rows: &[C]) -> Answer {
 
 /// Reads a row of [`list`], or one of [`question`] that is a budget.
 pub fn read_budget<C: Columns>(row: &C) -> Budget {
-    let places = |column| {
+    let slots = |column| {
         let max = row.number(column)?;
         Some(AtOnce { max, taken: row.number(column + 1).unwrap_or(0) })
     };
@@ -295,7 +295,7 @@ pub fn read_budget<C: Columns>(row: &C) -> Budget {
         spent_tokens: row.number(7).unwrap_or(0),
         promised_micro_dollars: row.number(8).unwrap_or(0),
         promised_tokens: row.number(9).unwrap_or(0),
-        sessions: places(10),
-        sandboxes: places(12),
+        sessions: slots(10),
+        sandboxes: slots(12),
     }
 }

@@ -8,7 +8,7 @@ macro_rules! sessions_of {
         "SELECT session_id FROM sessions WHERE created_by = ?1
         UNION SELECT session_id FROM session_people WHERE user_id = ?1
         UNION SELECT session_id FROM spending WHERE user_id = ?1
-        UNION SELECT session_id FROM (SELECT session_id, user_id FROM budget_leases UNION ALL SELECT session_id, user_id FROM places)
+        UNION SELECT session_id FROM (SELECT session_id, user_id FROM budget_leases UNION ALL SELECT session_id, user_id FROM slots)
             WHERE user_id = ?1
         UNION SELECT session_id FROM sockets WHERE user_id = ?1"
     };

@@ -178,16 +178,16 @@ pub const TABLES: &[Table] = &[
         Erasure::Now(&["UPDATE budget_leases SET user_id = ?2 WHERE user_id = ?1"]),
     ),
     index(
-        "places",
+        "slots",
         &["user_id"],
         Export::Nothing("it lasts for a turn or a sandbox"),
-        Erasure::Now(&["UPDATE places SET user_id = ?2 WHERE user_id = ?1"]),
+        Erasure::Now(&["UPDATE slots SET user_id = ?2 WHERE user_id = ?1"]),
     ),
     index(
-        "place_waits",
+        "slot_waits",
         &["user_id"],
-        Export::Nothing("it lasts until there is a place"),
-        Erasure::Now(&["UPDATE place_waits SET user_id = ?2 WHERE user_id = ?1"]),
+        Export::Nothing("it lasts until there is a slot"),
+        Erasure::Now(&["UPDATE slot_waits SET user_id = ?2 WHERE user_id = ?1"]),
     ),
     index(
         "sealed_tokens",

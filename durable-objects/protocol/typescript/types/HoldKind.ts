@@ -3,4 +3,4 @@
 /**
  * What holds an agent.
  */
-export type HoldKind = "budget" | "time" | "loop" | "halt" | "places" | "unknown";
+export type HoldKind = "budget" | "time" | "loop" | "halt" | "slots" | "unknown";

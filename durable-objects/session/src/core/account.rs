@@ -5,9 +5,9 @@
 //! that goes round in circles all end a turn in the same way: it stops, and says why.
 
 use super::input::Work;
-use super::places::{HeldPlaces, PlacesAsked};
 use super::repeat::Repeats;
 use super::session::Session;
+use super::slots::{HeldSlots, SlotsAsked};
 use super::step::Step;
 use super::turn::StopState;
 use budget::verdict::{Answer, Names, Verdict, evaluate, is_limited, percent_spent, turn_ms, used_up};
@@ -22,7 +22,7 @@ protocol::objects!(Account, SpentDay, Counted, Granted);
 
 /// What holds prompts back is asked about again after this.
 pub(super) const HOLD_LOOK_MS: u64 = 60_000;
-/// Never sooner than after this, even where a place is known to end.
+/// Never sooner than after this, even where a slot is known to end.
 const HOLD_LOOK_MS_MIN: u64 = 1_000;
 /// Days whose sums are kept; the ledger has them long before.
 const DAYS_KEPT: u64 = 2;
@@ -43,8 +43,8 @@ pub struct Account {
     pub stopping: Option<Hold>,
     /// What the agent does over and over in the running turn.
     pub repeats: Repeats,
-    /// What the session has of the places that there are.
-    pub held: HeldPlaces,
+    /// What the session has of the slots that there are.
+    pub held: HeldSlots,
     /// Whether the ledger has been asked and has not answered.
     pub is_asking: bool,
     /// When it was last asked.
@@ -100,8 +100,8 @@ pub struct Consultation {
     pub answer: Answer,
     /// What follows for the newest sandbox; absent where no turn is to be paid for.
     pub allowance: Option<Allowance>,
-    /// What came of asking for places; absent where the session has those that it needs.
-    pub places: Option<PlacesAsked>,
+    /// What came of asking for slots; absent where the session has those that it needs.
+    pub slots: Option<SlotsAsked>,
     /// [`Account::spent_changes`] when it was asked.
     pub told_changes: u64,
 }
@@ -181,7 +181,7 @@ impl Session {
             });
         } else if account.state.hold.is_some() && !self.queue.is_empty() && !account.is_asking {
             let regular = account.asked_at.plus_ms(HOLD_LOOK_MS);
-            let first_end = account.held.first_end.filter(|_| self.waits_for_place());
+            let first_end = account.held.first_end.filter(|_| self.waits_for_slot());
             let first_end = first_end.map(|at| at.max(account.asked_at.plus_ms(HOLD_LOOK_MS_MIN)));
             deadlines.ask = Some(first_end.map_or(regular, |at| at.min(regular)));
         }
@@ -257,7 +257,7 @@ impl Step<'_> {
     /// The ledger's answer: what people are told, how far the agent may go, and whether it is stopped.
     pub(super) fn take_consultation(&mut self, consultation: Consultation) {
         let counted = self.session.counted();
-        let Consultation { asked_at, answer, allowance, places, told_changes } = consultation;
+        let Consultation { asked_at, answer, allowance, slots, told_changes } = consultation;
         let account = &mut self.session.account;
         account.is_asking = false;
         account.asked_at = asked_at;
@@ -274,7 +274,7 @@ impl Step<'_> {
             Granted { allowance, ask_at }
         });
         account.changes += 1;
-        let no_place = places.and_then(|asked| self.take_places(asked, &answer.budgets));
+        let no_slot = slots.and_then(|asked| self.take_slots(asked, &answer.budgets));
         let hold = match (&answer.halt, evaluate(&answer.budgets)) {
             (Some((reason, _)), _) => Some(self.halt(reason)),
             (None, Verdict::Stop(budget, measure)) => {
@@ -282,7 +282,7 @@ impl Step<'_> {
             }
             (None, Verdict::Free | Verdict::Warn(..)) => {
                 let outlived = self.outlived_hold(told_changes);
-                outlived.or(no_place.map(|reason| self.hold(HoldKind::Places, reason)))
+                outlived.or(no_slot.map(|reason| self.hold(HoldKind::Slots, reason)))
             }
         };
         self.tell_budgets(hold.clone(), answer.budgets);
@@ -326,7 +326,7 @@ impl Step<'_> {
             let limits =
                 |budget: &Budget| (budget.money_micro_dollars, budget.tokens, budget.turn_ms, budget.period);
             let one = |budget: &Budget| {
-                let most = [budget.sessions, budget.sandboxes].map(|places| places.map(|places| places.max));
+                let most = [budget.sessions, budget.sandboxes].map(|slots| slots.map(|slots| slots.max));
                 (budget.scope, budget.subject.clone(), limits(budget), most, percent_spent(budget))
             };
             budgets.iter().map(one).collect()

@@ -2,9 +2,9 @@
 
 use super::input::{Context, Effect, Reply, Work};
 use super::limit::{EVENTS_KEPT, EVENTS_SURPLUS};
-use super::places::Needed;
 use super::prompt::QueuedPrompt;
 use super::session::Session;
+use super::slots::Needed;
 use super::watch::Watch;
 use protocol::time::Timestamp;
 use protocol::timeline::{ItemContent, SandboxStatus, Seq, SessionEvent};
@@ -121,7 +121,7 @@ impl<'a> Step<'a> {
             }
         }
         let needed = self.needed.clone();
-        self.settle_places(&needed);
+        self.settle_slots(&needed);
         if self.session.queue != self.queue {
             let queue = self.session.queue.iter().cloned().collect();
             self.effects.push(Effect::SaveQueue(queue));

@@ -81,7 +81,7 @@ impl Shell {
             ("DELETE FROM sessions WHERE session_id = ?1", values.as_slice()),
             ("DELETE FROM pull_requests WHERE session_id = ?1", &values),
             (budget::ledger::RELEASED, &values),
-            (budget::places::WAIT_NO_MORE, &values),
+            (budget::slots::WAIT_NO_MORE, &values),
         ];
         Database::new(&self.env)?.together(&statements).await
     }

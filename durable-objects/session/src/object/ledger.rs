@@ -5,7 +5,7 @@
 
 use super::failure::Failure;
 use super::shell::Shell;
-use crate::core::{Consultation, Input, PlacesAsked, Session, WorkOutcome};
+use crate::core::{Consultation, Input, Session, SlotsAsked, WorkOutcome};
 use budget::ledger::{self, Asker, Columns};
 use budget::verdict::{Answer, allowance, is_limited, remainder};
 use futures::future::join;
@@ -51,15 +51,15 @@ impl Shell {
         }
     }
 
-    /// What is to be made or claimed for the session as its newest sandbox, unless there is no place for it or everything is halted. What
+    /// What is to be made or claimed for the session as its newest sandbox, unless there is no slot for it or everything is halted. What
     /// was made in spite of a halt ends with the sandbox that it was for.
-    pub(super) async fn with_place(
+    pub(super) async fn with_slot(
         self: &Rc<Self>,
         generation: u64,
         work: impl Future<Output = WorkOutcome>,
     ) -> WorkOutcome {
         let life_ms = self.settings.timing.life_ms;
-        match self.with_session(|session| session.has_places(life_ms)) {
+        match self.with_session(|session| session.has_slots(life_ms)) {
             Ok(true) => return self.unless_halted(work).await,
             Ok(false) => {}
             Err(failure) => return self.failed(failure),
@@ -127,12 +127,12 @@ impl Shell {
             self.allow(&session, &nothing(asked_at)).await?;
         }
         let database = self.database()?;
-        let (places, answer) =
-            join(self.settle_places(&database, &session, asks, asked_at), ask(&database, &asker, asked_at))
+        let (slots, answer) =
+            join(self.settle_slots(&database, &session, asks, asked_at), ask(&database, &asker, asked_at))
                 .await;
-        let (places, mut answer) = (places?, answer?);
-        let lacks = places.as_ref().is_some_and(|places| places.lack.is_any());
-        // A turn that is only about to begin waits for its place, and needs no money meanwhile.
+        let (slots, mut answer) = (slots?, answer?);
+        let lacks = slots.as_ref().is_some_and(|slots| slots.lack.is_any());
+        // A turn that is only about to begin waits for its slot, and needs no money meanwhile.
         let pays = takes && !(lacks && session.would_wait());
         let is_paid = is_unsettled || (pays && is_limited(&answer.budgets));
         if is_paid {
@@ -143,7 +143,7 @@ impl Shell {
             database.together(&bound).await.map_err(|error| error.to_string())?;
         }
         if is_paid || lacks {
-            // With what was granted, and with the places that others have at this moment.
+            // With what was granted, and with the slots that others have at this moment.
             answer = ask(&database, &asker, asked_at).await?;
         }
         told.refused = false;
@@ -156,7 +156,7 @@ impl Shell {
             asked_at,
             answer,
             allowance: allowed,
-            places,
+            slots,
             told_changes: session.account.spent_changes,
         };
         let was_held = session.account.state.hold.is_some();
@@ -164,21 +164,21 @@ impl Shell {
         self.list_held(&database, was_held, asked_at).await
     }
 
-    /// Exchanges places, unless the session is known to have what it needs. What asks for itself does so in any case: it may have been told
-    /// that there is a place, and then whether it wants it decides who is told next.
-    async fn settle_places(
+    /// Exchanges slots, unless the session is known to have what it needs. What asks for itself does so in any case: it may have been told
+    /// that there is a slot, and then whether it wants it decides who is told next.
+    async fn settle_slots(
         self: &Rc<Self>,
         database: &Database,
         session: &Session,
         asks: Asks,
         now: Timestamp,
-    ) -> Result<Option<PlacesAsked>, String> {
+    ) -> Result<Option<SlotsAsked>, String> {
         let waited = match asks {
-            Asks::ForWork if session.has_places(self.settings.timing.life_ms) => return Ok(None),
-            Asks::ForWork => session.waits_for_place(),
+            Asks::ForWork if session.has_slots(self.settings.timing.life_ms) => return Ok(None),
+            Asks::ForWork => session.waits_for_slot(),
             Asks::ForItself => true,
         };
-        self.exchange_places(database, session, waited, now).await.map(Some)
+        self.exchange_slots(database, session, waited, now).await.map(Some)
     }
 
     /// Whether the session is among those that are told when budgets or a halt change.

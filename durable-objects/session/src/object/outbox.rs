@@ -86,10 +86,10 @@ impl Shell {
         match work {
             Work::ClaimSandbox { generation, reservation } => {
                 let claim = self.claim_sandbox(*generation, reservation.as_ref());
-                self.with_place(*generation, claim).await
+                self.with_slot(*generation, claim).await
             }
             Work::CreateSandbox { generation, .. } => {
-                self.with_place(*generation, self.ask_bridge(work, trace)).await
+                self.with_slot(*generation, self.ask_bridge(work, trace)).await
             }
             Work::StartTurn { turn_id, .. } => match self.may_begin(turn_id).await {
                 Ok(true) => self.ask_bridge(work, trace).await,

@@ -5,7 +5,7 @@ use budget::ledger::{self, Columns};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
 
-/// The tables of the index that budgets and places need.
+/// The tables of the index that budgets and slots need.
 pub(crate) struct Database(pub(crate) Connection);
 
 /// One row of an answer.
@@ -38,7 +38,7 @@ impl Database {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(include_str!("../../../../migrations/d1/0001_index.sql")).unwrap();
         connection.execute_batch(include_str!("../../../../migrations/d1/0010_budgets.sql")).unwrap();
-        connection.execute_batch(include_str!("../../../../migrations/d1/0012_places.sql")).unwrap();
+        connection.execute_batch(include_str!("../../../../migrations/d1/0012_slots.sql")).unwrap();
         Self(connection)
     }
 

@@ -172,13 +172,13 @@ fn check(request: &BudgetRequest) -> Result<(), ErrorBody> {
     {
         return refused("a limit is too large; leave it out where there is to be none");
     }
-    let places = [request.sessions_max, request.sandboxes_max];
-    if places.contains(&Some(0)) {
+    let slots = [request.sessions_max, request.sandboxes_max];
+    if slots.contains(&Some(0)) {
         return refused(
             "`sessionsMax` and `sandboxesMax` are at least 1; a budget of no money lets nobody work",
         );
     }
-    if request.scope == BudgetScope::Session && places != [None, None] {
+    if request.scope == BudgetScope::Session && slots != [None, None] {
         return refused(
             "a session has one turn and one sandbox at a time; limit a user, a repository or the organisation",
         );

@@ -134,7 +134,7 @@ function NewBudget(props: { onSaved(): Promise<void> }): JSX.Element {
   const [sessions, setSessions] = createSignal("");
   const [sandboxes, setSandboxes] = createSignal("");
   /** Not those of a session, which has one turn and one sandbox. */
-  const places = (): string[] => (scope() === "session" ? [] : [sessions(), sandboxes()]);
+  const slots = (): string[] => (scope() === "session" ? [] : [sessions(), sandboxes()]);
   const limit = (text: string, unit: number): number | undefined =>
     text.trim() === "" ? undefined : Math.round(Number(text) * unit);
   const save = async (): Promise<void> => {
@@ -148,8 +148,8 @@ function NewBudget(props: { onSaved(): Promise<void> }): JSX.Element {
       moneyMicroDollars: limit(money(), DOLLAR),
       tokens: limit(tokens(), 1),
       turnMs: limit(minutes(), MINUTE_MS),
-      sessionsMax: limit(places()[0] ?? "", 1),
-      sandboxesMax: limit(places()[1] ?? "", 1),
+      sessionsMax: limit(slots()[0] ?? "", 1),
+      sandboxesMax: limit(slots()[1] ?? "", 1),
     };
     for (const [name, value] of Object.entries(limits)) {
       if (value === undefined) continue;
@@ -163,7 +163,7 @@ function NewBudget(props: { onSaved(): Promise<void> }): JSX.Element {
       action="Set the budget"
       done="The budget is set."
       blocked={
-        [money(), tokens(), minutes(), ...places()].every((text) => text.trim() === "")
+        [money(), tokens(), minutes(), ...slots()].every((text) => text.trim() === "")
           ? "Limit something"
           : undefined
       }

@@ -32,8 +32,8 @@ impl Rig {
         let answer = Answer { budgets, grant, halt: halt.map(|reason| (reason.to_owned(), self.now)) };
         let allowance = Some(allowance(&answer, self.session.counted(), self.now, &self.session));
         let told_changes = self.session.account.spent_changes;
-        let places = None;
-        let consultation = Consultation { asked_at: self.now, answer, allowance, places, told_changes };
+        let slots = None;
+        let consultation = Consultation { asked_at: self.now, answer, allowance, slots, told_changes };
         self.apply(Input::Consulted(consultation))
     }
 
@@ -320,7 +320,7 @@ fn an_answer_that_is_older_than_the_refusal_does_not_let_the_next_prompt_go_on()
     rig.spend(41, true, vec![ended]);
     assert_eq!(rig.held(), Some(HoldKind::Budget));
     let answer = Answer { budgets: vec![budget(100, 60)], grant: None, halt: None };
-    let late = Consultation { asked_at, answer, allowance: None, places: None, told_changes };
+    let late = Consultation { asked_at, answer, allowance: None, slots: None, told_changes };
     assert!(asks(&rig.apply(Input::Consulted(late))));
     rig.finish_snapshot(WorkOutcome::Done);
     assert!(rig.session.turn.is_none() && rig.held() == Some(HoldKind::Budget));

@@ -9,9 +9,9 @@ mod faults;
 pub(crate) mod files;
 pub(crate) mod model;
 mod people;
-mod places;
 mod pulls;
 mod sandboxes;
+mod slots;
 
 use super::*;
 use protocol::bridge::{EventBatch, RunnerAttached, SandboxEnded, SandboxSource};

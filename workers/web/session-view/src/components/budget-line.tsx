@@ -22,7 +22,7 @@ export function BudgetLine(props: { session: Session; mayPrompt: boolean }): JSX
   return (
     <Switch>
       <Match when={hold()}>
-        {(one) => <Line tone={one().kind === "places" ? "is-waiting" : "is-held"} text={one().reason} />}
+        {(one) => <Line tone={one().kind === "slots" ? "is-waiting" : "is-held"} text={one().reason} />}
       </Match>
       <Match when={ended()}>
         {(one) => (

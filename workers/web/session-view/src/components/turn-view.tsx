@@ -185,7 +185,7 @@ const HOLDS: Record<HoldKind, string> = {
   time: "its time limit",
   loop: "the loop detector",
   halt: "an operator",
-  places: "a limit on what works at once",
+  slots: "a limit on what works at once",
   unknown: "a limit",
 };
 

@@ -1,13 +1,13 @@
-//! Places in D1: exchanges what the session has for what it needs, and tells one session for which there is a place then.
+//! Slots in D1: exchanges what the session has for what it needs, and tells one session for which there is a slot then.
 //!
 //! Whoever is told asks by itself and tells the next. A word that gets lost costs a minute: who waits asks that often.
 
 use super::ledger::LedgerRow;
 use super::shell::Shell;
 use crate::call::{BINDING, Call, object_name};
-use crate::core::{PlacesAsked, Session};
+use crate::core::{Session, SlotsAsked};
 use budget::ledger::{RELEASED, Statement};
-use budget::places::{Exchange, Port};
+use budget::slots::{Exchange, Port};
 use platform::d1::{Database, Value};
 use platform::host::go_on_with;
 use platform::log::{self, Level};
@@ -31,17 +31,17 @@ impl Port for Ledger<'_> {
 }
 
 impl Shell {
-    /// Takes the places that the session needs and gives back what it does not. `waited`: whether it may be known to wait.
-    pub(super) async fn exchange_places(
+    /// Takes the slots that the session needs and gives back what it does not. `waited`: whether it may be known to wait.
+    pub(super) async fn exchange_slots(
         self: &Rc<Self>,
         database: &Database,
         session: &Session,
         waited: bool,
         now: Timestamp,
-    ) -> Result<PlacesAsked, String> {
+    ) -> Result<SlotsAsked, String> {
         let needs = session.needs();
-        let until = session.places_until(self.settings.timing.life_ms, now);
-        let has_all = session.has_places(self.settings.timing.life_ms);
+        let until = session.slots_until(self.settings.timing.life_ms, now);
+        let has_all = session.has_slots(self.settings.timing.life_ms);
         let exchange = Exchange {
             session_id: session.info.id.as_str(),
             repository: session.info.repository.as_str(),
@@ -58,7 +58,7 @@ impl Shell {
             go_on_with(&self.state, async move { shell.tell_next(next).await });
         }
         let owned = |user: Option<&str>| user.and_then(|user| UserId::parse(user).ok());
-        Ok(PlacesAsked {
+        Ok(SlotsAsked {
             session: owned(needs.session),
             sandbox: owned(needs.sandbox),
             lack: exchanged.lack,
@@ -94,7 +94,7 @@ impl Shell {
         let outcome = async {
             let database = Database::new(&self.env)?;
             let values = [Value::Text(id)];
-            database.together(&[(budget::places::WAIT_NO_MORE, &values), (RELEASED, &values)]).await
+            database.together(&[(budget::slots::WAIT_NO_MORE, &values), (RELEASED, &values)]).await
         };
         if let Err(error) = outcome.await {
             self.note_untold(id, &error.to_string());
@@ -104,6 +104,6 @@ impl Shell {
     /// It asks by itself within a minute.
     fn note_untold(&self, id: &str, reason: &str) {
         let about = self.about().with("next", id).with("error", reason);
-        log::write(Level::Warn, "a session has not heard that there is a place", &about);
+        log::write(Level::Warn, "a session has not heard that there is a slot", &about);
     }
 }

@@ -1,8 +1,8 @@
-//! Places: how many sessions are at work at once, and how many sandboxes are theirs. Statements for D1, their order, and words for people.
+//! Slots: how many sessions are at work at once, and how many sandboxes are theirs. Statements for D1, their order, and words for people.
 //!
 //! A session takes what it needs in one statement, all or nothing, and only where every limit that counts for it has room: so two never
-//! take the last place. Who finds none waits in `place_waits`, and then tries once more, because a place may have been given back just
-//! before anybody could see it wait. Who gives a place back, or waits no more, tells the first that waits and for whom there is one; that
+//! take the last slot. Who finds none waits in `slot_waits`, and then tries once more, because a slot may have been given back just
+//! before anybody could see it wait. Who gives a slot back, or waits no more, tells the first that waits and for whom there is one; that
 //! one does the same, so that one after the other comes, in the order of waiting. Who is forgotten asks by itself.
 
 use crate::ledger::{Columns, Statement};
@@ -11,12 +11,12 @@ use platform::bound::Value;
 use protocol::budget::{AtOnce, Budget, BudgetScope};
 use protocol::time::Timestamp;
 
-/// A place ends so long after the life of the sandbox that it is for, should nobody give it back.
+/// A slot ends so long after the life of the sandbox that it is for, should nobody give it back.
 pub const MARGIN_MS: u64 = 5 * 60_000;
-/// Sessions that are tried to be told of a place, until one of them hears it.
+/// Sessions that are tried to be told of a slot, until one of them hears it.
 const TOLD_MAX: u64 = 3;
 
-/// What a place is for.
+/// What a slot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A session at work.
@@ -25,7 +25,7 @@ enum Kind {
     Sandbox,
 }
 
-/// Places that a session needs and does not have.
+/// Slots that a session needs and does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lack {
     /// To be at work.
@@ -42,7 +42,7 @@ impl Lack {
     }
 }
 
-/// Places that a session needs or has, each with the user for whose prompt it is.
+/// Slots that a session needs or has, each with the user for whose prompt it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs<'a> {
     /// Its turn runs or is about to.
@@ -71,24 +71,24 @@ pub struct Exchange<'a> {
     pub has: Needs<'a>,
     /// What it is to have afterwards, and nothing else.
     pub needs: Needs<'a>,
-    /// Whether it waits where there is no place.
+    /// Whether it waits where there is no slot.
     pub waits: bool,
     /// Whether it may be known to wait.
     pub waited: bool,
     /// The present moment.
     pub now: Timestamp,
-    /// When its places end by themselves.
+    /// When its slots end by themselves.
     pub until: Timestamp,
 }
 
 /// What came of an [`Exchange`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exchanged {
-    /// What there is no place for.
+    /// What there is no slot for.
     pub lack: Lack,
-    /// When a place of somebody else ends by itself, where it lacks one.
+    /// When a slot of somebody else ends by itself, where it lacks one.
     pub first_end: Option<Timestamp>,
-    /// Sessions for which there is a place now, the one that has waited longest first: one of them is to be told.
+    /// Sessions for which there is a slot now, the one that has waited longest first: one of them is to be told.
     pub next: Vec<String>,
 }
 
@@ -171,7 +171,7 @@ impl Exchange<'_> {
         (GIVE_BACK, values)
     }
 
-    /// The first three values of a statement: the session, and for whom it needs a place of each kind, or null.
+    /// The first three values of a statement: the session, and for whom it needs a slot of each kind, or null.
     fn whose(&self) -> Vec<Value<'_>> {
         let Needs { session, sandbox } = self.needs;
         let [session, sandbox] = [session, sandbox].map(|user| user.map_or(Value::Null, Value::Text));
@@ -195,13 +195,13 @@ impl Exchange<'_> {
     }
 }
 
-/// ?1: session, ?2 and ?3: for whom it needs a place to be at work and one for its sandbox, or null, ?4: repository, ?5: now,
+/// ?1: session, ?2 and ?3: for whom it needs a slot to be at work and one for its sandbox, or null, ?4: repository, ?5: now,
 /// ?6: when it ends.
-/// A place that the session has is not asked about again: who lowers a limit stops nobody.
+/// A slot that the session has is not asked about again: who lowers a limit stops nobody.
 const TAKE: &str = "WITH wanted (kind, user_id) AS ( \
        SELECT 'session', ?2 WHERE ?2 IS NOT NULL UNION ALL SELECT 'sandbox', ?3 WHERE ?3 IS NOT NULL), \
      missing AS ( \
-       SELECT kind, user_id FROM wanted WHERE NOT EXISTS (SELECT 1 FROM places AS own WHERE own.session_id = ?1 \
+       SELECT kind, user_id FROM wanted WHERE NOT EXISTS (SELECT 1 FROM slots AS own WHERE own.session_id = ?1 \
          AND own.kind = wanted.kind AND own.user_id = wanted.user_id AND own.expires_at > ?5)), \
      asked (kind, scope, subject) AS ( \
        SELECT kind, 'user', user_id FROM missing UNION ALL SELECT kind, 'repository', ?4 FROM missing \
@@ -213,10 +213,10 @@ const TAKE: &str = "WITH wanted (kind, user_id) AS ( \
          SELECT subject FROM budgets AS own WHERE own.scope = asked.scope AND own.subject IN (asked.subject, '*') \
          ORDER BY own.subject = '*' LIMIT 1)), \
      full AS ( \
-       SELECT 1 FROM counts WHERE most <= (SELECT count(*) FROM places AS taken WHERE taken.kind = counts.kind \
+       SELECT 1 FROM counts WHERE most <= (SELECT count(*) FROM slots AS taken WHERE taken.kind = counts.kind \
          AND taken.session_id <> ?1 AND taken.expires_at > ?5 AND CASE counts.scope WHEN 'organisation' THEN 1 \
          WHEN 'user' THEN taken.user_id = counts.subject ELSE taken.repository = counts.subject END)) \
-     INSERT INTO places (session_id, kind, user_id, repository, expires_at) \
+     INSERT INTO slots (session_id, kind, user_id, repository, expires_at) \
      SELECT ?1, kind, user_id, ?4, ?6 FROM wanted \
      WHERE NOT EXISTS (SELECT 1 FROM full) AND NOT EXISTS (SELECT 1 FROM halts WHERE lifted_at IS NULL) \
      ON CONFLICT (session_id, kind) DO UPDATE SET user_id = excluded.user_id, repository = excluded.repository, \
@@ -224,20 +224,20 @@ const TAKE: &str = "WITH wanted (kind, user_id) AS ( \
      RETURNING kind";
 
 /// What the session does not need, or has in another user's name, and whatever is over; a row for each.
-const GIVE_BACK: &str = "DELETE FROM places WHERE expires_at <= ?4 \
+const GIVE_BACK: &str = "DELETE FROM slots WHERE expires_at <= ?4 \
     OR session_id = ?1 AND user_id IS NOT CASE kind WHEN 'session' THEN ?2 ELSE ?3 END RETURNING kind";
 
-const OWN: &str = "SELECT kind FROM places WHERE session_id = ?1 AND expires_at > ?2";
+const OWN: &str = "SELECT kind FROM slots WHERE session_id = ?1 AND expires_at > ?2";
 
-const WAIT: &str = "INSERT INTO place_waits (session_id, user_id, repository, needs_sandbox, since) VALUES (?1, ?2, ?3, ?4, ?5) \
+const WAIT: &str = "INSERT INTO slot_waits (session_id, user_id, repository, needs_sandbox, since) VALUES (?1, ?2, ?3, ?4, ?5) \
     ON CONFLICT (session_id) DO UPDATE SET user_id = excluded.user_id, repository = excluded.repository, \
     needs_sandbox = excluded.needs_sandbox";
 
 /// Takes a session, ?1, out of those that wait; whether it was among them says its row.
-pub const WAIT_NO_MORE: &str = "DELETE FROM place_waits WHERE session_id = ?1 RETURNING session_id";
+pub const WAIT_NO_MORE: &str = "DELETE FROM slot_waits WHERE session_id = ?1 RETURNING session_id";
 
 /// ?1: now, ?2: who asks, ?3: how many. A limit is at least one, so that what nobody has taken has room.
-const NEXT: &str = "WITH live AS (SELECT kind, user_id, repository FROM places WHERE expires_at > ?1), \
+const NEXT: &str = "WITH live AS (SELECT kind, user_id, repository FROM slots WHERE expires_at > ?1), \
      used (kind, scope, subject, taken) AS ( \
        SELECT kind, 'organisation', '', count(*) FROM live GROUP BY kind \
        UNION ALL SELECT kind, 'user', user_id, count(*) FROM live GROUP BY kind, user_id \
@@ -248,12 +248,12 @@ const NEXT: &str = "WITH live AS (SELECT kind, user_id, repository FROM places W
          SELECT subject FROM budgets AS own WHERE own.scope = used.scope AND own.subject IN (used.subject, '*') \
          ORDER BY own.subject = '*' LIMIT 1) \
        WHERE CASE used.kind WHEN 'session' THEN budgets.sessions_max ELSE budgets.sandboxes_max END <= used.taken) \
-     SELECT session_id FROM place_waits AS waits WHERE session_id <> ?2 AND NOT EXISTS ( \
+     SELECT session_id FROM slot_waits AS waits WHERE session_id <> ?2 AND NOT EXISTS ( \
        SELECT 1 FROM full WHERE (full.kind = 'session' OR waits.needs_sandbox) AND CASE full.scope WHEN 'organisation' THEN 1 \
        WHEN 'user' THEN full.subject = waits.user_id ELSE full.subject = waits.repository END) \
      ORDER BY since, session_id LIMIT ?3";
 
-const FIRST_END: &str = "SELECT min(expires_at) FROM places WHERE session_id <> ?1 AND expires_at > ?2";
+const FIRST_END: &str = "SELECT min(expires_at) FROM slots WHERE session_id <> ?1 AND expires_at > ?2";
 
 fn limit(budget: &Budget, kind: Kind) -> Option<AtOnce> {
     match kind {
@@ -268,19 +268,19 @@ pub fn is_limited(budgets: &[Budget]) -> bool {
     budgets.iter().any(|budget| budget.sessions.is_some() || budget.sandboxes.is_some())
 }
 
-/// Why there is no place, for people: which limit, how many there are, what ends the wait, and who can change it.
+/// Why there is no slot, for people: which limit, how many there are, what ends the wait, and who can change it.
 #[must_use]
 pub fn none_left(budgets: &[Budget], lack: Lack, names: &dyn Names) -> String {
     let kinds = [(Kind::Session, lack.session), (Kind::Sandbox, lack.sandbox)];
     let lacked = kinds.into_iter().filter(|(_, is_lacked)| *is_lacked).map(|(kind, _)| kind);
     let full = lacked.flat_map(|kind| budgets.iter().map(move |budget| (kind, budget))).find_map(
         |(kind, budget)| {
-            let places = limit(budget, kind).filter(|places| places.taken >= places.max)?;
-            Some((kind, budget, places))
+            let slots = limit(budget, kind).filter(|slots| slots.taken >= slots.max)?;
+            Some((kind, budget, slots))
         },
     );
     let kind = full.map_or(if lack.session { Kind::Session } else { Kind::Sandbox }, |(kind, ..)| kind);
-    let found = full.map(|(_, budget, places)| (budget, places));
+    let found = full.map(|(_, budget, slots)| (budget, slots));
     let count = found.map_or_else(String::new, |(_, AtOnce { max, taken })| format!("{taken} of {max} "));
     let whose = found.map_or_else(String::new, |(budget, _)| whose(budget, names));
     let (state, end) = match kind {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     fn budget(scope: BudgetScope, sessions: Option<(u64, u64)>, sandboxes: Option<(u64, u64)>) -> Budget {
-        let places = |(taken, max)| AtOnce { max, taken };
+        let slots = |(taken, max)| AtOnce { max, taken };
         Budget {
             scope,
             subject: "acme/shop".to_owned(),
@@ -335,8 +335,8 @@ mod tests {
             spent_tokens: 0,
             promised_micro_dollars: 0,
             promised_tokens: 0,
-            sessions: sessions.map(places),
-            sandboxes: sandboxes.map(places),
+            sessions: sessions.map(slots),
+            sandboxes: sandboxes.map(slots),
         }
     }
 
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_place_is_none() {
+    fn somebody_elses_slot_is_none() {
         let (none, both) = (Needs::default(), Needs { session: Some("a"), sandbox: Some("b") });
         assert_eq!(both.lack(&none), Lack { session: true, sandbox: true });
         assert_eq!(both.lack(&Needs { sandbox: Some("b"), ..none }), Lack { session: true, sandbox: false });

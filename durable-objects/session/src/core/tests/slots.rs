@@ -1,7 +1,7 @@
-//! Places: a session that finds none waits with words, gives back what it does not need, and goes on when there is one.
+//! Slots: a session that finds none waits with words, gives back what it does not need, and goes on when there is one.
 
 use super::*;
-use ::budget::places::{Lack, MARGIN_MS};
+use ::budget::slots::{Lack, MARGIN_MS};
 use ::budget::verdict::Answer;
 use protocol::budget::{AtOnce, Budget, BudgetPeriod, BudgetScope, HoldKind};
 
@@ -10,7 +10,7 @@ const BOTH: Lack = Lack { session: true, sandbox: true };
 const SESSION: Lack = Lack { session: true, sandbox: false };
 
 fn limit(sessions: (u64, u64), sandboxes: (u64, u64)) -> Budget {
-    let places = |(taken, max)| Some(AtOnce { max, taken });
+    let slots = |(taken, max)| Some(AtOnce { max, taken });
     Budget {
         scope: BudgetScope::User,
         subject: "usr_ada".into(),
@@ -22,26 +22,26 @@ fn limit(sessions: (u64, u64), sandboxes: (u64, u64)) -> Budget {
         spent_tokens: 0,
         promised_micro_dollars: 0,
         promised_tokens: 0,
-        sessions: places(sessions),
-        sandboxes: places(sandboxes),
+        sessions: slots(sessions),
+        sandboxes: slots(sandboxes),
     }
 }
 
 impl Rig {
-    /// The ledger answers with this budget, and there is no place for what is lacked of what the session needs now.
+    /// The ledger answers with this budget, and there is no slot for what is lacked of what the session needs now.
     fn answer(&mut self, budget: Budget, lack: Lack, first_end: Option<Timestamp>) -> Vec<Effect> {
         let needs = self.session.needs();
         let owned = |user: Option<&str>| user.map(|user| UserId::parse(user).unwrap());
-        let places = Some(PlacesAsked {
+        let slots = Some(SlotsAsked {
             session: owned(needs.session),
             sandbox: owned(needs.sandbox),
             lack,
-            until: self.session.places_until(self.timing.life_ms, self.now),
+            until: self.session.slots_until(self.timing.life_ms, self.now),
             first_end,
         });
         let answer = Answer { budgets: vec![budget], ..Answer::default() };
         let told_changes = self.session.account.spent_changes;
-        let consultation = Consultation { asked_at: self.now, answer, allowance: None, places, told_changes };
+        let consultation = Consultation { asked_at: self.now, answer, allowance: None, slots, told_changes };
         self.apply(Input::Consulted(consultation))
     }
 
@@ -51,11 +51,11 @@ impl Rig {
     }
 
     fn waits(&self) -> bool {
-        self.session.account.state.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Places)
+        self.session.account.state.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Slots)
     }
 
-    fn has_places(&self) -> bool {
-        self.session.has_places(self.timing.life_ms)
+    fn has_slots(&self) -> bool {
+        self.session.has_slots(self.timing.life_ms)
     }
 }
 
@@ -76,10 +76,10 @@ fn orders(effects: &[Effect]) -> bool {
 }
 
 #[test]
-fn a_prompt_without_a_place_waits_with_words_and_goes_on_with_one() {
+fn a_prompt_without_a_slot_waits_with_words_and_goes_on_with_one() {
     let mut rig = Rig::new().0;
     assert!(orders(&rig.prompt(1)));
-    assert_eq!((rig.needs(), rig.has_places()), ((true, true), false));
+    assert_eq!((rig.needs(), rig.has_slots()), ((true, true), false));
     let effects = rig.answer(limit((2, 2), (2, 9)), BOTH, None);
     assert!(rig.session.sandbox.is_none() && rig.waits() && !begins(&effects));
     let hold = rig.session.account.state.hold.clone().unwrap();
@@ -88,7 +88,7 @@ fn a_prompt_without_a_place_waits_with_words_and_goes_on_with_one() {
         "2 of 2 sessions of ADA are at work, and more may not be at once. The prompt goes on when another one's turn ends. \
          An operator can raise the limit in the settings."
     );
-    // It asks every minute, and when a place is known to end.
+    // It asks every minute, and when a slot is known to end.
     let minute = (rig.now.plus_ms(60_000), DeadlineReason::LedgerUnasked);
     assert_eq!(rig.session.next_deadline(rig.timing), Some(minute));
     rig.now = minute.0;
@@ -99,18 +99,18 @@ fn a_prompt_without_a_place_waits_with_words_and_goes_on_with_one() {
     assert_eq!(rig.session.next_deadline(rig.timing), Some((end, DeadlineReason::LedgerUnasked)));
     assert!(asks(&rig.apply(Input::BudgetsChanged)), "told that there is one");
     assert!(orders(&rig.answer(limit((2, 2), (2, 9)), NONE, None)));
-    assert!(!rig.waits() && rig.has_places());
+    assert!(!rig.waits() && rig.has_slots());
     rig.boot();
     assert_eq!(rig.session.turn.as_ref().map(|turn| turn.attempt), Some(1));
-    assert!(rig.has_places(), "the turn is in the place that it waited for");
+    assert!(rig.has_slots(), "the turn is in the slot that it waited for");
 }
 
 #[test]
-fn between_turns_the_place_is_given_back_and_the_next_prompt_asks_before_it_begins() {
+fn between_turns_the_slot_is_given_back_and_the_next_prompt_asks_before_it_begins() {
     let mut rig = Rig::running();
     rig.answer(limit((1, 1), (1, 1)), NONE, None);
     rig.prompt(2);
-    assert!(rig.has_places());
+    assert!(rig.has_slots());
     let effects = rig.end_turn(None);
     assert!(asks(&effects) && rig.needs() == (false, true), "others may come while it is saved");
     rig.answer(limit((0, 1), (1, 1)), NONE, None);
@@ -145,13 +145,13 @@ fn what_an_agent_works_on_is_never_held_and_a_turn_that_only_begins_costs_no_try
         }
         _ => None,
     });
-    assert_eq!(end, Some((Some(HoldKind::Places), PromptState::Queued)));
+    assert_eq!(end, Some((Some(HoldKind::Slots), PromptState::Queued)));
     assert!(begins(&rig.answer(limit((1, 1), (1, 1)), NONE, None)));
     assert_eq!(rig.session.turn.as_ref().map(|turn| turn.attempt), Some(1));
 }
 
 #[test]
-fn a_sandbox_has_its_place_until_it_has_ended_whoever_it_was_for() {
+fn a_sandbox_has_its_slot_until_it_has_ended_whoever_it_was_for() {
     let mut rig = Rig::running();
     rig.answer(limit((1, 9), (1, 9)), NONE, None);
     let bob = user("bob");
@@ -190,7 +190,7 @@ fn a_sandbox_that_somebody_only_begins_to_write_for_is_given_up_without_a_word()
 }
 
 #[test]
-fn a_lost_sandbox_keeps_its_place_for_the_next_one_and_a_deleted_session_gives_all_back() {
+fn a_lost_sandbox_keeps_its_slot_for_the_next_one_and_a_deleted_session_gives_all_back() {
     let mut rig = Rig::running();
     rig.answer(limit((1, 9), (1, 9)), NONE, None);
     let until = rig.session.account.held.until;
@@ -198,7 +198,7 @@ fn a_lost_sandbox_keeps_its_place_for_the_next_one_and_a_deleted_session_gives_a
     rig.now = rig.now.plus_ms(MARGIN_MS + 1);
     assert!(orders(&rig.lose_sandbox("gone")));
     assert_eq!(rig.needs(), (true, true));
-    assert!(!rig.has_places(), "the next sandbox may live longer than the place was for");
+    assert!(!rig.has_slots(), "the next sandbox may live longer than the slot was for");
     let Some(Work::TerminateSandbox { sandbox_id, .. }) = rig.log.iter().rev().find_map(|(_, effects, _)| {
         effects.iter().find_map(|effect| match effect {
             Effect::Enqueue(work @ Work::TerminateSandbox { .. }) => Some(work.clone()),

@@ -1,11 +1,11 @@
-//! Places with their real migrations: sessions whose exchanges run at the same time, statement by statement in random order, lose their
-//! answers and are forgotten. However they do it, no limit is passed, and nobody waits while there is a place.
+//! Slots with their real migrations: sessions whose exchanges run at the same time, statement by statement in random order, lose their
+//! answers and are forgotten. However they do it, no limit is passed, and nobody waits while there is a slot.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failing helper fails its test")]
 
 mod database;
 
 use budget::ledger::{self, Asker, Statement};
-use budget::places::{Exchange, Exchanged, MARGIN_MS, Needs, Port};
+use budget::slots::{Exchange, Exchanged, MARGIN_MS, Needs, Port};
 use database::{Database, Row};
 use platform::bound::Value;
 use proptest::prelude::*;
@@ -74,7 +74,7 @@ impl Database {
     }
 
     fn taken(&self, kind: &str, user_id: &str, now: u64) -> u64 {
-        let sql = "SELECT count(*) FROM places WHERE kind = ?1 AND user_id LIKE ?2 AND expires_at > ?3";
+        let sql = "SELECT count(*) FROM slots WHERE kind = ?1 AND user_id LIKE ?2 AND expires_at > ?3";
         let now = i64::try_from(now).unwrap();
         let counted: i64 = self.0.query_row(sql, (kind, user_id, now), |row| row.get(0)).unwrap();
         u64::try_from(counted).unwrap()
@@ -99,7 +99,7 @@ const SANDBOX: (bool, bool) = (false, true);
 const NOTHING: (bool, bool) = (false, false);
 
 #[test]
-fn the_last_place_is_taken_once_and_handed_on_in_the_order_of_waiting() {
+fn the_last_slot_is_taken_once_and_handed_on_in_the_order_of_waiting() {
     let database = Database::new();
     database.limit("user", "*", Some(1), Some(2));
     let ask = |session, needs, now| database.exchange(exchange(session, "usr_ada", needs, now));
@@ -120,7 +120,7 @@ fn the_last_place_is_taken_once_and_handed_on_in_the_order_of_waiting() {
     assert!(!ask("ses_3", BOTH, NOON + 9).lack.is_any());
     let over = ask("ses_1", NOTHING, NOON + 10);
     assert_eq!(over.next, Vec::<String>::new(), "nobody else waits");
-    assert!(database.run(&("SELECT session_id FROM place_waits", vec![])).is_empty());
+    assert!(database.run(&("SELECT session_id FROM slot_waits", vec![])).is_empty());
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn lowering_a_limit_stops_nobody_and_everybodys_limit_gives_way_to_the_own() {
     assert!(!ask("ses_4", "usr_bob", NOON) && ask("ses_5", "usr_bob", NOON));
     assert!(ask("ses_6", "usr_eve", NOON), "three in all");
     database.limit("user", "usr_ada", Some(1), None);
-    assert!(!ask("ses_1", "usr_ada", NOON) && !ask("ses_2", "usr_ada", NOON), "they have their places");
+    assert!(!ask("ses_1", "usr_ada", NOON) && !ask("ses_2", "usr_ada", NOON), "they have their slots");
     // The next prompt there is somebody else's, who has none left; hers is free then.
     assert!(ask("ses_2", "usr_bob", NOON));
     assert_eq!(database.taken("session", "usr_ada", NOON), 1);
@@ -143,13 +143,13 @@ fn lowering_a_limit_stops_nobody_and_everybodys_limit_gives_way_to_the_own() {
     let answer = ledger::read(&database.run(&ledger::question(&asker, Timestamp(NOON))));
     let seen: Vec<_> = answer.budgets.iter().filter_map(|budget| budget.sessions).collect();
     assert_eq!(
-        seen.iter().map(|places| (places.taken, places.max)).collect::<BTreeSet<_>>(),
+        seen.iter().map(|slots| (slots.taken, slots.max)).collect::<BTreeSet<_>>(),
         [(1, 1), (2, 3)].into()
     );
 }
 
 #[test]
-fn a_place_of_the_forgotten_ends_with_its_sandboxes_life_and_a_halt_gives_none() {
+fn a_slot_of_the_forgotten_ends_with_its_sandboxes_life_and_a_halt_gives_none() {
     let database = Database::new();
     database.limit("organisation", "", None, Some(1));
     let over = NOON + LIFE_MS + MARGIN_MS;
@@ -173,7 +173,7 @@ enum Deed {
     Go { which: usize },
     /// A limit changes.
     Limit { user: Option<usize>, sessions: Option<u64>, sandboxes: Option<u64> },
-    /// A session is never heard of again: another one takes its name when its places are over.
+    /// A session is never heard of again: another one takes its name when its slots are over.
     Vanish { which: usize },
 }
 
@@ -302,14 +302,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_limit_is_passed_and_nobody_waits_while_there_is_a_place(mut history in deeds(), is_calm in any::<bool>()) {
+    fn no_limit_is_passed_and_nobody_waits_while_there_is_a_slot(mut history in deeds(), is_calm in any::<bool>()) {
         if is_calm {
             history.retain(|deed| !matches!(deed, Deed::Need { loses: Some(_), .. } | Deed::Vanish { .. }));
         }
         let database = Database::new();
         let mut world = World { database: &database, agents: Vec::new(), now: NOON, told: 0 };
         world.agents.resize_with(SESSIONS, Agent::default);
-        // Places that were there when a limit was lowered stay.
+        // Slots that were there when a limit was lowered stay.
         let mut limits: Vec<(Option<usize>, Option<u64>, Option<u64>)> = vec![(None, Some(2), Some(3))];
         database.limit("organisation", "", Some(2), Some(3));
         let mut most = [[0, 0]; 3];
@@ -351,7 +351,7 @@ proptest! {
                 prop_assert!(!agent.lacks || world.is_full(which, &limits), "{} was not told", NAMES[which]);
             }
         }
-        // Who vanished is forgotten when its places end, and everybody else asks in a while.
+        // Who vanished is forgotten when its slots end, and everybody else asks in a while.
         world.now += LIFE_MS + MARGIN_MS;
         for agent in &mut world.agents {
             (agent.asks, agent.has) = (true, Needs::default());
@@ -360,7 +360,7 @@ proptest! {
         world.settle();
         prop_assert!(world.told - told <= 40, "no herd: {} were told", world.told - told);
         for (which, agent) in world.agents.iter().enumerate() {
-            prop_assert!(!agent.lacks || world.is_full(which, &limits), "{} waits while there is a place", NAMES[which]);
+            prop_assert!(!agent.lacks || world.is_full(which, &limits), "{} waits while there is a slot", NAMES[which]);
         }
     }
 

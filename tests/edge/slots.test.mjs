@@ -1,4 +1,4 @@
-/** Limits on what works at once, end to end: who finds no place waits with words, and goes on by itself when there is one. */
+/** Limits on what works at once, end to end: who finds no slot waits with words, and goes on by itself when there is one. */
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -38,12 +38,12 @@ async function begin(client, text) {
   return { sessionId: body.sessionId, viewer: await view(edge, client, body.sessionId) };
 }
 
-/** What a session says while it waits for a place. */
+/** What a session says while it waits for a slot. */
 const waits = ({ viewer }) =>
   until(
     () => viewer.state.snapshot?.budget?.hold,
-    (hold) => hold?.kind === "places",
-    "the wait for a place",
+    (hold) => hold?.kind === "slots",
+    "the wait for a slot",
   );
 
 const orders = (sessionId) =>
@@ -63,16 +63,16 @@ async function work({ sessionId }) {
 
 const end = ({ runner, turn }) => runner.report(turnEnded(turn));
 const remove = (client, sessionId) => client.delete(`/api/sessions/${sessionId}`);
-const places = (sql = "1 = 1") =>
-  edge.rows(`SELECT session_id, kind, user_id FROM places WHERE ${sql} ORDER BY session_id, kind`);
+const slots = (sql = "1 = 1") =>
+  edge.rows(`SELECT session_id, kind, user_id FROM slots WHERE ${sql} ORDER BY session_id, kind`);
 
 async function settled(sessionIds) {
   await until(
-    places,
+    slots,
     (rows) => rows.every((row) => !sessionIds.includes(row.session_id)),
-    "places that are given back",
+    "slots that are given back",
   );
-  assert.deepEqual(await edge.rows("SELECT * FROM place_waits"), []);
+  assert.deepEqual(await edge.rows("SELECT * FROM slot_waits"), []);
 }
 
 test("a limit is at least one, and not for a session", async () => {
@@ -107,7 +107,7 @@ test("the second session of a user waits with words, and goes on when the first 
   await end(first);
   const next = await work(second);
   assert.equal(second.viewer.state.snapshot.budget?.hold, undefined);
-  assert.deepEqual(await places("kind = 'session' AND user_id = 'usr_ada'"), [
+  assert.deepEqual(await slots("kind = 'session' AND user_id = 'usr_ada'"), [
     { session_id: second.sessionId, kind: "session", user_id: ADA.id },
   ]);
   // The first has a prompt more: it waits behind the second, in the sandbox that it has.
@@ -127,7 +127,7 @@ test("the second session of a user waits with words, and goes on when the first 
   await settled(sessionIds);
 });
 
-test("raising the limit lets a session go on, and so does the end of a place that nobody gives back", async () => {
+test("raising the limit lets a session go on, and so does the end of a slot that nobody gives back", async () => {
   await set("repository", REPOSITORY, { sessionsMax: 1 });
   const first = await startTurn(edge, people.ada, "One");
   const second = await begin(people.linus, "Two");
@@ -139,19 +139,19 @@ test("raising the limit lets a session go on, and so does the end of a place tha
   await waits(third);
   await Promise.all([end(first), end(next)]);
   const later = await work(third);
-  // A session that is never heard of again, with the only place.
+  // A session that is never heard of again, with the only slot.
   const hour = Date.now() + 3_600_000;
-  await edge.rows("INSERT INTO places VALUES ('ses_lost', 'session', 'usr_ada', ?1, ?2)", REPOSITORY, hour);
+  await edge.rows("INSERT INTO slots VALUES ('ses_lost', 'session', 'usr_ada', ?1, ?2)", REPOSITORY, hour);
   await set("repository", REPOSITORY, { sessionsMax: 1 });
   await end(later);
   const fourth = await begin(people.ada, "Four");
   await waits(fourth);
   const over = Date.now() + 2000;
-  await edge.rows("UPDATE places SET expires_at = ?1 WHERE session_id = 'ses_lost'", over);
+  await edge.rows("UPDATE slots SET expires_at = ?1 WHERE session_id = 'ses_lost'", over);
   // It asks anew, and from then on knows when that is.
   await set("repository", REPOSITORY, { sessionsMax: 1 });
   await work(fourth);
-  assert.ok(Date.now() >= over, "not before the lost one's place has ended");
+  assert.ok(Date.now() >= over, "not before the lost one's slot has ended");
 
   await set("repository", REPOSITORY);
   for (const { viewer } of [second, third, fourth]) await viewer.close();
@@ -177,16 +177,16 @@ test("a sandbox counts while it idles, and the end of its session makes room", a
   await set("organisation", "");
 });
 
-test("of many that wait exactly as many go on as there are places, in the order of waiting", async () => {
+test("of many that wait exactly as many go on as there are slots, in the order of waiting", async () => {
   await set("user", LINUS.id, { sessionsMax: 1 });
-  const [busy] = await places("kind = 'session' AND user_id = 'usr_linus'");
+  const [busy] = await slots("kind = 'session' AND user_id = 'usr_linus'");
   const waiting = [];
   for (const text of ["One", "Two", "Three"]) {
     waiting.push(await begin(people.linus, text));
     await waits(waiting.at(-1));
   }
   const order = async () =>
-    (await edge.rows("SELECT session_id FROM place_waits ORDER BY since")).map((row) => row.session_id);
+    (await edge.rows("SELECT session_id FROM slot_waits ORDER BY since")).map((row) => row.session_id);
   assert.deepEqual(
     await order(),
     waiting.map(({ sessionId }) => sessionId),
@@ -200,6 +200,6 @@ test("of many that wait exactly as many go on as there are places, in the order 
   assert.deepEqual(await order(), [waiting[2].sessionId]);
   await end(next);
   await work(waiting[2]);
-  assert.equal((await places("kind = 'session' AND user_id = 'usr_linus'")).length, 1);
+  assert.equal((await slots("kind = 'session' AND user_id = 'usr_linus'")).length, 1);
   for (const { viewer } of waiting) await viewer.close();
 });

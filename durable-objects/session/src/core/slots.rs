@@ -1,4 +1,4 @@
-//! The places that a session needs of those that there are: one to be at work, one for its sandbox.
+//! The slots that a session needs of those that there are: one to be at work, one for its sandbox.
 //!
 //! It needs the first from when a sandbox is prepared for a prompt until the turn is over, and the second from before a sandbox is ordered
 //! until its provider has ended it. Whatever changes what it needs has the ledger asked, so that what it does not need any more is given
@@ -7,21 +7,21 @@
 use super::sandbox::SandboxPhase;
 use super::session::Session;
 use super::step::Step;
-use budget::places::{Lack, MARGIN_MS, Needs, is_limited, none_left};
+use budget::slots::{Lack, MARGIN_MS, Needs, is_limited, none_left};
 use protocol::budget::{Budget, HoldKind};
 use protocol::id::{SandboxId, UserId};
 use protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-protocol::objects!(HeldPlaces);
+protocol::objects!(HeldSlots);
 
-/// What the session knows of its places.
+/// What the session knows of its slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", default)]
-pub struct HeldPlaces {
-    /// For whose prompt it is at work; absent where it may not have such a place.
+pub struct HeldSlots {
+    /// For whose prompt it is at work; absent where it may not have such a slot.
     pub session: Option<UserId>,
-    /// For whose prompt it has a sandbox; absent where it may not have such a place.
+    /// For whose prompt it has a sandbox; absent where it may not have such a slot.
     pub sandbox: Option<UserId>,
     /// When they end by themselves.
     pub until: Timestamp,
@@ -29,11 +29,11 @@ pub struct HeldPlaces {
     pub sandbox_for: Option<UserId>,
     /// Sandboxes that were given up and have not ended yet.
     pub ending: Vec<SandboxId>,
-    /// When somebody else's place ends by itself, while one is waited for.
+    /// When somebody else's slot ends by itself, while one is waited for.
     pub first_end: Option<Timestamp>,
 }
 
-impl HeldPlaces {
+impl HeldSlots {
     /// What it surely has.
     #[must_use]
     pub fn has(&self) -> Needs<'_> {
@@ -44,18 +44,18 @@ impl HeldPlaces {
     }
 }
 
-/// What came of asking for places.
+/// What came of asking for slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PlacesAsked {
+pub struct SlotsAsked {
     /// For whose prompt the session was to be at work.
     pub session: Option<UserId>,
     /// For whose prompt it was to have a sandbox.
     pub sandbox: Option<UserId>,
-    /// What of both there was no place for.
+    /// What of both there was no slot for.
     pub lack: Lack,
     /// When the others end by themselves.
     pub until: Timestamp,
-    /// When a place of somebody else ends by itself, where there was none.
+    /// When a slot of somebody else ends by itself, where there was none.
     pub first_end: Option<Timestamp>,
 }
 
@@ -63,7 +63,7 @@ pub struct PlacesAsked {
 pub(super) type Needed = (Option<UserId>, Option<UserId>);
 
 impl Session {
-    /// The places that the session needs now.
+    /// The slots that the session needs now.
     #[must_use]
     pub fn needs(&self) -> Needs<'_> {
         let (session, sandbox) = self.needed();
@@ -74,7 +74,7 @@ impl Session {
     fn needed(&self) -> (Option<&UserId>, Option<&UserId>) {
         let hold = self.account.state.hold.as_ref();
         let head = self.queue.front().map(|prompt| &prompt.author);
-        let waits = self.waits_for_place();
+        let waits = self.waits_for_slot();
         let is_open = hold.is_none() || waits;
         // A snapshot that is being taken is no work: others may come before the next prompt.
         let begins = is_open && (waits || self.sandbox.is_some() && self.saving.is_none());
@@ -88,31 +88,31 @@ impl Session {
         (session, sandbox)
     }
 
-    /// Whether a prompt waits for a place.
+    /// Whether a prompt waits for a slot.
     #[must_use]
-    pub fn waits_for_place(&self) -> bool {
+    pub fn waits_for_slot(&self) -> bool {
         let hold = self.account.state.hold.as_ref();
-        !self.queue.is_empty() && hold.is_some_and(|hold| hold.kind == HoldKind::Places)
+        !self.queue.is_empty() && hold.is_some_and(|hold| hold.kind == HoldKind::Slots)
     }
 
-    /// Whether something would wait if it found no place; what an agent is working on does not.
+    /// Whether something would wait if it found no slot; what an agent is working on does not.
     #[must_use]
     pub fn would_wait(&self) -> bool {
         !self.queue.is_empty() && self.turn.as_ref().is_none_or(|turn| !turn.received)
     }
 
-    /// Whether it surely has the places that it needs, for as long as its sandbox may live.
+    /// Whether it surely has the slots that it needs, for as long as its sandbox may live.
     #[must_use]
-    pub fn has_places(&self, life_ms: u64) -> bool {
+    pub fn has_slots(&self, life_ms: u64) -> bool {
         let held = &self.account.held;
         let lasts =
             self.sandbox.as_ref().is_none_or(|sandbox| held.until >= sandbox.created_at.plus_ms(life_ms));
         lasts && !self.needs().lack(&held.has()).is_any()
     }
 
-    /// When places that are taken now end by themselves: with the life of the sandbox that there is, or is about to be.
+    /// When slots that are taken now end by themselves: with the life of the sandbox that there is, or is about to be.
     #[must_use]
-    pub fn places_until(&self, life_ms: u64, now: Timestamp) -> Timestamp {
+    pub fn slots_until(&self, life_ms: u64, now: Timestamp) -> Timestamp {
         let since = self.sandbox.as_ref().map_or(now, |sandbox| sandbox.created_at.max(now));
         since.plus_ms(life_ms + MARGIN_MS)
     }
@@ -126,7 +126,7 @@ impl Session {
 
 impl Step<'_> {
     /// What is not needed any more is not surely there any more, and is given back.
-    pub(super) fn settle_places(&mut self, before: &Needed) {
+    pub(super) fn settle_slots(&mut self, before: &Needed) {
         let needed = self.session.copy_needed();
         let held = &mut self.session.account.held;
         let drop = |has: &mut Option<UserId>, need: &Option<UserId>| has != need && has.take().is_some();
@@ -141,15 +141,15 @@ impl Step<'_> {
         }
     }
 
-    /// Whether the ledger is to be asked for a place before a turn begins, because it may say no. Otherwise it is asked on the way.
+    /// Whether the ledger is to be asked for a slot before a turn begins, because it may say no. Otherwise it is asked on the way.
     pub(super) fn must_ask_first(&self) -> bool {
         let account = &self.session.account;
         is_limited(&account.state.budgets) && self.session.needs().lack(&account.held.has()).session
     }
 
-    /// What came of asking for places: what people are to be told where there is none.
-    pub(super) fn take_places(&mut self, asked: PlacesAsked, budgets: &[Budget]) -> Option<String> {
-        let PlacesAsked { session, sandbox, lack, until, first_end } = asked;
+    /// What came of asking for slots: what people are to be told where there is none.
+    pub(super) fn take_slots(&mut self, asked: SlotsAsked, budgets: &[Budget]) -> Option<String> {
+        let SlotsAsked { session, sandbox, lack, until, first_end } = asked;
         let held = &mut self.session.account.held;
         let got = |user: Option<UserId>, is_lacked: bool| user.filter(|_| !is_lacked);
         held.session = got(session, lack.session);
@@ -160,7 +160,7 @@ impl Step<'_> {
         self.settle_lack(lack, budgets)
     }
 
-    /// A sandbox that finds no place is given up before it is made. Nothing that an agent works on is held.
+    /// A sandbox that finds no slot is given up before it is made. Nothing that an agent works on is held.
     fn settle_lack(&mut self, lack: Lack, budgets: &[Budget]) -> Option<String> {
         let needs = self.session.needs();
         let lack = Lack {
