@@ -141,7 +141,7 @@ test("raising the limit lets a session go on, and so does the end of a slot that
   const later = await work(third);
   // A session that is never heard of again, with the only slot.
   const hour = Date.now() + 3_600_000;
-  await edge.rows("INSERT INTO slots VALUES ('ses_lost', 'session', 'usr_ada', ?1, ?2)", REPOSITORY, hour);
+  await edge.rows("INSERT INTO slots VALUES ('ses_lost', 'session', 'usr_ada', ?1, ?2, 0)", REPOSITORY, hour);
   await set("repository", REPOSITORY, { sessionsMax: 1 });
   await end(later);
   const fourth = await begin(people.ada, "Four");

@@ -2,8 +2,9 @@
 //!
 //! A session takes what it needs in one statement, all or nothing, and only where every limit that counts for it has room: so two never
 //! take the last slot. Who finds none waits in `slot_waits`, and then tries once more, because a slot may have been given back just
-//! before anybody could see it wait. Who gives a slot back, or waits no more, tells the first that waits and for whom there is one; that
-//! one does the same, so that one after the other comes, in the order of waiting. Who is forgotten asks by itself.
+//! before anybody could see it wait. Who gives a slot back, waits no more, or has waited and goes on waiting, tells the first that waits and
+//! for whom there is one; that one does the same, so that one after the other comes, in the order of waiting. Who is forgotten asks by
+//! itself.
 
 use crate::ledger::{Columns, Statement};
 use crate::verdict::Names;
@@ -107,13 +108,16 @@ impl Exchange<'_> {
     /// session come one after the other.
     pub async fn run<P: Port>(&self, port: &P) -> Result<Exchanged, P::Error> {
         let mut lack = self.needs.lack(&self.has);
-        if lack.is_any() && self.take(port).await? {
+        let mut has_freed = false;
+        if lack.is_any()
+            && let Some(changed_hands) = self.take(port).await?
+        {
             lack = Lack::default();
+            has_freed = changed_hands;
         }
         let is_whole = self.needs.session.is_some() && self.needs.sandbox.is_some();
-        let mut has_freed = false;
         if lack.is_any() || !is_whole {
-            has_freed = !port.rows(self.give_back()).await?.is_empty();
+            has_freed |= !port.rows(self.give_back()).await?.is_empty();
         }
         let (mut first_end, mut is_listed) = (None, self.waited);
         if lack.is_any() {
@@ -121,8 +125,9 @@ impl Exchange<'_> {
             if lack.is_any() && self.waits {
                 port.rows(self.wait(lack)).await?;
                 is_listed = true;
-                if self.take(port).await? {
+                if let Some(changed_hands) = self.take(port).await? {
                     lack = Lack::default();
+                    has_freed |= changed_hands;
                 } else {
                     first_end = self.first_end(port).await?;
                 }
@@ -132,12 +137,16 @@ impl Exchange<'_> {
             let was_listed = port.rows((WAIT_NO_MORE, vec![Value::Text(self.session_id)])).await?;
             has_freed |= !was_listed.is_empty();
         }
-        let next = if has_freed { port.rows(self.next()).await? } else { Vec::new() };
+        // Whoever told it may have gone by what it lacked before; then what there is may be for somebody else.
+        let passes_on = self.waited && lack.is_any();
+        let next = if has_freed || passes_on { port.rows(self.next()).await? } else { Vec::new() };
         Ok(Exchanged { lack, first_end, next: next.iter().map(|row| row.text(0)).collect() })
     }
 
-    async fn take<P: Port>(&self, port: &P) -> Result<bool, P::Error> {
-        Ok(!port.rows(self.taking()).await?.is_empty())
+    /// Whether it could be taken, and then whether that has freed a slot of another user.
+    async fn take<P: Port>(&self, port: &P) -> Result<Option<bool>, P::Error> {
+        let rows = port.rows(self.taking()).await?;
+        Ok((!rows.is_empty()).then(|| rows.iter().any(|row| row.number(1) == Some(1))))
     }
 
     /// What it lacks of all that it needs, now that not everything could be taken.
@@ -184,6 +193,7 @@ impl Exchange<'_> {
             Value::Text(self.session_id),
             Value::Text(user),
             Value::Text(self.repository),
+            Value::Number(lack.session.into()),
             Value::Number(lack.sandbox.into()),
             Value::Number(self.now.0),
         ];
@@ -216,12 +226,12 @@ const TAKE: &str = "WITH wanted (kind, user_id) AS ( \
        SELECT 1 FROM counts WHERE most <= (SELECT count(*) FROM slots AS taken WHERE taken.kind = counts.kind \
          AND taken.session_id <> ?1 AND taken.expires_at > ?5 AND CASE counts.scope WHEN 'organisation' THEN 1 \
          WHEN 'user' THEN taken.user_id = counts.subject ELSE taken.repository = counts.subject END)) \
-     INSERT INTO slots (session_id, kind, user_id, repository, expires_at) \
-     SELECT ?1, kind, user_id, ?4, ?6 FROM wanted \
+     INSERT INTO slots (session_id, kind, user_id, repository, expires_at, changed_hands) \
+     SELECT ?1, kind, user_id, ?4, ?6, 0 FROM wanted \
      WHERE NOT EXISTS (SELECT 1 FROM full) AND NOT EXISTS (SELECT 1 FROM halts WHERE lifted_at IS NULL) \
      ON CONFLICT (session_id, kind) DO UPDATE SET user_id = excluded.user_id, repository = excluded.repository, \
-       expires_at = excluded.expires_at \
-     RETURNING kind";
+       expires_at = excluded.expires_at, changed_hands = slots.user_id <> excluded.user_id \
+     RETURNING kind, changed_hands";
 
 /// What the session does not need, or has in another user's name, and whatever is over; a row for each.
 const GIVE_BACK: &str = "DELETE FROM slots WHERE expires_at <= ?4 \
@@ -229,9 +239,10 @@ const GIVE_BACK: &str = "DELETE FROM slots WHERE expires_at <= ?4 \
 
 const OWN: &str = "SELECT kind FROM slots WHERE session_id = ?1 AND expires_at > ?2";
 
-const WAIT: &str = "INSERT INTO slot_waits (session_id, user_id, repository, needs_sandbox, since) VALUES (?1, ?2, ?3, ?4, ?5) \
+const WAIT: &str = "INSERT INTO slot_waits (session_id, user_id, repository, lacks_session, lacks_sandbox, since) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
     ON CONFLICT (session_id) DO UPDATE SET user_id = excluded.user_id, repository = excluded.repository, \
-    needs_sandbox = excluded.needs_sandbox";
+    lacks_session = excluded.lacks_session, lacks_sandbox = excluded.lacks_sandbox";
 
 /// Takes a session, ?1, out of those that wait; whether it was among them says its row.
 pub const WAIT_NO_MORE: &str = "DELETE FROM slot_waits WHERE session_id = ?1 RETURNING session_id";
@@ -249,7 +260,7 @@ const NEXT: &str = "WITH live AS (SELECT kind, user_id, repository FROM slots WH
          ORDER BY own.subject = '*' LIMIT 1) \
        WHERE CASE used.kind WHEN 'session' THEN budgets.sessions_max ELSE budgets.sandboxes_max END <= used.taken) \
      SELECT session_id FROM slot_waits AS waits WHERE session_id <> ?2 AND NOT EXISTS ( \
-       SELECT 1 FROM full WHERE (full.kind = 'session' OR waits.needs_sandbox) AND CASE full.scope WHEN 'organisation' THEN 1 \
+       SELECT 1 FROM full WHERE CASE full.kind WHEN 'session' THEN waits.lacks_session ELSE waits.lacks_sandbox END AND CASE full.scope WHEN 'organisation' THEN 1 \
        WHEN 'user' THEN full.subject = waits.user_id ELSE full.subject = waits.repository END) \
      ORDER BY since, session_id LIMIT ?3";
 

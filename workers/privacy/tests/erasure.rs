@@ -53,8 +53,8 @@ fn populated() -> Connection {
             INSERT INTO channel_repositories VALUES ('C_{session}', 'acme/shop', '{user}', 1);
             INSERT INTO budgets VALUES ('user', '{user}', 'day', 1, 1, 1, 1, 1);
             INSERT INTO budget_leases VALUES ('{session}', '{user}', 'acme/shop', 5, 5, 2);
-            INSERT INTO slots VALUES ('{session}', 'session', '{user}', 'acme/shop', 2), ('{session}', 'sandbox', '{user}', 'acme/shop', 2);
-            INSERT INTO slot_waits VALUES ('{session}', '{user}', 'acme/shop', 0, 1);
+            INSERT INTO slots VALUES ('{session}', 'session', '{user}', 'acme/shop', 2, 0), ('{session}', 'sandbox', '{user}', 'acme/shop', 2, 0);
+            INSERT INTO slot_waits VALUES ('{session}', '{user}', 'acme/shop', 1, 0, 1);
             INSERT INTO spending VALUES ('{session}', '{user}', 3, 'acme/shop', 100, 10), ('ses_both', '{user}', 3, 'acme/shop', 40, 4);
             INSERT INTO session_people VALUES ('{session}', '{user}', 'acme/shop', 1, 2, 1, 3, 4, 5), ('ses_both', '{user}', 'acme/shop', 1, 1, 1, 1, 1, 1);"
         );
