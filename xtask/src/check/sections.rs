@@ -287,6 +287,10 @@ fn deploy() -> anyhow::Result<Outcome> {
 
 fn end_to_end(run: &Run) -> anyhow::Result<Outcome> {
     let (runner, mut command) = cargo_tests(run, Packages::Only("end-to-end"));
+    if runner == Runner::Nextest {
+        // Each starts a whole stack, which waits more than it computes.
+        command.args(["--test-threads", "3"]);
+    }
     section("end-to-end", runner, &mut command)
 }
 
