@@ -51,7 +51,7 @@ export function createDeployment(address: string, key: string | null, send: type
     revokeKey: (id: string) => ask<unknown>("DELETE", `/api/keys/${encodeURIComponent(id)}`, {}),
     socketUrl: (id: SessionId) => `${address.replace(/^http/, "ws")}/api/sessions/${id}/socket`,
     /** The panel is another origin, so it cannot show what is at `artifactUrl`, where a cookie is asked for. */
-    artifact: async (id: SessionId, artifact: string, signal: AbortSignal): Promise<Blob> => {
+    artifact: async (id: SessionId, artifact: string, signal?: AbortSignal): Promise<Blob> => {
       const call = {
         method: "GET",
         path: artifactPath(id, artifact),

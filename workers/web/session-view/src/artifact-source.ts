@@ -6,7 +6,7 @@ export interface ArtifactSource {
   /** Where one can be opened in a tab of its own. */
   url(artifactId: ArtifactId): string;
   /** Fetches one; present where that address cannot be shown in place, because the page is of another origin and signed in by a key. */
-  fetch?: (artifactId: ArtifactId, signal: AbortSignal) => Promise<Blob>;
+  fetch?: (artifactId: ArtifactId, signal?: AbortSignal) => Promise<Blob>;
 }
 
 /** Without one, nothing of an artifact is offered. */

@@ -12,7 +12,6 @@ import { Icon } from "./icons.jsx";
 /** What a picture may take of the timeline, in pixels. */
 const WIDTH_MAX = 360;
 const HEIGHT_MAX = 220;
-const FETCH_WITHIN_MS = 60_000;
 
 type Picture = Extract<KeptArtifact, { kind: "picture" }>;
 
@@ -124,7 +123,7 @@ function Thumb(props: { picture: Picture }): JSX.Element {
 function save(source: ArtifactSource, id: string, name: string, event: MouseEvent): void {
   if (source.fetch === undefined) return;
   event.preventDefault();
-  source.fetch(id, AbortSignal.timeout(FETCH_WITHIN_MS)).then(
+  source.fetch(id).then(
     (blob) => {
       const link = document.createElement("a");
       link.href = URL.createObjectURL(blob);
