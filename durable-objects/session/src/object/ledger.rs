@@ -127,9 +127,11 @@ impl Shell {
             self.allow(&session, &nothing(asked_at)).await?;
         }
         let database = self.database()?;
-        let (slots, answer) =
-            join(self.settle_slots(&database, &session, asks, asked_at), ask(&database, &asker, asked_at))
-                .await;
+        let answer = async {
+            // What is unsettled is told first, and then asked about.
+            if is_unsettled { Ok(Answer::default()) } else { ask(&database, &asker, asked_at).await }
+        };
+        let (slots, answer) = join(self.settle_slots(&database, &session, asks, asked_at), answer).await;
         let (slots, mut answer) = (slots?, answer?);
         let lacks = slots.as_ref().is_some_and(|slots| slots.lack.is_any());
         // A turn that is only about to begin waits for its slot, and needs no money meanwhile.
